@@ -1,0 +1,199 @@
+"""The difference between a batch and what is published, and its application; SQL on sets, one dataset at a time.
+
+Work grows with the batch: unchanged rows are compared but never written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from dataops.catalog import Dataset, Group
+from dataops.failpoint import failpoint
+from dataops.gate.quarantine import excluded
+from dataops.tables import controls, distinct, equal, quoted
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows of one dataset in one publication; controls are exact text."""
+
+    table: str
+    received: int
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    quarantined: int = 0
+    deleted: int = 0
+    retained: int = 0
+    controls: Mapping[str, str] = field(default_factory=dict)
+    unchanged_controls: Mapping[str, str] = field(default_factory=dict)
+    quarantined_controls: Mapping[str, str] = field(default_factory=dict)
+
+    def as_row(self, publication: int) -> dict[str, Any]:
+        names = ("received", "new", "changed", "unchanged", "quarantined", "deleted", "retained")
+        return {
+            "publication": publication, "table_name": self.table, "controls": dict(self.controls),
+            **{name: getattr(self, name) for name in names},
+        }
+
+
+def place(dataset: Dataset) -> str:
+    """The published table."""
+    return f"{dataset.published_layer}.{dataset.table}"
+
+
+def history(dataset: Dataset) -> str:
+    """Where superseded versions go."""
+    return f"{dataset.published_layer}_history.{dataset.table}"
+
+
+def apply(
+    connection: Connection, group: Group, datasets: Sequence[Dataset], scopes: Mapping[str, Mapping[str, Any]],
+    batch: int, publication: int,
+) -> list[Counts]:
+    """Writes every dataset's difference; children are deleted before their parents. Counts in the order given."""
+    gone = {d.table: _delete(connection, group, d, str(scopes[d.table]["scope"]), publication) for d in reversed(datasets)}
+    found = []
+    for dataset in datasets:
+        accepted = _accepted(dataset, batch)
+        counts = _write(connection, dataset, accepted, publication, int(scopes[dataset.table]["received"]))
+        held = controls(connection, dataset, f"(SELECT * FROM quarantine.{dataset.table} WHERE _batch = {int(batch)})")
+        release(connection, dataset, accepted, batch, publication)
+        found.append(_completed(counts, dataset, scopes, held, gone[dataset.table]))
+        failpoint("dataset_written")
+    return found
+
+
+def _accepted(dataset: Dataset, batch: int) -> str:
+    """The batch's rows that are not held, as a relation."""
+    return f"(SELECT * FROM candidate.{dataset.table} WHERE _row NOT IN ({excluded(dataset, batch)}))"
+
+
+def _write(connection: Connection, dataset: Dataset, accepted: str, publication: int, received: int) -> Counts:
+    _find_difference(connection, dataset, accepted)
+    new, changed = (int(n or 0) for n in connection.exec_driver_sql(
+        "SELECT COUNT(*) FILTER (WHERE is_new), COUNT(*) FILTER (WHERE NOT is_new) FROM difference").one())
+    unchanged, unchanged_controls = _unchanged(connection, dataset, accepted, new + changed)
+    if changed:
+        keys = (
+            f"SELECT {quoted(dataset.key, 'n')} FROM candidate.{dataset.table} AS n"
+            " JOIN difference AS d ON d._row = n._row WHERE NOT d.is_new"
+        )
+        supersede(connection, dataset, keys, publication, "changed")
+        failpoint("changed_superseded")
+    if new or changed:
+        columns = quoted(dataset.column_names)
+        connection.exec_driver_sql(
+            f"INSERT INTO {place(dataset)} ({columns}, _publication) SELECT {quoted(dataset.column_names, 'n')}, {publication}"
+            f" FROM candidate.{dataset.table} AS n JOIN difference AS d ON d._row = n._row"
+        )
+        failpoint("rows_inserted")
+    return Counts(dataset.table, received, new, changed, unchanged, unchanged_controls=unchanged_controls)
+
+
+def _find_difference(connection: Connection, dataset: Dataset, accepted: str) -> None:
+    """`difference`: the accepted rows that are new or differ in any column from the published row of their key."""
+    compared = [name for name in dataset.column_names if name not in dataset.key]
+    connection.exec_driver_sql("DROP TABLE IF EXISTS difference")
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE difference AS SELECT n._row, v._publication IS NULL AS is_new FROM {accepted} AS n"
+        f" LEFT JOIN {place(dataset)} AS v ON {equal('n', 'v', dataset.key)}"
+        f" WHERE v._publication IS NULL OR {distinct('n', 'v', compared)}"
+    )
+
+
+def _unchanged(connection: Connection, dataset: Dataset, accepted: str, differing: int) -> tuple[int, dict[str, str]]:
+    rows = f"(SELECT * FROM {accepted} AS a WHERE _row NOT IN (SELECT _row FROM difference))" if differing else accepted
+    return controls(connection, dataset, rows)
+
+
+def supersede(connection: Connection, dataset: Dataset, keys: str, publication: int, operation: str) -> int:
+    """Moves the published rows of the given keys (a query of key columns) to history; returns how many."""
+    columns = quoted(dataset.column_names)
+    match = f"EXISTS (SELECT 1 FROM ({keys}) AS k WHERE {equal('k', 'v', dataset.key)})"
+    connection.exec_driver_sql(
+        f"INSERT INTO {history(dataset)} ({columns}, _publication, _superseded, _operation)"
+        f" SELECT {columns}, _publication, {publication}, '{operation}' FROM {place(dataset)} AS v WHERE {match}"
+    )
+    failpoint("history_written")
+    done = connection.exec_driver_sql(f"DELETE FROM {place(dataset)} AS v WHERE {match}")
+    return int(done.rowcount)
+
+
+def _delete(connection: Connection, group: Group, dataset: Dataset, scope: str, publication: int) -> tuple[int, int]:
+    """(deleted, retained): published rows that the delivery should have brought and did not.
+
+    Rows that published rows of another dataset refer to are retained: a figure must not lose its parent.
+    """
+    missing = _missing(group, dataset, scope)
+    if missing is None:
+        return 0, 0
+    connection.exec_driver_sql("DROP TABLE IF EXISTS gone")
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE gone AS {missing}")
+    if not connection.exec_driver_sql("SELECT COUNT(*) FROM gone").scalar_one():
+        return 0, 0
+    retained = 0
+    for child, columns in _children(group, dataset):
+        done = connection.exec_driver_sql(
+            f"DELETE FROM gone AS g WHERE EXISTS (SELECT 1 FROM {place(child)} AS c WHERE {equal('c', 'g', columns, dataset.key)})"
+        )
+        retained += int(done.rowcount)
+    deleted = supersede(connection, dataset, "SELECT * FROM gone", publication, "deleted")
+    return deleted, retained
+
+
+def _missing(group: Group, dataset: Dataset, scope: str) -> str | None:
+    """Query of the published keys in the delivery's scope that it does not bring; None where it speaks for no others."""
+    absent = f"NOT EXISTS (SELECT 1 FROM candidate.{dataset.table} AS c WHERE {equal('c', 'v', dataset.key)})"
+    query = f"SELECT {quoted(dataset.key, 'v')} FROM {place(dataset)} AS v WHERE {absent}"
+    if scope == "whole":
+        return query
+    if scope.startswith("keys"):
+        columns, keys = _scope_keys(group, dataset, scope)
+        return f"{query} AND EXISTS (SELECT 1 FROM {keys[0]} AS s WHERE {equal('s', 'v', keys[1], columns)})"
+    return None
+
+
+def _scope_keys(group: Group, dataset: Dataset, scope: str) -> tuple[tuple[str, ...], tuple[str, tuple[str, ...]]]:
+    """Columns of the dataset, and the relation with its columns, that say which keys a delivery speaks for."""
+    follows = dataset.contract.platform.follows
+    if follows:
+        parent = group.dataset(follows)
+        columns = next(link.columns for link in dataset.links if link.to == follows)
+        return columns, (f"candidate.{parent.table}", parent.key)
+    columns = tuple(scope.removeprefix("keys:").split(","))
+    return columns, (f"candidate.affected_{dataset.table}", columns)
+
+
+def _children(group: Group, dataset: Dataset) -> list[tuple[Dataset, tuple[str, ...]]]:
+    """Datasets that refer to this one by a critical rule, with their columns."""
+    return [
+        (child, link.columns)
+        for child in (*group.datasets, *group.inside)
+        for link in child.links
+        if link.to == dataset.table and link.rule.severity == "critical"
+    ]
+
+
+def release(connection: Connection, dataset: Dataset, accepted: str, batch: int, publication: int) -> None:
+    """Closes quarantine entries of earlier batches whose key arrived now and was accepted."""
+    open_ = f"_released IS NULL AND _batch < {int(batch)}"
+    if connection.exec_driver_sql(f"SELECT COUNT(*) FROM quarantine.{dataset.table} WHERE {open_}").scalar_one():
+        connection.exec_driver_sql(
+            f"UPDATE quarantine.{dataset.table} AS q SET _released = {publication} WHERE {open_}"
+            f" AND EXISTS (SELECT 1 FROM {accepted} AS a WHERE {equal('a', 'q', dataset.key)})"
+        )
+
+
+def _completed(
+    counts: Counts, dataset: Dataset, scopes: Mapping[str, Mapping[str, Any]], held: tuple[int, dict[str, str]],
+    gone: tuple[int, int],
+) -> Counts:
+    return replace(
+        counts, quarantined=held[0], quarantined_controls=held[1], deleted=gone[0], retained=gone[1],
+        controls=scopes[dataset.table]["controls"],
+    )

@@ -1,0 +1,228 @@
+"""The gate: two engines audit a batch, the platform checks their counts, holds rows and gives the verdict.
+
+`audit` and `judge` are separate steps, so that a scheduler can show Soda and GX side by side; `run` does them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from dataops import batches, incidents, ledger
+from dataops.catalog import DELETIONS, READABLE, Dataset, Group, Rule
+from dataops.errors import PlatformError, VerdictError
+from dataops.failpoint import failpoint
+from dataops.gate import policy, quarantine
+from dataops.gate.relations import relations
+from dataops.gate.verdict import Held, Predicate, RuleResult, Verdict, judged, unjudged
+from dataops.tables import controls, equal, quoted
+from dataops.workspace import Workspace
+
+AuditEngine = Literal["soda", "gx"]
+SAMPLE_ROWS = 5
+
+
+def run(work: Workspace, batch_id: str) -> Verdict:
+    """Audits and judges a sealed batch. Raises PlatformError and VerdictError; never publishes."""
+    for engine in ("soda", "gx"):
+        audit(work, batch_id, engine)
+    return judge(work, batch_id)
+
+
+def audit(work: Workspace, batch_id: str, engine: AuditEngine) -> list[RuleResult]:
+    """Lets one engine judge the batch and stores the result of every rule it owns."""
+    with work.warehouse.transaction() as connection:
+        batch = batches.required(connection, batch_id)
+        group = batches.group_of(connection, work, batch)
+        _require_parents(connection, group)
+        batches.point_at(connection, group, batch)
+        seen = relations(connection, group, batch["seq"])
+    try:
+        results = _ask(work, group, batch_id, engine, seen)
+    except (PlatformError, ConnectionError, sa.exc.DBAPIError) as error:
+        raise VerdictError(
+            f"the gate could not judge {batch_id}: {str(error).splitlines()[0]}\n"
+            "Verdict ERROR: nothing was published or rejected.\n"
+            f"It is safe to run again: dataops gate {group.name} --batch {batch_id}"
+        ) from error
+    failpoint("audited")
+    with work.warehouse.transaction() as connection:
+        _store(connection, batch["seq"], group, results, engine)
+    return results
+
+
+def _ask(work: Workspace, group: Group, batch_id: str, engine: AuditEngine, seen: dict[str, str]) -> list[RuleResult]:
+    if engine == "soda":
+        from dataops.gate import soda
+
+        return soda.audit(work.warehouse, group)
+    from dataops.gate import gx
+
+    return gx.audit(work.warehouse, group, seen, work.settings.paths.results / f"{batch_id}.gx.json")
+
+
+def _require_parents(connection: Connection, group: Group) -> None:
+    for name in sorted({d.group for d in group.outside} - {group.name}):
+        if ledger.last_publication(connection, name) is None:
+            raise VerdictError(
+                f"{group.name} refers to rows of {name}, of which nothing is published yet; nothing was judged.\n"
+                f"Run first: dataops load {name}"
+            )
+
+
+def judge(work: Workspace, batch_id: str) -> Verdict:
+    """Draws the consequence of both audits: held rows, verdict, incident; one transaction."""
+    with work.warehouse.transaction() as connection:
+        batch = batches.required(connection, batch_id)
+        group = batches.group_of(connection, work, batch)
+        batches.point_at(connection, group, batch)
+        received = _received(connection, batch["seq"])
+        stored = _stored(connection, group, batch["seq"])
+        results = [_agreeing(result, received) for result in stored]
+        results += [r for d in group.datasets for r in _own_rules(connection, group, d, batch["seq"])]
+        closure, held = quarantine.collect(connection, group, results)
+        failpoint("rows_held")
+        results = _replaced(results, closure)
+        held = [replace(h, received=received.get(h.table, 0)) for h in held]
+        verdict = policy.decide(group, batch_id, results, held, _money(connection, group, batch["seq"]))
+        verdict = replace(verdict, results=tuple(_sampled(connection, group, r) for r in verdict.results))
+        quarantine.keep(connection, group.datasets, batch["seq"])
+        _record(connection, batch, group, verdict)
+        failpoint("judged")
+    return verdict
+
+
+def _received(connection: Connection, seq: int) -> dict[str, int]:
+    found = ledger.rows(connection, sa.select(ledger.batch_datasets).where(ledger.batch_datasets.c.batch == seq))
+    return {row["table_name"]: row["received"] for row in found}
+
+
+def _agreeing(result: RuleResult, received: dict[str, int]) -> RuleResult:
+    """An engine that saw another number of rows than arrived has judged something else."""
+    arrived = received.get(result.rule.table)
+    if result.outcome == "error" or result.checked is None or result.checked == arrived:
+        return result
+    return unjudged(result.rule, f"{result.rule.engine} saw {result.checked} rows of {result.rule.table}, {arrived} arrived")
+
+
+def _own_rules(connection: Connection, group: Group, dataset: Dataset, seq: int) -> list[RuleResult]:
+    found = []
+    for rule in dataset.rules:
+        if rule.id.startswith(READABLE):
+            found.append(quarantine.readable(connection, dataset, rule))
+        elif rule.id.startswith(DELETIONS):
+            found.append(_deletions(connection, group, dataset, rule, seq))
+    return found
+
+
+def _deletions(connection: Connection, group: Group, dataset: Dataset, rule: Rule, seq: int) -> RuleResult:
+    where = (ledger.batch_datasets.c.batch == seq) & (ledger.batch_datasets.c.table_name == dataset.table)
+    row = ledger.one(connection, sa.select(ledger.batch_datasets).where(where))
+    if row is None or row["scope"] != "whole":
+        return judged(rule, True, observed="not a whole delivery")
+    published = f"{dataset.published_layer}.{dataset.table}"
+    gone, there = connection.exec_driver_sql(
+        f"SELECT COUNT(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM candidate.{dataset.table} AS c"
+        f" WHERE {equal('c', 'v', dataset.key)})), COUNT(*) FROM {published} AS v"
+    ).one()
+    observed = f"{gone} of {there} published rows are gone"
+    return judged(rule, gone <= group.checkpoint.deletions * there, observed=observed)
+
+
+def _replaced(results: Sequence[RuleResult], newer: Sequence[RuleResult]) -> list[RuleResult]:
+    """Results, with those of `newer` in place of the ones of the same rule."""
+    found = {r.rule.id: r for r in results} | {r.rule.id: r for r in newer}
+    return list(found.values())
+
+
+def _money(connection: Connection, group: Group, seq: int) -> dict[str, str]:
+    if not group.checkpoint.money:
+        return {}
+    table, _, column = group.checkpoint.money.partition(".")
+    dataset = group.dataset(table)
+    received = controls(connection, dataset, f"candidate.{table}")[1][column]
+    rows = f"(SELECT * FROM candidate.{table} WHERE _row IN (SELECT _row FROM bad WHERE table_name = '{table}'))"
+    held = controls(connection, dataset, rows)[1][column]
+    return {"column": column, "received": received, "held": held}
+
+
+def _sampled(connection: Connection, group: Group, result: RuleResult) -> RuleResult:
+    """Keys of the first failing rows; keys only, so no personal data travels with a result."""
+    if result.outcome in {"passed", "error"} or result.predicate is None:
+        return result
+    dataset = group.dataset(result.rule.table)
+    found = connection.exec_driver_sql(
+        f"SELECT {quoted(dataset.key)} FROM candidate.{dataset.table} WHERE {result.predicate.condition}"
+        f" ORDER BY _row LIMIT {SAMPLE_ROWS}"
+    )
+    return result.with_sample([{name: str(value) for name, value in zip(dataset.key, row, strict=True)} for row in found])
+
+
+def _record(connection: Connection, batch: dict[str, Any], group: Group, verdict: Verdict) -> None:
+    _store(connection, batch["seq"], group, verdict.results, None)
+    reason = "; ".join(verdict.reasons) or None
+    if batch["state"] not in {"published", "unchanged"}:
+        state = verdict.name.lower()
+        ledger.set_state(
+            connection, batch["seq"], state, reason=reason, rules_hash=group.rules_hash, judged_at=ledger.now()
+        )
+    if not verdict.passed:
+        incidents.open_for(connection, group.name, batch["seq"], verdict)
+
+
+def _store(
+    connection: Connection, seq: int, group: Group, results: Sequence[RuleResult], engine: AuditEngine | None
+) -> None:
+    """Replaces the stored results of one engine, or of all."""
+    table = ledger.check_results
+    where = table.c.batch == seq
+    connection.execute(table.delete().where(where & (table.c.engine == engine) if engine else where))
+    now = ledger.now()
+    if results:
+        connection.execute(table.insert(), [_as_row(seq, r, group.rules_hash, now) for r in results])
+
+
+def _as_row(seq: int, result: RuleResult, rules_hash: str, now: Any) -> dict[str, Any]:  # noqa: ANN401  a datetime
+    rule = result.rule
+    return {
+        "batch": seq, "rule_id": rule.id, "table_name": rule.table, "engine": rule.engine, "severity": rule.severity,
+        "outcome": result.outcome, "observed": result.observed, "failing": result.failing, "checked": result.checked,
+        "predicate": result.predicate.stored() if result.predicate else None, "sample": list(result.sample),
+        "problem": result.problem, "rules_hash": rules_hash, "judged_at": now,
+    }
+
+
+def _stored(connection: Connection, group: Group, seq: int) -> list[RuleResult]:
+    """Both engines' results; a declared rule without one, or judged under other rules, could not be judged."""
+    table = ledger.check_results
+    found = {r["rule_id"]: r for r in ledger.rows(connection, sa.select(table).where(table.c.batch == seq))}
+    rules = [rule for rule in group.rules if rule.engine in {"soda", "gx"}]
+    return [_restored(rule, found.get(rule.id), group.rules_hash) for rule in rules]
+
+
+def _restored(rule: Rule, row: dict[str, Any] | None, rules_hash: str) -> RuleResult:
+    if row is None:
+        return unjudged(rule, f"{rule.engine} has not judged it")
+    if row["rules_hash"] != rules_hash:
+        return unjudged(rule, "it was judged under other rules; run the gate again")
+    return RuleResult(
+        rule, row["outcome"], row["observed"], row["failing"], row["checked"], Predicate.restored(row["predicate"]),
+        problem=row["problem"],
+    )
+
+
+def stored_held(connection: Connection, group: Group, seq: int) -> list[Held]:
+    """What a judgement held, as it was kept."""
+    received = _received(connection, seq)
+    found = []
+    for d in group.datasets:
+        row = connection.exec_driver_sql(
+            f"SELECT COUNT(*) FILTER (WHERE _rules <> ''), COUNT(*) FILTER (WHERE _rules = '')"
+            f" FROM quarantine.{d.table} WHERE _batch = {int(seq)}"
+        ).one()
+        found.append(Held(d.table, received.get(d.table, 0), int(row[0]), int(row[1])))
+    return found

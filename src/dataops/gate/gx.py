@@ -1,0 +1,255 @@
+"""Great Expectations' half of the gate: is every row, and the whole, right? The one file that imports GX.
+
+A checkpoint with one suite per dataset is run in GX's cheapest form, which bundles all counts of a table in one
+statement; counts and failing-row conditions are GX's own, taken from the metrics it resolved.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import sqlglot
+from sqlalchemy.dialects import postgresql
+
+from dataops.catalog import Dataset, Group, Rule
+from dataops.errors import DeclarationError
+from dataops.gate.verdict import Predicate, RuleResult, judged, unjudged
+from dataops.warehouse import Warehouse
+
+Relations = Mapping[str, str]  # table -> SQL of the relation that a rule sees under that name
+ROWS_TYPE = "unexpected_rows_expectation"
+CHEAPEST = {"result_format": "BOOLEAN_ONLY"}
+
+
+def audit(warehouse: Warehouse, group: Group, relations: Relations, results_file: Path | None = None) -> list[RuleResult]:
+    """Runs the group's suites on `candidate`; one result per declared expectation of every dataset.
+
+    `relations` says what `{other_table}` in a rule's SQL stands for. GX's own results go to `results_file` as JSON,
+    for Data Docs. Raises DeclarationError for an expectation that GX does not know.
+    """
+    # GX prints a hint for every query that does not name {batch}; ours name the candidate itself.
+    with redirect_stdout(io.StringIO()), _context() as context, _engine(context, warehouse) as (source, engine):
+        resolved = _record(engine)
+        definitions = [_definition(context, source, d, relations, warehouse) for d in group.datasets]
+        checkpoint = _checkpoint(context, group, definitions)
+        outcome = checkpoint.run()
+        run_results = {r.meta["active_batch_definition"]["data_asset_name"]: r for r in outcome.run_results.values()}
+        found = [r for d in group.datasets for r in _results(d, run_results.get(d.table), engine, resolved)]
+        if results_file:
+            _keep(results_file, run_results, found)
+    return found
+
+
+def check(group: Group) -> None:
+    """Builds every expectation without data. Raises DeclarationError naming file, rule and what GX says."""
+    with redirect_stdout(io.StringIO()):
+        for rule in group.rules:
+            if rule.expectation:
+                _expectation(rule, {}, "postgres")
+
+
+@contextmanager
+def _context() -> Iterator[Any]:
+    import great_expectations as gx  # noqa: TID251  this is the file that may
+
+    from dataops.gate import gx_duckdb
+
+    gx_duckdb.register()
+    logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    context.enable_analytics(enable=False)
+    yield context
+
+
+@contextmanager
+def _engine(context: Any, warehouse: Warehouse) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401  GX's own types
+    from dataops.gate import gx_duckdb
+
+    source = context.data_sources.add_sql("warehouse", connection_string=warehouse.url)
+    engine = source.get_execution_engine()
+    if warehouse.dialect == "duckdb":
+        gx_duckdb.give_regex(engine)
+    try:
+        yield source, engine
+    finally:
+        engine.close()
+        engine.engine.dispose()
+        source.get_engine().dispose()
+
+
+def _record(engine: Any) -> dict[Any, Any]:  # noqa: ANN401  GX's own type
+    """Keeps what GX resolves: its cheapest result format does not return the counts it computed."""
+    resolved: dict[Any, Any] = {}
+    original = engine.resolve_metrics
+
+    def recording(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        found = original(*args, **kwargs)
+        resolved.update(found)
+        return found
+
+    engine.resolve_metrics = recording
+    return resolved
+
+
+def _definition(context: Any, source: Any, dataset: Dataset, relations: Relations, warehouse: Warehouse) -> Any:  # noqa: ANN401
+    import great_expectations as gx  # noqa: TID251
+
+    suite = gx.ExpectationSuite(name=f"{dataset.layer}.{dataset.table}")
+    for rule in dataset.rules:
+        if rule.expectation:
+            suite.expectations.append(_expectation(rule, relations, warehouse.dialect))
+    declared = len(dataset.suite.expectations)
+    if len(suite.expectations) != declared:
+        raise DeclarationError(f"{dataset.suite_file}: GX kept {len(suite.expectations)} of {declared} expectations")
+    asset = source.add_table_asset(name=dataset.table, table_name=dataset.table, schema_name="candidate")
+    definition = gx.ValidationDefinition(
+        name=dataset.table, data=asset.add_batch_definition_whole_table(dataset.table), suite=suite
+    )
+    context.suites.add(suite)
+    return context.validation_definitions.add(definition)
+
+
+def _checkpoint(context: Any, group: Group, definitions: list[Any]) -> Any:  # noqa: ANN401
+    import great_expectations as gx  # noqa: TID251
+
+    return context.checkpoints.add(
+        gx.Checkpoint(name=group.name, validation_definitions=definitions, result_format=CHEAPEST)
+    )
+
+
+def _expectation(rule: Rule, relations: Relations, dialect: str) -> Any:  # noqa: ANN401
+    from great_expectations.exceptions import ExpectationNotFoundError  # noqa: TID251
+    from great_expectations.expectations.registry import get_expectation_impl  # noqa: TID251
+
+    item = rule.expectation
+    if item is None:
+        raise DeclarationError(f"{rule.file}, rule {rule.id}: not an expectation")
+    kwargs = dict(item.kwargs)
+    if item.type == ROWS_TYPE:
+        # GX would put a subquery in place of {batch}, without an alias that DuckDB accepts.
+        kwargs["unexpected_rows_query"] = rows_query(rule, relations, dialect, batch=f"candidate.{rule.table}")
+    try:
+        return get_expectation_impl(item.type)(
+            **kwargs, severity=item.severity, notes=item.notes, description=item.description, meta={"rule": rule.id}
+        )
+    except ExpectationNotFoundError:
+        raise DeclarationError(f"{rule.file}, rule {rule.id}: GX has no expectation {item.type!r}") from None
+    except Exception as error:  # GX raises pydantic v1 errors, and others, for a bad argument
+        said = "; ".join(str(error).split("\n")[1:3]).strip() or str(error)
+        raise DeclarationError(f"{rule.file}, rule {rule.id}: GX refuses {item.type}: {said}") from None
+
+
+def rows_query(rule: Rule, relations: Relations, dialect: str, batch: str) -> str:
+    """The rule's SQL in the warehouse's dialect, `{other_table}` replaced; `{batch}` becomes `batch`.
+
+    Raises DeclarationError for SQL that cannot be parsed, names an unknown table or does more than select.
+    """
+    item = rule.expectation
+    text = str(item.kwargs.get("unexpected_rows_query", "")) if item else ""
+    placeholders = _Placeholders()
+    try:
+        tree = sqlglot.parse_one(text.format_map(placeholders), read="postgres")
+    except (sqlglot.errors.SqlglotError, ValueError, IndexError) as error:
+        raise DeclarationError(f"{rule.file}, rule {rule.id}: not SQL: {str(error).splitlines()[0]}") from None
+    if not isinstance(tree, sqlglot.exp.Query):
+        raise DeclarationError(f"{rule.file}, rule {rule.id}: only a SELECT can name unexpected rows")
+    sql = tree.sql(dialect=dialect)
+    for name in placeholders.used - {"batch"}:
+        if relations and name not in relations:
+            raise DeclarationError(f"{rule.file}, rule {rule.id}: no dataset {name!r} for {{{name}}}")
+        sql = sql.replace(_token(name), relations.get(name, name))
+    return sql.replace(_token("batch"), batch)
+
+
+class _Placeholders(dict[str, str]):
+    """Turns `{name}` into an identifier that survives parsing, and remembers it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used: set[str] = set()
+
+    def __missing__(self, name: str) -> str:
+        self.used.add(name)
+        return _token(name)
+
+
+def _token(name: str) -> str:
+    return f"zz_{name}_zz"
+
+
+def _results(dataset: Dataset, run: Any, engine: Any, resolved: Mapping[Any, Any]) -> Iterable[RuleResult]:  # noqa: ANN401
+    rules = [rule for rule in dataset.rules if rule.engine == "gx"]
+    by_rule = {r.expectation_config.meta.get("rule"): r for r in run.results} if run else {}
+    for rule in rules:
+        found = by_rule.get(rule.id)
+        if found is None:
+            yield unjudged(rule, "GX returned no result for this expectation")
+        elif found.exception_info and _exception(found.exception_info):
+            yield unjudged(rule, f"GX could not evaluate it: {_exception(found.exception_info)}")
+        else:
+            yield _result(rule, dataset, found, engine, resolved)
+
+
+def _exception(info: Mapping[str, Any]) -> str:
+    """The message, if something was raised; GX nests the details by metric."""
+    for part in (info, *(value for value in info.values() if isinstance(value, dict))):
+        if part.get("raised_exception"):
+            return " ".join(str(part.get("exception_message")).split())[:300]
+    return ""
+
+
+def _result(rule: Rule, dataset: Dataset, found: Any, engine: Any, resolved: Mapping[Any, Any]) -> RuleResult:  # noqa: ANN401
+    expectation = found.expectation_config.to_domain_obj()
+    needed = expectation.get_validation_dependencies(engine, {"result_format": CHEAPEST}).metric_configurations
+    checked = _value(needed.get("table.row_count"), resolved)
+    success = bool(found.success)
+    if rule.type == ROWS_TYPE:
+        failing = _value(needed["unexpected_rows_query.row_count"], resolved)
+        query = str(expectation.unexpected_rows_query)
+        return judged(rule, success, observed=str(failing), failing=failing, checked=checked, predicate=Predicate("rows", query))
+    map_metric = getattr(expectation, "map_metric", None)
+    if map_metric is None:
+        return judged(rule, success, observed=str((found.result or {}).get("observed_value")), checked=checked)
+    counted = needed[f"{map_metric}.unexpected_count"]
+    failing = _value(counted, resolved)
+    predicate = _predicate(f"{map_metric}.condition", counted, resolved)
+    return judged(rule, success, observed=str(failing), failing=failing, checked=checked, predicate=predicate)
+
+
+def _value(metric: Any, resolved: Mapping[Any, Any]) -> int | None:  # noqa: ANN401
+    value = resolved.get(metric.id) if metric is not None else None
+    return int(value) if value is not None else None
+
+
+def _predicate(name: str, counted: Any, resolved: Mapping[Any, Any]) -> Predicate:  # noqa: ANN401
+    """GX's own condition of a failing row, as SQL on `candidate.<table>`."""
+    from great_expectations.validator.metric_configuration import MetricConfiguration  # noqa: TID251
+
+    metric = MetricConfiguration(name, counted.metric_domain_kwargs, counted.metric_value_kwargs)
+    condition = resolved[metric.id][0]
+    dialect = postgresql.dialect(paramstyle="named")  # "named" leaves % as it is; both warehouses read this dialect
+    return Predicate("where", str(condition.compile(dialect=dialect, compile_kwargs={"literal_binds": True})))
+
+
+def _keep(file: Path, runs: Mapping[str, Any], found: Iterable[RuleResult]) -> None:
+    """GX's results with the counts filled in, for Data Docs."""
+    counts = {r.rule.id: (r.failing, r.checked) for r in found}
+    kept = {}
+    for table, run in runs.items():
+        document = run.to_json_dict()
+        for item in document["results"]:
+            failing, checked = counts.get(item["expectation_config"]["meta"].get("rule"), (None, None))
+            if failing is not None and checked:
+                item["result"] = {
+                    "element_count": checked, "unexpected_count": failing, "unexpected_percent": 100 * failing / checked,
+                }
+        kept[table] = document
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(kept), encoding="utf-8")

@@ -1,0 +1,213 @@
+"""Which rows of a batch may not be published: those that broke a critical rule, and those that fall with them.
+
+Works on sets, inside the caller's transaction: a temporary table `bad` names rows, `quarantine.<table>` keeps them.
+A row falls when the row it refers to is neither published nor accepted in this batch; under the policy
+`family: whole` an order is held with all its lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
+from dataops import ledger
+from dataops.catalog import Dataset, Group, Link, Rule
+from dataops.gate.verdict import Held, Predicate, RuleResult, judged, unjudged
+from dataops.tables import equal, quoted
+
+BAD = "CREATE TEMPORARY TABLE bad (table_name VARCHAR, _row BIGINT, rules VARCHAR, fell_with VARCHAR)"
+MAX_PASSES = 20
+
+
+def collect(connection: Connection, group: Group, results: Sequence[RuleResult]) -> tuple[list[RuleResult], list[Held]]:
+    """Fills `bad`; returns the references' results (and disagreements as errors), and what is held per dataset."""
+    connection.exec_driver_sql("DROP TABLE IF EXISTS bad")
+    connection.exec_driver_sql(BAD)
+    found: list[RuleResult] = []
+    for dataset in group.datasets:
+        failing = [r for r in results if r.rule.table == dataset.table and r.outcome == "failed" and r.predicate]
+        found += _mark_broken(connection, dataset, failing)
+    for dataset in group.datasets:
+        found += [_judge_link(connection, group, dataset, link) for link in dataset.links]
+    _close(connection, group)
+    return found, [_held(connection, d) for d in group.datasets]
+
+
+def _mark_broken(connection: Connection, dataset: Dataset, failing: Sequence[RuleResult]) -> list[RuleResult]:
+    """One scan for all conditions together; queries of rows have their own statement. Counts must equal the engine's."""
+    conditions = [r for r in failing if r.predicate and r.predicate.kind == "where"]
+    counted = _scan(connection, dataset, conditions) if conditions else {}
+    for result in failing:
+        if result.predicate and result.predicate.kind == "rows":
+            counted[result.rule.id] = _insert(connection, dataset.table, result.rule.id, result.predicate.sql)
+    return [
+        unjudged(r.rule, f"{r.rule.engine} counts {r.failing} failing rows, the platform {counted[r.rule.id]}")
+        for r in failing
+        if r.failing is not None and counted[r.rule.id] != r.failing
+    ]
+
+
+def _scan(connection: Connection, dataset: Dataset, conditions: Sequence[RuleResult]) -> dict[str, int]:
+    texts = [f"COALESCE({r.predicate.sql}, FALSE)" for r in conditions if r.predicate]
+    flags = ", ".join(f"{sql} AS r{n}" for n, sql in enumerate(texts))
+    connection.exec_driver_sql("DROP TABLE IF EXISTS flags")
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE flags AS SELECT _row, {flags} FROM candidate.{dataset.table} WHERE {' OR '.join(texts)}"
+    )
+    names = ", ".join(f"CASE WHEN r{n} THEN '{r.rule.id}' END" for n, r in enumerate(conditions))
+    connection.exec_driver_sql(
+        f"INSERT INTO bad SELECT '{dataset.table}', _row, CONCAT_WS(',', {names}), NULL FROM flags"
+    )
+    counts = ", ".join(f"COUNT(*) FILTER (WHERE r{n})" for n in range(len(texts)))
+    row = connection.exec_driver_sql(f"SELECT {counts} FROM flags").one()
+    return {r.rule.id: int(count) for r, count in zip(conditions, row, strict=True)}
+
+
+def _insert(connection: Connection, table: str, rules: str, rows: str, fell_with: str = "NULL") -> int:
+    """Adds the rows of the query `rows` (one column, `_row`) to `bad`; returns how many."""
+    done = connection.exec_driver_sql(
+        f"INSERT INTO bad SELECT DISTINCT '{table}', _row, '{rules}', {fell_with} FROM ({rows}) AS q"
+    )
+    return int(done.rowcount)
+
+
+def orphans(group: Group, dataset: Dataset, link: Link) -> str:
+    """Query of `_row`: rows whose parent is neither published nor delivered in this batch."""
+    present = " AND ".join(f'c."{name}" IS NOT NULL' for name in link.columns)
+    return f"SELECT c._row FROM candidate.{dataset.table} AS c WHERE {present} AND {_absent(group, link, accepted=False)}"
+
+
+def _absent(group: Group, link: Link, *, accepted: bool) -> str:
+    """Condition on `c`: the parent is not published and (with `accepted`: not acceptably) not in the batch."""
+    target = group.target(link)
+    key = target.key
+    published = f"SELECT 1 FROM {target.published_layer}.{target.table} AS p WHERE {equal('p', 'c', key, link.columns)}"
+    condition = f"NOT EXISTS ({published})"
+    if target.table in group.tables:
+        unheld = f" AND p._row NOT IN (SELECT _row FROM bad WHERE table_name = '{target.table}')" if accepted else ""
+        delivered = f"SELECT 1 FROM candidate.{target.table} AS p WHERE {equal('p', 'c', key, link.columns)}{unheld}"
+        condition += f" AND NOT EXISTS ({delivered})"
+    return condition
+
+
+def _judge_link(connection: Connection, group: Group, dataset: Dataset, link: Link) -> RuleResult:
+    query = orphans(group, dataset, link)
+    if link.rule.severity == "critical":
+        count = _insert(connection, dataset.table, link.rule.id, query)
+    else:
+        count = int(connection.exec_driver_sql(f"SELECT COUNT(*) FROM ({query}) AS q").scalar_one())
+    return judged(link.rule, count == 0, observed=str(count), failing=count, predicate=Predicate("rows", query))
+
+
+def _close(connection: Connection, group: Group) -> None:
+    """Lets rows fall with their parents and families until nothing changes."""
+    if not _any_bad(connection):
+        return
+    for _ in range(MAX_PASSES):
+        fallen = sum(_fall_with_parents(connection, group, d) for d in group.datasets)
+        if group.checkpoint.family == "whole":
+            fallen += _fall_with_family(connection, group)
+        if not fallen:
+            return
+    raise RuntimeError(f"closure of {group.name} did not settle after {MAX_PASSES} passes")
+
+
+def _any_bad(connection: Connection) -> bool:
+    return bool(connection.exec_driver_sql("SELECT COUNT(*) FROM bad").scalar_one())
+
+
+def _fall_with_parents(connection: Connection, group: Group, dataset: Dataset) -> int:
+    """Rows whose parent is in this batch but held, with no older version published."""
+    fallen = 0
+    for link in dataset.links:
+        if link.rule.severity == "critical" and link.to in group.tables:
+            present = " AND ".join(f'c."{name}" IS NOT NULL' for name in link.columns)
+            rows = (
+                f"SELECT c._row FROM candidate.{dataset.table} AS c WHERE {present}"
+                f" AND {_absent(group, link, accepted=True)} AND {_not_bad('c', dataset)}"
+            )
+            fallen += _insert(connection, dataset.table, "", rows, f"'{link.to}'")
+    return fallen
+
+
+def _not_bad(alias: str, dataset: Dataset) -> str:
+    return f"{alias}._row NOT IN (SELECT _row FROM bad WHERE table_name = '{dataset.table}')"
+
+
+def _fall_with_family(connection: Connection, group: Group) -> int:
+    """A held member holds its whole family: the parent that others follow, and all that follow it."""
+    fallen = 0
+    for root in group.datasets:
+        members = families(group, root)
+        if len(members) < 2:
+            continue
+        connection.exec_driver_sql("DROP TABLE IF EXISTS family")
+        held = " UNION ".join(
+            f"SELECT {_as_key(columns, root)} FROM candidate.{d.table} AS m JOIN bad AS b"
+            f" ON b.table_name = '{d.table}' AND b._row = m._row"
+            for d, columns in members
+        )
+        connection.exec_driver_sql(f"CREATE TEMPORARY TABLE family AS {held}")
+        for dataset, columns in members:
+            rows = (
+                f"SELECT c._row FROM candidate.{dataset.table} AS c JOIN family AS f ON {equal('f', 'c', root.key, columns)}"
+                f" WHERE {_not_bad('c', dataset)}"
+            )
+            fallen += _insert(connection, dataset.table, "", rows, f"'family of {root.table}'")
+    return fallen
+
+
+def families(group: Group, root: Dataset) -> list[tuple[Dataset, tuple[str, ...]]]:
+    """The root with its key, and every dataset that follows it with the columns that point to the root."""
+    members = [(root, root.key)]
+    for dataset in group.datasets:
+        if dataset.contract.platform.follows == root.table:
+            members.append((dataset, next(link.columns for link in dataset.links if link.to == root.table)))
+    return members
+
+
+def _as_key(columns: Sequence[str], root: Dataset) -> str:
+    return ", ".join(f'm."{column}" AS "{name}"' for column, name in zip(columns, root.key, strict=True))
+
+
+def _held(connection: Connection, dataset: Dataset) -> Held:
+    row = connection.execute(
+        text(
+            "SELECT COUNT(*) FILTER (WHERE broke), COUNT(*) FILTER (WHERE NOT broke) FROM"
+            " (SELECT _row, BOOL_OR(rules <> '') AS broke FROM bad WHERE table_name = :t GROUP BY _row) AS q"
+        ),
+        {"t": dataset.table},
+    ).one()
+    return Held(dataset.table, 0, int(row[0]), int(row[1]))
+
+
+def keep(connection: Connection, datasets: Iterable[Dataset], seq: int) -> None:
+    """Writes the held rows with all their reasons to `quarantine`, replacing those of an earlier judgement."""
+    for dataset in datasets:
+        connection.exec_driver_sql(f"DELETE FROM quarantine.{dataset.table} WHERE _batch = {int(seq)}")
+        columns = [*dataset.column_names, "_row", "_problems"]
+        connection.execute(
+            text(
+                f"INSERT INTO quarantine.{dataset.table} ({quoted(columns)}, _batch, _rules, _fell_with, _since)"
+                f" SELECT {quoted(columns, 'c')}, {int(seq)}, b.rules, b.fell_with, CAST(:now AS TIMESTAMP)"
+                f" FROM candidate.{dataset.table} AS c JOIN (SELECT _row, COALESCE(STRING_AGG(NULLIF(rules, ''), ',' ORDER BY rules), '') AS rules,"
+                " MAX(fell_with) AS fell_with FROM bad WHERE table_name = :t GROUP BY _row) AS b ON b._row = c._row"
+            ),
+            {"t": dataset.table, "now": ledger.now()},
+        )
+
+
+def excluded(dataset: Dataset, seq: int) -> str:
+    """Query of the `_row`s of a batch that are held."""
+    return f"SELECT _row FROM quarantine.{dataset.table} WHERE _batch = {int(seq)}"
+
+
+def readable(connection: Connection, dataset: Dataset, rule: Rule) -> RuleResult:
+    """The platform's own rule: every value could be read as its declared type."""
+    count = int(
+        connection.exec_driver_sql(f"SELECT COUNT(*) FROM candidate.{dataset.table} WHERE _problems IS NOT NULL").scalar_one()
+    )
+    predicate = Predicate("where", "_problems IS NOT NULL")
+    return judged(rule, count == 0, observed=str(count), failing=count, predicate=predicate)

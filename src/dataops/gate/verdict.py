@@ -1,0 +1,112 @@
+"""What a gate says: the outcome of every rule, and one verdict that explains itself.
+
+Pure values; no engine and no database is known here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from dataops.catalog import Rule
+
+Outcome = Literal["passed", "warned", "failed", "error"]
+VerdictName = Literal["PASSED", "FAILED", "ERROR"]
+PredicateKind = Literal["where", "rows"]
+
+
+@dataclass(frozen=True)
+class Predicate:
+    """Names the failing rows of `candidate.<table>`: a condition that is true for them, or a query of their `_row`."""
+
+    kind: PredicateKind
+    sql: str
+
+    def stored(self) -> str:
+        return f"{self.kind}:{self.sql}"
+
+    @classmethod
+    def restored(cls, text: str | None) -> Predicate | None:
+        if text is None:
+            return None
+        kind, _, sql = text.partition(":")
+        return cls("where" if kind == "where" else "rows", sql)
+
+    @property
+    def condition(self) -> str:
+        """As a condition on a row of `candidate.<table>`."""
+        return self.sql if self.kind == "where" else f"_row IN ({self.sql})"
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """What became of one rule on one batch. `failing` counts rows; None where a rule names no rows."""
+
+    rule: Rule
+    outcome: Outcome
+    observed: str | None = None
+    failing: int | None = None
+    checked: int | None = None
+    predicate: Predicate | None = None
+    sample: tuple[dict[str, Any], ...] = ()
+    problem: str | None = None
+
+    @property
+    def names_rows(self) -> bool:
+        return self.predicate is not None
+
+    def with_sample(self, sample: list[dict[str, Any]]) -> RuleResult:
+        return replace(self, sample=tuple(sample))
+
+
+def judged(rule: Rule, success: bool, **values: Any) -> RuleResult:  # noqa: ANN401  fields of RuleResult
+    """A result whose outcome follows from success and severity: only a critical rule fails."""
+    outcome: Outcome = "passed" if success else "failed" if rule.severity == "critical" else "warned"
+    return RuleResult(rule, outcome, **values)
+
+
+def unjudged(rule: Rule, problem: str) -> RuleResult:
+    """A rule that could not be judged; it makes the verdict ERROR."""
+    return RuleResult(rule, "error", problem=problem)
+
+
+@dataclass(frozen=True)
+class Held:
+    """How much of one dataset's batch may not be published."""
+
+    table: str
+    received: int
+    broke: int  # rows that broke a critical rule themselves
+    fell: int  # rows that are held because of their parent or family
+
+    @property
+    def rows(self) -> int:
+        return self.broke + self.fell
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """PASSED, FAILED or ERROR for one batch, with everything that led to it."""
+
+    name: VerdictName
+    batch_id: str
+    group: str
+    reasons: tuple[str, ...]
+    results: tuple[RuleResult, ...]
+    held: tuple[Held, ...] = ()
+    money: dict[str, str] = field(default_factory=dict)  # column, received, held: exact text
+
+    @property
+    def passed(self) -> bool:
+        return self.name == "PASSED"
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(result.outcome == outcome for result in self.results)
+
+    @property
+    def rows_received(self) -> int:
+        return sum(item.received for item in self.held)
+
+    @property
+    def rows_held(self) -> int:
+        return sum(item.rows for item in self.held)

@@ -1,0 +1,120 @@
+"""Reading what a publication published, and going back to it.
+
+Publications are numbered across groups, so one number is a consistent view of all of them.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from dataops import delta, ledger
+from dataops.catalog import Dataset, Group
+from dataops.delta import Counts, place
+from dataops.errors import DataRejected, DeclarationError, PlatformError
+from dataops.failpoint import failpoint
+from dataops.publish import Publication, write
+from dataops.tables import controls, distinct, equal, quoted
+from dataops.warehouse import CommitUnknownError
+from dataops.workspace import Workspace
+
+
+def as_of(dataset: Dataset, seq: int) -> str:
+    """Subquery of the dataset's rows as they stood when publication number `seq` had been made."""
+    columns = quoted(dataset.column_names)
+    return (
+        f"(SELECT {columns}, _publication FROM {place(dataset)} WHERE _publication <= {seq} UNION ALL"
+        f" SELECT {columns}, _publication FROM {delta.history(dataset)} WHERE _publication <= {seq} AND _superseded > {seq})"
+    )
+
+
+def required(connection: Connection, publication_id: str) -> dict[str, object]:
+    """The publication's ledger row. Raises DeclarationError naming the newest ones when there is none."""
+    found = ledger.publication(connection, publication_id)
+    if found is None:
+        table = ledger.publications
+        newest = ledger.rows(connection, sa.select(table.c.publication_id).order_by(table.c.seq.desc()).limit(5))
+        names = ", ".join(row["publication_id"] for row in newest) or "none yet"
+        raise DeclarationError(f"no publication {publication_id!r}; the newest are: {names}")
+    return found
+
+
+def roll_back(work: Workspace, group: Group, publication_id: str, reason: str) -> Publication:
+    """Makes the group stand as `publication_id` left it, as a new publication. The caller holds the group's lock.
+
+    Raises DeclarationError for an unknown publication, DataRejected when another group's rows refer to rows that
+    would go. A COMMIT that raised is looked up, as when publishing.
+    """
+    attempt = str(uuid.uuid4())
+    try:
+        return _roll_back(work, group, publication_id, reason, attempt)
+    except CommitUnknownError:
+        with work.warehouse.reading() as connection:
+            where = ledger.publications.c.attempt == attempt
+            found = ledger.one(connection, sa.select(ledger.publications).where(where))
+        if found is None:
+            raise PlatformError(f"the roll-back of {group.name} was not committed; it is safe to run again") from None
+        return Publication("published", group.name, "", found["publication_id"])
+
+
+def _roll_back(work: Workspace, group: Group, publication_id: str, reason: str, attempt: str) -> Publication:
+    with work.warehouse.transaction() as connection:
+        work.warehouse.serialize_publications(connection)
+        target = required(connection, publication_id)
+        if target["group_name"] != group.name:
+            raise DeclarationError(f"{publication_id} is a publication of {target['group_name']}, not of {group.name}")
+        seq = ledger.next_seq(connection, ledger.publications)
+        goal = int(str(target["seq"]))
+        removed = {d.table: _remove(connection, d, goal, seq) for d in reversed(group.datasets)}
+        counts = [_restore(connection, d, goal, seq, removed[d.table]) for d in group.datasets]
+        _require_parents_kept(connection, group)
+        if not any(c.new or c.deleted for c in counts):
+            return Publication("unchanged", group.name, "", str(target["publication_id"]))
+        values = {"window_end": target["window_end"], "rules_hash": target["rules_hash"], "reason": reason}
+        made = write(connection, group.name, "rollback", attempt, seq, counts, values)
+        failpoint("rolled_back")
+    return Publication("published", group.name, "", made, tuple(counts))
+
+
+def _remove(connection: Connection, dataset: Dataset, goal: int, seq: int) -> int:
+    """Moves the rows that were not there, or not in this version, to history."""
+    keys = (
+        f"SELECT {quoted(dataset.key, 'v')} FROM {place(dataset)} AS v WHERE v._publication > {goal} AND NOT EXISTS"
+        f" (SELECT 1 FROM {as_of(dataset, goal)} AS t WHERE {equal('t', 'v', dataset.key)}"
+        f" AND NOT ({distinct('t', 'v', dataset.column_names)}))"
+    )
+    connection.exec_driver_sql("DROP TABLE IF EXISTS gone")
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE gone AS {keys}")
+    return delta.supersede(connection, dataset, "SELECT * FROM gone", seq, "rolled back")
+
+
+def _restore(connection: Connection, dataset: Dataset, goal: int, seq: int, removed: int) -> Counts:
+    """Brings back the versions that stood then and do not stand now."""
+    columns = quoted(dataset.column_names)
+    done = connection.exec_driver_sql(
+        f"INSERT INTO {place(dataset)} ({columns}, _publication) SELECT {quoted(dataset.column_names, 't')}, {seq}"
+        f" FROM {as_of(dataset, goal)} AS t WHERE NOT EXISTS"
+        f" (SELECT 1 FROM {place(dataset)} AS v WHERE {equal('v', 't', dataset.key)})"
+    )
+    rows, totals = controls(connection, dataset, place(dataset))
+    return Counts(dataset.table, rows, new=int(done.rowcount), unchanged=rows - int(done.rowcount), deleted=removed, controls=totals)
+
+
+def _require_parents_kept(connection: Connection, group: Group) -> None:
+    for child in (*group.datasets, *group.inside):
+        for link in child.links:
+            if link.rule.severity != "critical" or link.to not in {d.table for d in group.datasets}:
+                continue
+            target = group.dataset(link.to)
+            present = " AND ".join(f'c."{name}" IS NOT NULL' for name in link.columns)
+            count = connection.exec_driver_sql(
+                f"SELECT COUNT(*) FROM {place(child)} AS c WHERE {present} AND NOT EXISTS"
+                f" (SELECT 1 FROM {place(target)} AS p WHERE {equal('p', 'c', target.key, link.columns)})"
+            ).scalar_one()
+            if count:
+                raise DataRejected(
+                    f"{count} published rows of {child.name} refer to rows of {target.table} that would go.\n"
+                    f"Nothing was changed; roll back {child.group} first."
+                )

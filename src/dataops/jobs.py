@@ -1,0 +1,125 @@
+"""The verbs that the command line and the DAG tasks share; each holds its group's lock while it works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from dataops import batches, history, ledger, transforms
+from dataops import publish as publishing
+from dataops.catalog import Group
+from dataops.gate import gate
+from dataops.gate.verdict import Verdict
+from dataops.publish import Publication
+from dataops.sources import Source, Window, open_source
+from dataops.transforms import Build
+from dataops.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Load:
+    """A batch from source to publication; `publication` is None when the batch is held."""
+
+    batch_id: str
+    verdict: Verdict | None
+    publication: Publication | None
+
+
+@contextmanager
+def source_of(work: Workspace, url: str | None = None) -> Iterator[Source]:
+    """The configured source, closed afterwards. Raises DeclarationError for a bad address."""
+    paths = work.settings.paths
+    source = open_source(url or work.settings.source_url, project=paths.project, cache=paths.home / "source")
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def extract(work: Workspace, group: str, window: Window | None = None, url: str | None = None) -> str:
+    """Lands a batch and returns its id."""
+    found = work.catalog.group(group)
+    with work.warehouse.lock(group, "load"), source_of(work, url) as source:
+        return batches.extract(work, found, source, window)
+
+
+def load(work: Workspace, group: str, window: Window | None = None, url: str | None = None) -> Load:
+    """Extract, gate and publish under one lock."""
+    found = work.catalog.group(group)
+    with work.warehouse.lock(group, "load"):
+        with source_of(work, url) as source:
+            batch_id = batches.extract(work, found, source, window)
+        return _gate_and_publish(work, batch_id)
+
+
+def build(work: Workspace, group: str = "curated", names: Sequence[str] = (), *, full: bool = False) -> tuple[Build, Load]:
+    """Builds models, gates and publishes them under one lock."""
+    found = work.catalog.group(group)
+    with work.warehouse.lock(group, "build"):
+        built = transforms.build(work, found, names, full=full)
+        return built, _gate_and_publish(work, built.batch_id)
+
+
+def _gate_and_publish(work: Workspace, batch_id: str) -> Load:
+    verdict = gate.run(work, batch_id)
+    return Load(batch_id, verdict, publishing.publish(work, batch_id) if verdict.passed else None)
+
+
+def build_candidates(work: Workspace, group: str = "curated", *, full: bool = False) -> Build:
+    """Builds models as a batch for the gate."""
+    with work.warehouse.lock(group, "build"):
+        return transforms.build(work, work.catalog.group(group), full=full)
+
+
+def audit(work: Workspace, batch_id: str, engine: gate.AuditEngine) -> None:
+    """Lets Soda or GX judge a batch."""
+    with _locked(work, batch_id, "gate"):
+        gate.audit(work, batch_id, engine)
+
+
+def judge(work: Workspace, batch_id: str) -> Verdict:
+    """The verdict on a batch that both engines have judged."""
+    with _locked(work, batch_id, "gate"):
+        return gate.judge(work, batch_id)
+
+
+def run_gate(work: Workspace, group: str, batch_id: str | None = None) -> Verdict:
+    """Both audits and the verdict, for the named or the group's latest batch."""
+    batch_id = latest(work, group, batch_id)
+    with _locked(work, batch_id, "gate"):
+        return gate.run(work, batch_id)
+
+
+def publish(work: Workspace, group: str | None = None, batch_id: str | None = None) -> Publication:
+    """Publishes the named or the group's latest batch."""
+    batch_id = latest(work, group, batch_id)
+    with _locked(work, batch_id, "publish"):
+        return publishing.publish(work, batch_id)
+
+
+def roll_back(work: Workspace, group: str, publication_id: str, reason: str) -> Publication:
+    """Makes a group stand as it did after an earlier publication."""
+    with work.warehouse.lock(group, "roll back"):
+        return history.roll_back(work, work.catalog.group(group), publication_id, reason)
+
+
+def latest(work: Workspace, group: str | None, batch_id: str | None) -> str:
+    """Id of the named batch, or of the group's newest one. Raises DataRejected when there is none."""
+    with work.warehouse.transaction() as connection:
+        ledger.ensure(connection)
+        return str(batches.required(connection, batch_id, group)["batch_id"])
+
+
+@contextmanager
+def _locked(work: Workspace, batch_id: str, purpose: str) -> Iterator[Group]:
+    with work.warehouse.transaction() as connection:
+        where = ledger.batches.c.batch_id == batch_id
+        name = connection.execute(sa.select(ledger.batches.c.group_name).where(where)).scalar()
+        if name is None:
+            batches.required(connection, batch_id)
+    group = work.catalog.group(str(name))
+    with work.warehouse.lock(group.name, purpose):
+        yield group

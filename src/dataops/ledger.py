@@ -1,0 +1,211 @@
+"""The ledger: what was received, judged and published; SQLAlchemy Core tables in schema `ops`.
+
+Every row is written in the same transaction as what it records, so the ledger is never ahead of or behind the data.
+Order comes from `seq`, never from a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from dataops.errors import PlatformError
+from dataops.failpoint import failpoint
+
+VERSION = 1
+
+metadata = sa.MetaData(schema="ops")
+
+settings = sa.Table(
+    "settings", metadata, sa.Column("name", sa.String, primary_key=True), sa.Column("value", sa.String, nullable=False)
+)
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("batch_id", sa.String, nullable=False, unique=True),
+    sa.Column("group_name", sa.String, nullable=False),
+    sa.Column("source", sa.String, nullable=False),
+    sa.Column("window_start", sa.DateTime),
+    sa.Column("window_end", sa.DateTime),
+    sa.Column("state", sa.String, nullable=False),  # open, sealed, passed, failed, error, published, unchanged
+    sa.Column("reason", sa.String),
+    sa.Column("rules_hash", sa.String),
+    sa.Column("horizon", sa.BigInteger),  # builds: newest publication whose rows were read
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("sealed_at", sa.DateTime),
+    sa.Column("judged_at", sa.DateTime),
+)
+
+batch_datasets = sa.Table(
+    "batch_datasets",
+    metadata,
+    sa.Column("batch", sa.BigInteger, nullable=False),
+    sa.Column("table_name", sa.String, nullable=False),
+    sa.Column("scope", sa.String, nullable=False),  # whole, window, keys: which published rows the batch speaks for
+    sa.Column("received", sa.BigInteger, nullable=False),
+    sa.Column("controls", sa.JSON, nullable=False),  # control totals as received, exact, as text
+    sa.Column("notes", sa.JSON, nullable=False),  # e.g. columns of the source that the contract does not list
+)
+
+check_results = sa.Table(
+    "check_results",
+    metadata,
+    sa.Column("batch", sa.BigInteger, nullable=False),
+    sa.Column("rule_id", sa.String, nullable=False),
+    sa.Column("table_name", sa.String, nullable=False),
+    sa.Column("engine", sa.String, nullable=False),
+    sa.Column("severity", sa.String, nullable=False),
+    sa.Column("outcome", sa.String, nullable=False),  # passed, warned, failed, error
+    sa.Column("observed", sa.String),
+    sa.Column("failing", sa.BigInteger),  # rows that break the rule; NULL where a rule names no rows
+    sa.Column("checked", sa.BigInteger),
+    sa.Column("predicate", sa.String),  # SQL that is true for a failing row, or a query of their _row
+    sa.Column("sample", sa.JSON),
+    sa.Column("problem", sa.String),
+    sa.Column("rules_hash", sa.String, nullable=False),
+    sa.Column("judged_at", sa.DateTime, nullable=False),
+)
+
+publications = sa.Table(
+    "publications",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("publication_id", sa.String, nullable=False, unique=True),
+    sa.Column("attempt", sa.String, nullable=False, unique=True),  # made by the client before BEGIN
+    sa.Column("group_name", sa.String, nullable=False),
+    sa.Column("batch", sa.BigInteger, unique=True),  # at most one publication of a batch
+    sa.Column("kind", sa.String, nullable=False),  # load, build, rollback
+    sa.Column("verdict", sa.String, nullable=False),
+    sa.Column("rules_hash", sa.String, nullable=False),
+    sa.Column("previous", sa.String),
+    sa.Column("window_end", sa.DateTime),
+    sa.Column("reason", sa.String),
+    sa.Column("published_at", sa.DateTime, nullable=False),
+)
+
+publication_datasets = sa.Table(
+    "publication_datasets",
+    metadata,
+    sa.Column("publication", sa.BigInteger, nullable=False),
+    sa.Column("table_name", sa.String, nullable=False),
+    sa.Column("received", sa.BigInteger, nullable=False),
+    sa.Column("new", sa.BigInteger, nullable=False),
+    sa.Column("changed", sa.BigInteger, nullable=False),
+    sa.Column("unchanged", sa.BigInteger, nullable=False),
+    sa.Column("quarantined", sa.BigInteger, nullable=False),
+    sa.Column("deleted", sa.BigInteger, nullable=False),
+    sa.Column("retained", sa.BigInteger, nullable=False),  # gone at the source, kept because published rows refer to them
+    sa.Column("controls", sa.JSON, nullable=False),
+)
+
+incidents = sa.Table(
+    "incidents",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("incident_id", sa.String, nullable=False, unique=True),
+    sa.Column("group_name", sa.String, nullable=False),
+    sa.Column("batch", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.String, nullable=False),  # open, resolved
+    sa.Column("sentence", sa.String, nullable=False),
+    sa.Column("detail", sa.JSON, nullable=False),
+    sa.Column("times", sa.BigInteger, nullable=False),  # how often it was seen
+    sa.Column("opened_at", sa.DateTime, nullable=False),
+    sa.Column("last_seen_at", sa.DateTime, nullable=False),
+    sa.Column("resolved_at", sa.DateTime),
+    sa.Column("resolution", sa.String),
+)
+
+# One transactional step per version: MIGRATIONS[n] brings a ledger of version n to n + 1.
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {}
+
+
+def now() -> datetime:
+    """UTC without a zone, as every time in the ledger."""
+    return datetime.now(tz=UTC).replace(tzinfo=None)
+
+
+def ensure(connection: Connection) -> None:
+    """Creates or migrates the ledger inside the caller's transaction.
+
+    Raises PlatformError when the ledger was written by a newer release.
+    """
+    found = version(connection)
+    if found is None:
+        _create(connection)
+    elif found > VERSION:
+        raise PlatformError(
+            f"this warehouse's ledger is of version {found}; this release knows up to {VERSION}."
+            " Nothing was changed; upgrade dataops, then run this again."
+        )
+    else:
+        _migrate(connection, found)
+
+
+def version(connection: Connection) -> int | None:
+    """Version of the ledger, None where there is none yet."""
+    exists = connection.execute(
+        sa.text("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'ops' AND table_name = 'settings'")
+    ).scalar()
+    if not exists:
+        return None
+    return int(connection.execute(sa.select(settings.c.value).where(settings.c.name == "version")).scalar_one())
+
+
+def _create(connection: Connection) -> None:
+    for schema in ("raw", "candidate", "quarantine", "validated", "validated_history", "curated", "curated_history",
+                   "marts", "marts_history", "ops"):
+        connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    metadata.create_all(connection)
+    failpoint("ledger_created")
+    connection.execute(settings.insert().values(name="version", value=str(VERSION)))
+    failpoint("ledger_stamped")
+
+
+def _migrate(connection: Connection, found: int) -> None:
+    for step in range(found, VERSION):
+        MIGRATIONS[step](connection)
+        failpoint("ledger_migrated")
+        connection.execute(settings.update().where(settings.c.name == "version").values(value=str(step + 1)))
+
+
+def next_seq(connection: Connection, table: sa.Table) -> int:
+    """The next number of `table`; unique because writers are serialised or the primary key refuses a double."""
+    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.seq), 0))).scalar_one()) + 1
+
+
+def one(connection: Connection, statement: sa.Select[Any]) -> dict[str, Any] | None:
+    """The first row as a dictionary, or None."""
+    row = connection.execute(statement).mappings().first()
+    return dict(row) if row else None
+
+
+def rows(connection: Connection, statement: sa.Select[Any]) -> list[dict[str, Any]]:
+    """All rows as dictionaries."""
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def batch(connection: Connection, batch_id: str) -> dict[str, Any] | None:
+    """A batch by its id."""
+    return one(connection, sa.select(batches).where(batches.c.batch_id == batch_id))
+
+
+def last_publication(connection: Connection, group: str) -> dict[str, Any] | None:
+    """The group's newest publication."""
+    where = publications.c.group_name == group
+    return one(connection, sa.select(publications).where(where).order_by(publications.c.seq.desc()).limit(1))
+
+
+def publication(connection: Connection, publication_id: str) -> dict[str, Any] | None:
+    """A publication by its id."""
+    return one(connection, sa.select(publications).where(publications.c.publication_id == publication_id))
+
+
+def set_state(connection: Connection, seq: int, state: str, **values: Any) -> None:  # noqa: ANN401  column values
+    """Moves a batch to another state."""
+    connection.execute(batches.update().where(batches.c.seq == seq).values(state=state, **values))

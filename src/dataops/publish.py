@@ -1,0 +1,232 @@
+"""Publish: one transaction promotes what the gate accepted, for a whole group, as a difference to what stands.
+
+Superseded versions move to history, unchanged rows are not touched, the ledger row is written with them. A COMMIT
+that raised is looked up in the ledger by the attempt's id, which was made before BEGIN.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from dataops import batches, catalog, delta, incidents, ledger
+from dataops.catalog import Dataset, Group
+from dataops.delta import Counts
+from dataops.errors import DataRejected, PlatformError, VerdictError
+from dataops.failpoint import failpoint
+from dataops.gate import quarantine
+from dataops.tables import controls, equal
+from dataops.warehouse import CommitUnknownError
+from dataops.workspace import Workspace
+
+Status = Literal["published", "unchanged", "already"]
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What publishing a batch did. `status`: published; unchanged (nothing differed, so no publication was made);
+    already (the batch had been published before)."""
+
+    status: Status
+    group: str
+    batch_id: str
+    publication_id: str | None
+    counts: tuple[Counts, ...] = ()
+    resolved: tuple[str, ...] = ()
+
+    def total(self, name: str) -> int:
+        return sum(int(getattr(item, name)) for item in self.counts)
+
+
+class _NothingDiffers(Exception):  # noqa: N818  a signal to leave the transaction, not an error
+    pass
+
+
+def publish(work: Workspace, batch_id: str) -> Publication:
+    """Publishes a judged batch. The caller holds the group's lock.
+
+    Raises DataRejected when its verdict is not PASSED, VerdictError when rules changed since or the accounts do not
+    balance, PlatformError for infrastructure; the published layers are then as before.
+    """
+    attempt = str(uuid.uuid4())
+    failpoint("before_begin")
+    try:
+        done = _in_one_transaction(work, batch_id, attempt)
+    except CommitUnknownError:
+        done = _look_up(work, batch_id, attempt)
+    failpoint("after_commit")
+    if done.status == "published":
+        _refresh_consumers(work)
+    return done
+
+
+def _in_one_transaction(work: Workspace, batch_id: str, attempt: str) -> Publication:
+    try:
+        with work.warehouse.transaction() as connection:
+            work.warehouse.serialize_publications(connection)
+            return _publish(work, connection, batch_id, attempt)
+    except _NothingDiffers:
+        return _close_unchanged(work, batch_id)
+
+
+def _publish(work: Workspace, connection: Connection, batch_id: str, attempt: str) -> Publication:
+    batch = batches.required(connection, batch_id)
+    if already := _already(connection, batch):
+        return already
+    # Read again from the files: a rule may have changed since this process began.
+    group = batches.group_of(connection, replace(work, catalog=catalog.load(work.settings.paths)), batch)
+    _require_passed(batch, group)
+    batches.point_at(connection, group, batch)
+    failpoint("checked")
+    seq = ledger.next_seq(connection, ledger.publications)
+    scopes = _scopes(connection, batch["seq"])
+    datasets = group.datasets
+    counts = delta.apply(connection, group, datasets, scopes, batch["seq"], seq)
+    if not any(c.new or c.changed or c.deleted or c.quarantined for c in counts):
+        raise _NothingDiffers
+    _balance(connection, datasets, counts, batch, seq)
+    _require_closure(connection, group, datasets, seq)
+    publication_id = _record(connection, group, batch, attempt, seq, counts)
+    failpoint("before_commit")
+    solved = incidents.resolve(connection, group.name, batch, publication_id)
+    return Publication("published", group.name, batch_id, publication_id, tuple(counts), tuple(solved))
+
+
+def _already(connection: Connection, batch: dict[str, Any]) -> Publication | None:
+    found = ledger.one(connection, sa.select(ledger.publications).where(ledger.publications.c.batch == batch["seq"]))
+    if found is None and batch["state"] != "unchanged":
+        return None
+    return Publication("already", batch["group_name"], batch["batch_id"], found["publication_id"] if found else None)
+
+
+def _require_passed(batch: dict[str, Any], group: Group) -> None:
+    batch_id, name = batch["batch_id"], batch["group_name"]
+    if batch["state"] == "sealed":
+        raise DataRejected(f"batch {batch_id} has not been judged; run: dataops gate {name} --batch {batch_id}")
+    if batch["state"] != "passed":
+        raise DataRejected(
+            f"batch {batch_id} is held: verdict {str(batch['state']).upper()}, {batch['reason']}.\n"
+            f"Nothing was published. See: dataops incidents list; dataops quarantine list {name}"
+        )
+    if batch["rules_hash"] != group.rules_hash:
+        raise VerdictError(
+            f"the rules of {name} changed after {batch_id} was judged, so its verdict does not hold any more.\n"
+            f"Nothing was published. Run: dataops gate {name} --batch {batch_id}"
+        )
+
+
+def _scopes(connection: Connection, seq: int) -> dict[str, dict[str, Any]]:
+    where = ledger.batch_datasets.c.batch == seq
+    return {r["table_name"]: r for r in ledger.rows(connection, sa.select(ledger.batch_datasets).where(where))}
+
+
+def _balance(
+    connection: Connection, datasets: Sequence[Dataset], counts: Sequence[Counts], batch: dict[str, Any], seq: int
+) -> None:
+    """received = new + changed + unchanged + quarantined, in rows and in every control total."""
+    received = _scopes(connection, batch["seq"])
+    for dataset, count in zip(datasets, counts, strict=True):
+        came = received[dataset.table]
+        if came["received"] != count.new + count.changed + count.unchanged + count.quarantined:
+            raise VerdictError(_unbalanced(dataset, "rows", came["received"], count))
+        written = controls(connection, dataset, f"(SELECT * FROM {delta.place(dataset)} WHERE _publication = {seq})")[1]
+        for name, total in came["controls"].items():
+            parts = (written[name], count.unchanged_controls.get(name, "0"), count.quarantined_controls.get(name, "0"))
+            if Decimal(total) != sum((Decimal(part) for part in parts), Decimal(0)):
+                raise VerdictError(_unbalanced(dataset, name, total, parts))
+
+
+def _unbalanced(dataset: Dataset, what: str, came: object, parts: object) -> str:
+    return (
+        f"{dataset.name} does not balance in {what}: {came} received, but accounted for {parts}.\n"
+        "Nothing was published. This is a defect of the platform or of the warehouse: dataops doctor"
+    )
+
+
+def _require_closure(connection: Connection, group: Group, datasets: Sequence[Dataset], seq: int) -> None:
+    """No row written now refers to a row that is not there; another group may have published since the gate."""
+    for dataset in datasets:
+        for link in (link for link in dataset.links if link.rule.severity == "critical"):
+            target = group.target(link)
+            present = " AND ".join(f'c."{name}" IS NOT NULL' for name in link.columns)
+            dangling = connection.exec_driver_sql(
+                f"SELECT COUNT(*) FROM {delta.place(dataset)} AS c WHERE c._publication = {seq} AND {present} AND NOT EXISTS"
+                f" (SELECT 1 FROM {delta.place(target)} AS p WHERE {equal('p', 'c', target.key, link.columns)})"
+            ).scalar_one()
+            if dangling:
+                raise VerdictError(
+                    f"{dangling} rows of {dataset.name} refer to rows of {target.table} that are no longer published"
+                    f" (rule {link.rule.id}): something changed after the gate. Nothing was published;"
+                    f" run: dataops gate {group.name}"
+                )
+
+
+def _record(
+    connection: Connection, group: Group, batch: dict[str, Any], attempt: str, seq: int, counts: Sequence[Counts]
+) -> str:
+    kind = "load" if group.layer == "raw" else "build"
+    values = {"window_end": batch["window_end"], "batch": batch["seq"], "rules_hash": batch["rules_hash"]}
+    publication_id = write(connection, group.name, kind, attempt, seq, counts, values)
+    ledger.set_state(connection, batch["seq"], "published")
+    failpoint("ledger_written")
+    return publication_id
+
+
+def write(
+    connection: Connection, group: str, kind: str, attempt: str, seq: int, counts: Sequence[Counts], values: dict[str, Any]
+) -> str:
+    """The ledger's rows of a publication; returns its id, e.g. sales-0043."""
+    previous = ledger.last_publication(connection, group)
+    number = int(previous["publication_id"].rpartition("-")[2]) + 1 if previous else 1
+    publication_id = f"{group}-{number:04d}"
+    connection.execute(
+        ledger.publications.insert().values(
+            seq=seq, publication_id=publication_id, attempt=attempt, group_name=group, kind=kind, verdict="PASSED",
+            previous=previous["publication_id"] if previous else None, published_at=ledger.now(), **values,
+        )
+    )
+    rows = [count.as_row(seq) for count in counts]
+    if rows:
+        connection.execute(ledger.publication_datasets.insert(), rows)
+    return publication_id
+
+
+def _close_unchanged(work: Workspace, batch_id: str) -> Publication:
+    """Nothing differs from what stands: no publication, and the landed copy is dropped again."""
+    with work.warehouse.transaction() as connection:
+        batch = batches.required(connection, batch_id)
+        group = work.catalog.group(batch["group_name"])
+        ledger.set_state(connection, batch["seq"], "unchanged")
+        if group.layer == "raw":
+            batches.discard_rows(connection, group, batch["seq"])
+        solved = incidents.resolve(connection, group.name, batch, "no change")
+    return Publication("unchanged", batch["group_name"], batch_id, None, (), tuple(solved))
+
+
+def _look_up(work: Workspace, batch_id: str, attempt: str) -> Publication:
+    """COMMIT raised: whether it happened stands in the ledger. Raises PlatformError when it did not."""
+    with work.warehouse.reading() as connection:
+        where = ledger.publications.c.attempt == attempt
+        found = ledger.one(connection, sa.select(ledger.publications).where(where))
+    if found is None:
+        raise PlatformError(
+            f"publishing {batch_id} was not committed; what stood before still stands.\n"
+            f"It is safe to run again: dataops publish --batch {batch_id}"
+        )
+    return Publication("published", found["group_name"], batch_id, found["publication_id"])
+
+
+def _refresh_consumers(work: Workspace) -> None:
+    """A bystander: the publication stands whether or not the readers' copy could be renewed."""
+    try:
+        work.warehouse.refresh_published()
+    except (PlatformError, OSError) as error:
+        import logging
+
+        logging.getLogger("dataops").warning("the readers' copy was not renewed: %s", str(error).splitlines()[0])

@@ -1,0 +1,135 @@
+"""A delimited file cut into Arrow arrays of text, chunk by chunk: bytes -> rows -> fields, no loop over rows.
+
+It knows encodings, terminators and where a row stands in its file; it knows no type and no table.
+"""
+
+# mypy: disable-error-code="no-any-return"
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from dataops.errors import DataRejected
+from dataops.sources.arrow import ListArray, pc, positions
+from dataops.sources.install_script import FileFormat
+
+UNDECODABLE = "\ufdd0"
+"""Stands for bytes that are no text in the file's encoding: a code point Unicode keeps free of characters."""
+
+_CHUNK = 1 << 22  # bytes per read: about 35,000 order lines; memory stays at a few times this
+_LONGEST_ROW = 1 << 26  # characters; a file without row terminators must not be collected whole
+_MARKS = {codecs.BOM_UTF8: "UTF-8", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16 (big endian)"}
+
+codecs.register_error("dataops-mark", lambda error: (UNDECODABLE, _resume(error)))
+
+
+def _resume(error: UnicodeError) -> int:
+    if isinstance(error, UnicodeDecodeError):
+        return error.end
+    raise error
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some consecutive rows of a file: `fields` are all values row after row, `width` of them per row."""
+
+    fields: pa.StringArray
+    width: int
+    lines: pa.Int64Array
+    damaged: bool
+
+    def column(self, position: int) -> pa.StringArray:
+        """Values of one field, as many as rows."""
+        return self.fields.take(positions(position, len(self.fields), self.width))
+
+
+def read_rows(stream: BinaryIO, form: FileFormat) -> Iterator[Rows]:
+    """Rows of the file in order; raises DataRejected with file and line for what is not a whole, regular file."""
+    line, rest, terminator = 1, "", ""
+    for text in _decoded(stream, form):
+        rest += text
+        terminator = terminator or _terminator(rest, form.row_terminator)
+        end = rest.rfind(terminator) if terminator else -1
+        if end >= 0:
+            rows = _split(rest[:end], terminator, line, form)
+            line += rest.count("\n", 0, end + len(terminator))
+            rest = rest[end + len(terminator) :]
+            yield rows
+        elif len(rest) > _LONGEST_ROW:
+            raise DataRejected(f"{form.file} line {line}: no end of row within {_LONGEST_ROW:,} characters")
+    if rest:
+        raise DataRejected(
+            f"{form.file} line {line}: the file ends in the middle of a row: its last row has no terminator "
+            f"({terminator or form.row_terminator!r}); the file was cut short, deliver it again"
+        )
+
+
+def _decoded(stream: BinaryIO, form: FileFormat) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(form.encoding)("dataops-mark")
+    first, foreign = True, form.encoding == "cp1252"
+    while chunk := stream.read(_CHUNK):
+        body = _without_mark(chunk, form) if first else chunk
+        first = False
+        if foreign and not body.isascii():
+            _refuse_utf8(body, form)
+            foreign = False
+        yield decoder.decode(body)
+    if first and form.wide:
+        _without_mark(b"", form)
+    yield decoder.decode(b"", final=True)
+
+
+def _without_mark(head: bytes, form: FileFormat) -> bytes:
+    """The first chunk less its byte order mark; a mark that the script does not announce is another edition's."""
+    found = next(((mark, name) for mark, name in _MARKS.items() if head.startswith(mark)), (b"", "none"))
+    expected = codecs.BOM_UTF16_LE if form.wide else b""
+    if found[0] == expected or (found[1] == "UTF-8" and form.encoding == "utf-8"):
+        return head[len(found[0]) :]
+    raise DataRejected(
+        f"{form.file} line 1: byte order mark is {found[1]}, but instawdb.sql says the file is "
+        f"{'UTF-16' if form.wide else form.encoding}; files of two editions must not be mixed"
+    )
+
+
+def _refuse_utf8(body: bytes, form: FileFormat) -> None:
+    """Text in UTF-8 reads as Windows-1252 without an error, and wrongly; the reverse hardly ever happens."""
+    try:
+        codecs.getincrementaldecoder("utf-8")("strict").decode(body)
+    except UnicodeDecodeError:
+        return
+    raise DataRejected(
+        f"{form.file} is written in UTF-8, but instawdb.sql says Windows-1252; files of two editions must not be mixed"
+    )
+
+
+def _terminator(text: str, declared: str) -> str:
+    r"""The terminator this file uses: `\n` in the script stands for CR LF or LF, whichever the first row ends with."""
+    windows = declared.removesuffix("\n") + "\r\n"
+    end = text.find(declared)
+    windows_end = text.find(windows)
+    if end < 0 and windows_end < 0:
+        return ""
+    return windows if windows_end >= 0 and (end < 0 or windows_end < end) else declared
+
+
+def _split(text: str, terminator: str, line: int, form: FileFormat) -> Rows:
+    rows = pc.split_pattern(pa.scalar(text, pa.large_string()), terminator).values.cast(pa.string())
+    fields = pc.split_pattern(rows, form.field_terminator)
+    breaks = pc.cumulative_sum(pc.add(pc.count_substring(rows, "\n"), terminator.count("\n"))).cast(pa.int64())
+    lines = pc.add(pa.concat_arrays([positions(0, 1), breaks[:-1]]), line)
+    _require_width(fields, lines, form)
+    return Rows(fields.flatten(), len(form.columns), lines, damaged=UNDECODABLE in text or "\0" in text)
+
+
+def _require_width(fields: ListArray, lines: pa.Int64Array, form: FileFormat) -> None:
+    widths = pc.list_value_length(fields)
+    irregular = pc.not_equal(widths, len(form.columns))
+    if pc.any(irregular).as_py():
+        first = pc.index(irregular, True).as_py()
+        raise DataRejected(
+            f"{form.file} line {lines[first].as_py()}: {widths[first].as_py()} fields where {form.source_table} has "
+            f"{len(form.columns)}; {pc.sum(irregular).as_py()} such rows in this part of the file; deliver it again"
+        )

@@ -1,0 +1,120 @@
+"""Microsoft's AdventureWorks install files as a source: both editions, in a folder, a zip or a tar.
+
+How each file is written is taken from the `instawdb.sql` beside it, read anew whenever it changes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from dataops.errors import DataRejected
+from dataops.sources.archive import open_archive, readable
+from dataops.sources.arrow import pc
+from dataops.sources.delimited import Rows, read_rows
+from dataops.sources.install_script import FileColumn, FileFormat, parse_script
+from dataops.sources.port import PROBLEMS, Follow, Request, Window, delivered
+from dataops.sources.selection import needed_columns, parent_keys, wanted_rows
+from dataops.sources.values import joined_problems, read_values
+
+_SCRIPT = "instawdb.sql"
+_NEW_SPELLING = len("2025-11-14 00:00:00.000")  # the 2014 edition writes none or nine fraction digits, never three
+
+
+class InstallCsv:
+    """Source over one delivery of install files. Not for use by two threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._archive = open_archive(path, _SCRIPT)
+        self._name = f"csv:{path.resolve().name}"
+        self._formats: tuple[object, dict[str, FileFormat]] = (None, {})
+        self._keys: dict[tuple[Follow, Window, object], pa.Table] = {}
+
+    @property
+    def name(self) -> str:
+        """`csv:` and the last part of the path."""
+        return self._name
+
+    def schema(self, source_table: str) -> pa.Schema:
+        """Columns as `instawdb.sql` declares them at this moment."""
+        return self._format(source_table).schema
+
+    def read(self, request: Request) -> pa.RecordBatchReader:
+        """Rows in file order; see `Source.read`."""
+        form = self._format(request.source_table)
+        _require_columns(needed_columns(request), form)
+        return pa.RecordBatchReader.from_batches(delivered(request.schema), self._batches(request, form))
+
+    def close(self) -> None:
+        """Close the archive; temporary files are removed."""
+        self._archive.close()
+
+    def _format(self, source_table: str) -> FileFormat:
+        version = self._archive.version(_SCRIPT)
+        if version is None or version != self._formats[0]:
+            with readable(_SCRIPT), self._archive.open(_SCRIPT) as stream:
+                self._formats = (version, parse_script(stream.read().decode("utf-8-sig", "replace")))
+        formats = self._formats[1]
+        if source_table not in formats:
+            raise DataRejected(
+                f"{self._name} has no table {source_table}: instawdb.sql loads {len(formats)} tables, not this one; "
+                "check `source:` in the contract"
+            )
+        return formats[source_table]
+
+    def _batches(self, request: Request, form: FileFormat) -> Iterator[pa.RecordBatch]:
+        keys = self._parents(request)
+        columns = {column.name: (at, column) for at, column in enumerate(form.columns)}
+        chosen = [columns[name] for name in needed_columns(request)]
+        wanted = {name: request.schema.field(name).type for name in request.schema.names}
+        with readable(form.file), self._archive.open(form.file) as stream:
+            for number, rows in enumerate(read_rows(stream, form)):
+                if number == 0:
+                    _refuse_other_edition(rows, form)
+                batch = wanted_rows(_typed(rows, chosen, wanted, form.file), request, keys)
+                if batch.num_rows:
+                    yield batch.select([*request.schema.names, PROBLEMS])
+
+    def _parents(self, request: Request) -> pa.Table | None:
+        follow, window = request.follow, request.window
+        if follow is None or window is None or request.cursor:
+            return None
+        parent = self._format(follow.parent)
+        cached = (follow, window, self._archive.version(parent.file))
+        if cached not in self._keys:
+            self._keys[cached] = parent_keys(self.read, parent.schema, follow, window)
+        return self._keys[cached]
+
+
+def _typed(
+    rows: Rows, chosen: list[tuple[int, FileColumn]], wanted: dict[str, pa.DataType], file: str
+) -> pa.RecordBatch:
+    reads = [
+        read_values(rows.column(at), column, wanted.get(column.name, column.type), damaged=rows.damaged)
+        for at, column in chosen
+    ]
+    problems = joined_problems(file, rows.lines, reads)
+    names = [column.name for _, column in chosen]
+    return pa.record_batch([*(read.values for read in reads), problems], [*names, PROBLEMS])
+
+
+def _require_columns(names: list[str], form: FileFormat) -> None:
+    missing = sorted(set(names) - set(form.schema.names))
+    if missing:
+        raise DataRejected(
+            f"{form.source_table} has no column {', '.join(missing)} in instawdb.sql; it has "
+            f"{', '.join(form.schema.names)}. Did the source change, or the contract?"
+        )
+
+
+def _refuse_other_edition(rows: Rows, form: FileFormat) -> None:
+    """Files of the 2025 edition in ASCII decode under a 2014 script, but their dates are eleven years off."""
+    moments = [at for at, column in enumerate(form.columns) if column.sql_type == "datetime"]
+    if form.encoding != "cp1252" or not moments:
+        return
+    lengths = pc.utf8_length(rows.column(moments[-1]))
+    if pc.all(pc.equal(lengths, _NEW_SPELLING)).as_py():
+        raise DataRejected(
+            f"{form.file} spells timestamps as the 2025 edition does ({rows.column(moments[-1])[0].as_py()}), but "
+            "instawdb.sql is the 2014 edition's; files of two editions must not be mixed"
+        )

@@ -1,0 +1,144 @@
+"""From what a person writes (`csv:<folder>`, `generator:?scale=1`), or from nothing at all, to a source.
+
+Parameters are read strictly: a misspelt one is an error that names its neighbour, never ignored.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+from dataops.errors import DeclarationError
+from dataops.sources.download import downloaded
+from dataops.sources.faults import FAULTS, Faulty
+from dataops.sources.install_csv import InstallCsv
+from dataops.sources.port import Source
+
+_BESIDE = Path("../shared/adventureworks/oltp-2014")
+_FALLBACK = "generator:?scale=1&seed=7"
+_FORMS = "write csv:<folder, zip or tar>, or generator:?scale=1&seed=7"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FoundSource:
+    """A source's URL and the sentence that says how it was found; later lines are details for the reader."""
+
+    url: str
+    sentence: str
+
+
+def open_source(url: str | None = None, *, project: Path | None = None, cache: Path | None = None) -> Source:
+    """The source of this URL; without one, the one that `find_source` finds. Raises DeclarationError."""
+    url = url or find_source(project or Path.cwd(), cache).url
+    scheme, colon, rest = url.partition(":")
+    if not colon or scheme not in _SCHEMES:
+        raise DeclarationError(f"source '{url}': scheme '{scheme}' is unknown{_meant(scheme, _SCHEMES)}; {_FORMS}")
+    place, _, query = rest.partition("?")
+    parameters = _Parameters(url, query)
+    faults, seed = parameters.take_names("faults", FAULTS), parameters.take("fault_seed", int, 7)
+    source = _SCHEMES[scheme](url, place, parameters)
+    return Faulty(source, faults, seed) if faults else source
+
+
+def find_source(project: Path, cache: Path | None = None) -> FoundSource:
+    """Where the data is when nobody said it: beside the project, else downloaded into `cache`, else generated."""
+    if (project / _BESIDE / "instawdb.sql").is_file():
+        return FoundSource(f"csv:{project / _BESIDE}", f"Microsoft's install CSVs, found in {_BESIDE}")
+    missing = f"Data: not found in {_BESIDE}"
+    if cache is None:
+        return FoundSource(_FALLBACK, f"{missing}\n{_GENERATED}")
+    folder, failure = downloaded(cache)
+    if folder is not None:
+        return FoundSource(f"csv:{folder}", f"{missing}\nDownloaded from Microsoft's repository into {folder.name}")
+    return FoundSource(_FALLBACK, f"{missing}\nDownload from Microsoft's repository failed: {failure}\n{_GENERATED}")
+
+
+_GENERATED = """Using the generator instead (scale 1, seed 7): AdventureWorks-shaped, so
+the figures will not be Microsoft's. To use the real files:
+put them in a folder and run  DATAOPS_SOURCE_URL=csv:<folder> make demo"""
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f", did you mean '{close[0]}'?" if close else ""
+
+
+class _Parameters:
+    """The `name=value` pairs after the `?`, taken one by one; what is left over at the end was misspelt."""
+
+    def __init__(self, url: str, query: str) -> None:
+        self._url = url
+        self._known: list[str] = []
+        self._given: dict[str, str] = {}
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            if name in self._given:
+                raise DeclarationError(f"source '{url}': parameter '{name}' is given twice")
+            self._given[name] = value
+
+    def take(self, name: str, read: Callable[[str], T], default: T) -> T:
+        self._known.append(name)
+        text = self._given.pop(name, None)
+        if text is None:
+            return default
+        try:
+            return read(text)
+        except (ValueError, InvalidOperation):
+            raise DeclarationError(f"source '{self._url}': {name}='{text}' cannot be read; {_FORMS}") from None
+
+    def take_names(self, name: str, known: Iterable[str]) -> tuple[str, ...]:
+        names = tuple(part for part in self.take(name, str, "").split(",") if part)
+        for part in names:
+            if part not in known:
+                raise DeclarationError(
+                    f"source '{self._url}': fault '{part}' is unknown{_meant(part, known)}; known: {', '.join(known)}"
+                )
+        return names
+
+    def done(self) -> None:
+        for name in self._given:
+            known = ", ".join(self._known)
+            raise DeclarationError(
+                f"source '{self._url}': parameter '{name}' is unknown{_meant(name, self._known)}; known: {known}"
+            )
+
+
+def _install_csv(url: str, place: str, parameters: _Parameters) -> Source:
+    parameters.done()
+    if not place:
+        raise DeclarationError(f"source '{url}' names no folder; {_FORMS}")
+    return InstallCsv(Path(place).expanduser())
+
+
+def _generator(url: str, place: str, parameters: _Parameters) -> Source:
+    if place:
+        raise DeclarationError(f"source '{url}': the generator has no path; {_FORMS}")
+    from dataops.sources.generator import Generator, Shape
+
+    shape = Shape(
+        scale=parameters.take("scale", _number, Decimal(1)),
+        seed=parameters.take("seed", int, 7),
+        days=parameters.take("days", int, Shape.days),
+        delta=parameters.take("delta", _pair, None),
+    )
+    parameters.done()
+    return Generator(shape)
+
+
+def _pair(text: str) -> tuple[Decimal, Decimal] | None:
+    new, _, changed = text.partition(",")
+    return _number(new), _number(changed)
+
+
+def _number(text: str) -> Decimal:
+    number = Decimal(text)
+    if not number.is_finite():
+        raise ValueError(text)
+    return number
+
+
+_SCHEMES: dict[str, Callable[[str, str, _Parameters], Source]] = {"csv": _install_csv, "generator": _generator}

@@ -1,0 +1,104 @@
+"""What every source of rows promises: a schema, a stream of Arrow batches, a name that is safe to print.
+
+Nothing here knows a file format, a database or a warehouse; both ends of an extract import these words.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol, Self
+
+import pyarrow as pa
+
+from dataops.errors import DeclarationError
+
+PROBLEMS = "_problems"
+"""Name of the text column that says why values of a row could not be read; NULL when all could."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A half-open interval of time, `start <= cursor < end`; UTC, without a zone."""
+
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Window written `A..B`, each a date or an ISO timestamp; raises DeclarationError."""
+        start, dots, end = text.partition("..")
+        if not dots:
+            raise DeclarationError(f"window '{text}' is not of the form A..B; {_EXAMPLE}")
+        window = cls(_moment(start, text), _moment(end, text))
+        if window.start >= window.end:
+            raise DeclarationError(f"window '{text}' is empty: its start is not before its end; {_EXAMPLE}")
+        return window
+
+    def __str__(self) -> str:
+        """As `parse` reads it; the time of day only where there is one."""
+        return f"{_spelled(self.start)}..{_spelled(self.end)}"
+
+
+_EXAMPLE = "for the whole of 1 May 2014 write 2014-05-01..2014-05-02 (the end is not included)"
+
+
+def _moment(text: str, window: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise DeclarationError(f"window '{window}': '{text}' is neither a date nor a timestamp; {_EXAMPLE}") from None
+    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _spelled(moment: datetime) -> str:
+    text = moment.isoformat()
+    return text.removesuffix("T00:00:00")
+
+
+@dataclass(frozen=True)
+class Follow:
+    """Rows that travel with a parent: those whose `columns` equal `parent_columns` of a parent row in the window."""
+
+    columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+    cursor: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to read: one source table, its wanted columns and types, and which of its rows.
+
+    Without a window all rows are read. With one, `cursor` names the table's own column, or `follow` its parent's.
+    """
+
+    source_table: str
+    schema: pa.Schema
+    window: Window | None = None
+    cursor: str | None = None
+    follow: Follow | None = None
+
+
+class Source(Protocol):
+    """Where rows come from."""
+
+    @property
+    def name(self) -> str:
+        """Short and safe to print: no secret, no absolute path."""
+        ...
+
+    def schema(self, source_table: str) -> pa.Schema:
+        """Columns the source has at this moment, snake_case; raises DataRejected for a table it does not have."""
+        ...
+
+    def read(self, request: Request) -> pa.RecordBatchReader:
+        """Stream of the request's columns in order, then `_problems`; errors may be raised while it is consumed."""
+        ...
+
+    def close(self) -> None:
+        """Release what is held; the source is not used afterwards."""
+        ...
+
+
+def delivered(schema: pa.Schema) -> pa.Schema:
+    """Schema of what `read` yields for a request of this schema."""
+    return schema.append(pa.field(PROBLEMS, pa.string()))

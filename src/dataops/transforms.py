@@ -1,0 +1,192 @@
+"""Builds SQL models into `candidate`, where no consumer sees them, as a batch that the gate judges like any other.
+
+An incremental model is built for the keys whose inputs changed since its last build; any other change of its inputs
+makes it a whole build. Publishing compares either way, so both give the same published rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from dataops import batches, ledger, tables
+from dataops.catalog import Catalog, Dataset, Group
+from dataops.errors import DeclarationError, VerdictError
+from dataops.failpoint import failpoint
+from dataops.models import Model, render, restrict
+from dataops.tables import controls, quoted
+from dataops.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Build:
+    """A sealed batch of candidates; `waiting` names models whose inputs were never published."""
+
+    batch_id: str
+    models: tuple[str, ...]
+    waiting: tuple[str, ...]
+
+
+def build(work: Workspace, group: Group, names: Sequence[str] = (), *, full: bool = False) -> Build:
+    """Builds the group's models (or the named ones) in one transaction. The caller holds the group's lock.
+
+    Raises DeclarationError for an unknown name, VerdictError when no model has its inputs yet.
+    """
+    wanted = _wanted(work.catalog, group, names)
+    with work.warehouse.transaction() as connection:
+        ledger.ensure(connection)
+        tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
+        ready, waiting = _ready(connection, work.catalog, wanted)
+        if not ready:
+            raise VerdictError(_nothing_ready(work.catalog, waiting))
+        seq, batch_id = _open(connection, group)
+        for model in ready:
+            _build_one(work, connection, group, model, {m.table for m in ready}, seq, full=full)
+            failpoint("model_built")
+        ledger.set_state(connection, seq, "sealed", sealed_at=ledger.now())
+    return Build(batch_id, tuple(m.table for m in ready), tuple(m.table for m in waiting))
+
+
+def _wanted(catalog: Catalog, group: Group, names: Sequence[str]) -> tuple[Model, ...]:
+    members = {d.table for d in group.datasets}
+    models = tuple(m for m in catalog.models if m.table in members)
+    chosen = {name.rpartition(".")[2] for name in names}
+    if unknown := sorted(chosen - {m.table for m in models}):
+        known = ", ".join(m.table for m in models)
+        raise DeclarationError(f"no model {', '.join(unknown)} in group {group.name}; there are {known}")
+    return tuple(m for m in models if not chosen or m.table in chosen)
+
+
+def _ready(connection: Connection, catalog: Catalog, models: Sequence[Model]) -> tuple[list[Model], list[Model]]:
+    """Models whose inputs are published or built before them, and the others."""
+    there = {row[0] for row in connection.execute(sa.select(ledger.publication_datasets.c.table_name).distinct())}
+    ready: list[Model] = []
+    waiting: list[Model] = []
+    for model in models:
+        known = there | {m.table for m in ready}
+        (ready if all(table in known for _, table in model.inputs) else waiting).append(model)
+    return ready, waiting
+
+
+def _nothing_ready(catalog: Catalog, waiting: Sequence[Model]) -> str:
+    groups = sorted({catalog.dataset(table).group for m in waiting for layer, table in m.inputs if layer == "validated"})
+    return f"nothing to build yet: the models read {', '.join(groups)}, not all published.\nRun: dataops load {groups[0]}"
+
+
+def _open(connection: Connection, group: Group) -> tuple[int, str]:
+    seq = ledger.next_seq(connection, ledger.batches)
+    batch_id = batches.next_id(connection, f"{group.name}-build")
+    connection.execute(
+        ledger.batches.insert().values(
+            seq=seq, batch_id=batch_id, group_name=group.name, source="published layers", state="open",
+            horizon=_horizon(connection), created_at=ledger.now(),
+            window_end=_newest_window(connection),
+        )
+    )
+    return seq, batch_id
+
+
+def _horizon(connection: Connection) -> int:
+    return ledger.next_seq(connection, ledger.publications) - 1
+
+
+def _newest_window(connection: Connection) -> Any:  # noqa: ANN401  a datetime or None
+    """As of which date the figures stand: the newest window among the inputs."""
+    return connection.execute(sa.select(sa.func.max(ledger.publications.c.window_end))).scalar()
+
+
+def _build_one(
+    work: Workspace, connection: Connection, group: Group, model: Model, together: set[str], seq: int, *, full: bool
+) -> None:
+    dataset = group.dataset(model.table)
+    places = {(layer, table): _place(work.catalog, layer, table, together, group) for layer, table in model.inputs}
+    since = None if full else _since(connection, group, model)
+    keyed = {(layer, table) for layer, table in model.inputs if _is_keyed(work.catalog, model, table, together)}
+    incremental = since is not None and not _others_changed(connection, model, keyed, since)
+    if incremental:
+        _find_affected(connection, model, keyed, int(since or 0))
+        places = restrict(model, places.__getitem__, f"candidate.affected_{model.table}", keyed)
+    _create(connection, dataset, render(model, work.warehouse.dialect, places))
+    work.warehouse.analyze(connection, f"candidate.{model.table}")
+    rows, totals = controls(connection, dataset, f"candidate.{model.table}")
+    scope = f"keys:{','.join(model.incremental_by)}" if incremental else "whole"
+    connection.execute(
+        ledger.batch_datasets.insert().values(
+            batch=seq, table_name=model.table, scope=scope, received=rows, controls=totals, notes=[]
+        )
+    )
+
+
+def _place(catalog: Catalog, layer: str, table: str, together: set[str], group: Group) -> str:
+    """A model built before this one in the same batch is read from its candidate, anything else as published."""
+    if table in together and catalog.dataset(table).group == group.name:
+        return f"candidate.{table}"
+    return f"{layer}.{table}"
+
+
+def _since(connection: Connection, group: Group, model: Model) -> int | None:
+    """Horizon of the model's last build that stands; None when it must be built whole."""
+    if not model.incremental_by:
+        return None
+    b, d = ledger.batches, ledger.batch_datasets
+    built = ledger.one(
+        connection,
+        sa.select(b.c.seq, b.c.horizon)
+        .join_from(b, d, d.c.batch == b.c.seq)
+        .where((d.c.table_name == model.table) & b.c.state.in_(["published", "unchanged"]))
+        .order_by(b.c.seq.desc())
+        .limit(1),
+    )
+    if built is None:
+        return None
+    rolled_back = ledger.publications.c.kind == "rollback"
+    later = (ledger.publications.c.group_name == group.name) & (ledger.publications.c.seq > built["horizon"])
+    undone = connection.execute(sa.select(sa.func.count()).where(rolled_back & later)).scalar_one()
+    return None if undone else int(built["horizon"])
+
+
+def _is_keyed(catalog: Catalog, model: Model, table: str, together: set[str]) -> bool:
+    return table not in together and set(model.incremental_by) <= set(catalog.dataset(table).column_names)
+
+
+def _others_changed(connection: Connection, model: Model, keyed: set[tuple[str, str]], since: int) -> bool:
+    """Whether any input without the key changed, so that any row may be affected."""
+    return any(
+        connection.exec_driver_sql(f"SELECT COUNT(*) FROM ({_changes(layer, table, '1 AS x', since)}) AS q").scalar_one()
+        for layer, table in model.inputs
+        if (layer, table) not in keyed
+    )
+
+
+def _changes(layer: str, table: str, columns: str, since: int) -> str:
+    """Rows that were written to or removed from a published table after publication `since`."""
+    return (
+        f"SELECT {columns} FROM {layer}.{table} WHERE _publication > {since}"
+        f" UNION SELECT {columns} FROM {layer}_history.{table} WHERE _superseded > {since}"
+    )
+
+
+def _find_affected(connection: Connection, model: Model, keyed: set[tuple[str, str]], since: int) -> None:
+    columns = quoted(model.incremental_by)
+    queries = " UNION ".join(_changes(layer, table, columns, since) for layer, table in sorted(keyed))
+    present = " AND ".join(f'"{name}" IS NOT NULL' for name in model.incremental_by)
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS candidate.affected_{model.table}")
+    connection.exec_driver_sql(
+        f"CREATE TABLE candidate.affected_{model.table} AS SELECT * FROM ({queries}) AS q WHERE {present}"
+    )
+
+
+def _create(connection: Connection, dataset: Dataset, select: str) -> None:
+    columns = quoted(dataset.column_names)
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS candidate.{dataset.table}")
+    connection.exec_driver_sql(
+        f"CREATE TABLE candidate.{dataset.table} AS SELECT {columns}, ROW_NUMBER() OVER () - 1 AS _row,"
+        f" CAST(NULL AS VARCHAR) AS _problems FROM ({select}) AS model"
+    )
+
+
+__all__ = ["Build", "build"]

@@ -1,0 +1,61 @@
+"""Transactions over SQLAlchemy that both warehouses share: commit, roll back, and whose fault an error is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+from dataops.errors import PlatformError
+from dataops.warehouse.port import CommitUnknownError
+
+Explain = Callable[[BaseException], str | None]
+
+
+@contextmanager
+def transaction(connect: Callable[[], Connection], explain: Explain) -> Iterator[Connection]:
+    """A transaction that commits on exit. `explain` turns infrastructure errors into a message, others into None."""
+    connection = connect()
+    try:
+        work = connection.begin()
+        try:
+            yield connection
+        except BaseException as error:
+            _roll_back(connection)
+            raise_explained(error, explain)
+        try:
+            work.commit()
+        except Exception as error:
+            raise CommitUnknownError(
+                f"the warehouse did not confirm COMMIT: {_first_line(error)}. The ledger tells whether it happened."
+            ) from error
+    finally:
+        _close(connection)
+
+
+def raise_explained(error: BaseException, explain: Explain) -> None:
+    """Raises PlatformError for an infrastructure error, the error itself otherwise."""
+    if message := explain(error):
+        raise PlatformError(message) from error
+    raise error
+
+
+def _roll_back(connection: Connection) -> None:
+    try:
+        connection.rollback()
+    except DBAPIError:
+        connection.invalidate()
+
+
+def _close(connection: Connection) -> None:
+    try:
+        connection.close()
+    except DBAPIError:
+        connection.invalidate()
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(getattr(error, "orig", None) or error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,66 @@
+"""What the engine asks of a warehouse; one shared test-suite runs against every implementation.
+
+A warehouse holds the layers and the ledger. It knows connections, locks, bulk loads and types, not what a batch is.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Literal, Protocol
+
+import pyarrow as pa
+from sqlalchemy.engine import Connection
+
+from dataops.errors import PlatformError
+
+Dialect = Literal["duckdb", "postgres"]
+
+
+class CommitUnknownError(PlatformError):
+    """COMMIT raised: the transaction may or may not be durable. The ledger decides, see `publish`."""
+
+
+class Warehouse(Protocol):
+    """A database with the schemas raw, candidate, quarantine, validated, curated, marts and ops."""
+
+    @property
+    def name(self) -> str:
+        """Safe to print: no password."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect that SQL is rendered in."""
+
+    @property
+    def url(self) -> str:
+        """SQLAlchemy URL for engines that open their own connection; holds the password."""
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """A short write transaction; commits on exit.
+
+        Raises PlatformError when the warehouse cannot be reached or breaks, CommitUnknownError when COMMIT raised.
+        """
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """One consistent snapshot, for reading only."""
+
+    def land(self, table: str, reader: pa.RecordBatchReader) -> None:
+        """Appends Arrow batches to `raw.<table>` in one transaction of its own; columns by position."""
+
+    def lock(self, name: str, purpose: str) -> AbstractContextManager[None]:
+        """Only one process at a time; waits for the configured time, then PlatformError naming the holder."""
+
+    def serialize_publications(self, connection: Connection) -> None:
+        """Inside a transaction: publications follow one another from here to its end."""
+
+    def refresh_published(self) -> None:
+        """Brings what consumers read up to date, off the critical path."""
+
+    def tune(self, connection: Connection, layer: str, table: str, key: tuple[str, ...]) -> None:
+        """Indexes for a table that was just created."""
+
+    def analyze(self, connection: Connection, relation: str) -> None:
+        """Statistics for the planner, after much was written."""
+
+    def free_bytes(self) -> int | None:
+        """Room left for the warehouse, where it can be known from here."""

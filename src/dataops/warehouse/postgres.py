@@ -1,0 +1,166 @@
+"""PostgreSQL 15+, the server default: bulk loads by ADBC's COPY, locks by the server itself."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from typing import Any
+from zlib import crc32
+
+import psycopg
+import pyarrow as pa
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from dataops.errors import PlatformError
+from dataops.warehouse import connection as shared
+from dataops.warehouse.port import Dialect
+
+PUBLISH_LOCK = 7_302_411  # one number for "a publication is being written"
+
+
+class PostgresWarehouse:
+    """A PostgreSQL database; every operation opens a connection of its own."""
+
+    dialect: Dialect = "postgres"
+
+    def __init__(self, url: str, lock_seconds: float) -> None:
+        self._url = make_url(url).set(drivername="postgresql+psycopg")
+        self._lock_seconds = lock_seconds
+
+    @property
+    def name(self) -> str:
+        return f"postgresql {self._url.host or 'local'}:{self._url.port or 5432}/{self._url.database}"
+
+    @property
+    def url(self) -> str:
+        return self._url.render_as_string(hide_password=False)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        options: dict[str, Any] = {
+            "connect_timeout": 10,
+            "application_name": f"dataops pid {os.getpid()}",
+            "options": f"-c lock_timeout={int(self._lock_seconds * 1000)} -c timezone=UTC",
+        }
+        return create_engine(self._url, poolclass=NullPool, connect_args=options)
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        return shared.transaction(self._connect, self._explain)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        with self.transaction() as connection:
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield connection
+
+    def _connect(self) -> Connection:
+        try:
+            return self._engine.connect()
+        except DBAPIError as error:
+            shared.raise_explained(error, self._explain)
+            raise
+
+    def _explain(self, error: BaseException) -> str | None:
+        cause = getattr(error, "orig", None) or error
+        first = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+        if "password authentication failed" in str(cause):
+            return f"{self.name} refused the password of user {self._url.username}; check DATAOPS_WAREHOUSE_URL."
+        if isinstance(cause, psycopg.errors.LockNotAvailable):
+            return (
+                f"{self.name}: another session holds a lock on a table ({self._blockers()}); waited {self._lock_seconds:g} s.\n"
+                "End that session (an open transaction in a shell?), then run this again. Nothing was changed."
+            )
+        if isinstance(cause, psycopg.errors.DiskFull):
+            return f"{self.name} has no room left: {first}. Free some space on the server, then run this again."
+        if isinstance(cause, psycopg.OperationalError | psycopg.errors.InternalError_ | psycopg.errors.SystemError):
+            return f"{self.name} cannot be used: {first}"
+        return None
+
+    def _blockers(self) -> str:
+        query = text(
+            "SELECT string_agg(DISTINCT pid || ' ' || coalesce(nullif(application_name, ''), 'unnamed'), ', ')"
+            " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND state LIKE 'idle in transaction%'"
+        )
+        try:
+            with self._engine.connect() as connection:
+                return f"sessions idle in transaction: {connection.execute(query).scalar() or 'none'}"
+        except DBAPIError:
+            return "its sessions could not be listed"
+
+    def land(self, table: str, reader: pa.RecordBatchReader) -> None:
+        from adbc_driver_manager import Error as AdbcError
+        from adbc_driver_postgresql import dbapi
+
+        try:
+            with dbapi.connect(self._libpq_uri()) as connection, connection.cursor() as cursor:
+                cursor.adbc_ingest(table, reader, mode="append", db_schema_name="raw")
+                connection.commit()
+        except AdbcError as error:
+            first = (str(error).strip().splitlines() or ["no reason given"])[0]
+            raise PlatformError(f"{self.name}: loading raw.{table} failed: {first}") from error
+
+    def _libpq_uri(self) -> str:
+        return self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    @contextmanager
+    def lock(self, name: str, purpose: str) -> Iterator[None]:
+        """A session-level advisory lock on a connection of its own: the server frees it when this process dies."""
+        number = crc32(f"dataops {name}".encode())
+        connection = self._connect()
+        try:
+            self._acquire(connection, number, name)
+            connection.exec_driver_sql(f"SET application_name = 'dataops {name} pid {os.getpid()}'")
+            connection.commit()
+            yield
+        finally:
+            connection.close()
+
+    def _acquire(self, connection: Connection, number: int, name: str) -> None:
+        deadline = time.monotonic() + self._lock_seconds
+        while not connection.execute(text("SELECT pg_try_advisory_lock(:n)"), {"n": number}).scalar():
+            connection.commit()
+            if time.monotonic() > deadline:
+                raise PlatformError(
+                    f"{name} is busy: {self._lock_holder(connection, number)} holds it; waited {self._lock_seconds:g} s."
+                    " Nothing was changed; run this again later."
+                )
+            time.sleep(0.1)
+        connection.commit()
+
+    def _lock_holder(self, connection: Connection, number: int) -> str:
+        query = text(
+            "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+            " WHERE l.locktype = 'advisory' AND l.objid::bigint = :n AND l.granted"
+        )
+        return str(connection.execute(query, {"n": number}).scalar() or "another session")
+
+    def serialize_publications(self, connection: Connection) -> None:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({PUBLISH_LOCK})")
+
+    def refresh_published(self) -> None:
+        """Nothing: consumers read the same database."""
+
+    def tune(self, connection: Connection, layer: str, table: str, key: tuple[str, ...]) -> None:
+        """Keys are looked up by publish and as-of; raw and history are only appended to, where BRIN is nearly free."""
+        columns = ", ".join(f'"{name}"' for name in key)
+        if layer == "raw":
+            connection.exec_driver_sql(f"CREATE INDEX ON raw.{table} USING brin (_batch)")
+        elif layer.endswith("_history"):
+            connection.exec_driver_sql(f"CREATE INDEX ON {layer}.{table} ({columns})")
+            connection.exec_driver_sql(f"CREATE INDEX ON {layer}.{table} USING brin (_superseded)")
+        elif layer in {"validated", "curated", "marts"}:
+            connection.exec_driver_sql(f"CREATE UNIQUE INDEX ON {layer}.{table} ({columns})")
+            connection.exec_driver_sql(f"CREATE INDEX ON {layer}.{table} USING brin (_publication)")
+
+    def analyze(self, connection: Connection, relation: str) -> None:
+        connection.exec_driver_sql(f"ANALYZE {relation}")
+
+    def free_bytes(self) -> int | None:
+        return None

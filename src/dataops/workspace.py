@@ -1,0 +1,27 @@
+"""One installation at work: its settings, what is declared and where it is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataops import catalog as catalogs
+from dataops import settings as settings_
+from dataops.catalog import Catalog
+from dataops.settings import Settings
+from dataops.warehouse import Warehouse, open_warehouse
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What every job needs; nothing in it is connected until it is used."""
+
+    settings: Settings
+    catalog: Catalog
+    warehouse: Warehouse
+
+
+def open_workspace(settings: Settings | None = None, project: Path | None = None) -> Workspace:
+    """Raises DeclarationError for a mistake in the environment or in any declaration."""
+    settings = settings or settings_.load(project=project)
+    return Workspace(settings, catalogs.load(settings.paths), open_warehouse(settings))
