@@ -13,7 +13,6 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -22,6 +21,7 @@ from dataops.catalog import Dataset, Group
 from dataops.declarations import Column
 from dataops.errors import DataRejected, PlatformError
 from dataops.failpoint import failpoint
+from dataops.sources.arrow import pc, positions
 from dataops.sources.port import Follow, Request, Source, Window
 from dataops.workspace import Workspace
 
@@ -40,6 +40,7 @@ class Arrival:
     rows: int = 0
     controls: dict[str, Decimal] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    failure: Exception | None = None  # raised by the source while it streamed
 
 
 def extract(work: Workspace, group: Group, source: Source, window: Window | None) -> str:
@@ -170,9 +171,23 @@ def _land(work: Workspace, source: Source, group: Group, dataset: Dataset, windo
     reader = source.read(_request(dataset, group, schema, window))
     arrival = Arrival(dataset, controls=dict.fromkeys(dataset.control, Decimal(0)))
     landed = pa.schema([*schema, ("_batch", pa.int64()), ("_row", pa.int64()), ("_problems", pa.string())])
-    work.warehouse.land(dataset.table, pa.RecordBatchReader.from_batches(landed, _stamped(reader, arrival, landed, seq)))
+    stream = pa.RecordBatchReader.from_batches(landed, _watched(_stamped(reader, arrival, landed, seq), arrival))
+    try:
+        work.warehouse.land(dataset.table, stream)
+    except Exception as error:
+        # The warehouse reads the stream through C, which loses the class of what the source raised.
+        raise (arrival.failure or error) from error
     failpoint("table_landed")
     return arrival
+
+
+def _watched(stream: Iterator[pa.RecordBatch], arrival: Arrival) -> Iterator[pa.RecordBatch]:
+    """Remembers what the source raised."""
+    try:
+        yield from stream
+    except Exception as error:
+        arrival.failure = error
+        raise
 
 
 def _request(dataset: Dataset, group: Group, schema: pa.Schema, window: Window | None) -> Request:
@@ -192,31 +207,26 @@ def _stamped(reader: pa.RecordBatchReader, arrival: Arrival, schema: pa.Schema, 
     for received in reader:
         columns, problems = _storable(received, arrival.dataset)
         count = received.num_rows
-        numbers = pa.array(range(0), pa.int64()) if not count else pc.add(_range(count), pa.scalar(arrival.rows, pa.int64()))
+        numbers = positions(arrival.rows, arrival.rows + count)
         arrival.rows += count
         for name in arrival.controls:
             arrival.controls[name] += Decimal(str(pc.sum(received.column(name)).as_py() or 0))
-        yield pa.RecordBatch.from_arrays([*columns, pa.repeat(pa.scalar(seq, pa.int64()), count), numbers, problems], schema=schema)
-
-
-def _range(count: int) -> pa.Array:
-    import numpy as np
-
-    return pa.array(np.arange(count, dtype="int64"))
+        batch = pa.repeat(pa.scalar(seq, pa.int64()), count)
+        yield pa.RecordBatch.from_arrays([*columns, batch, numbers, problems], schema=schema)
 
 
 def _storable(received: pa.RecordBatch, dataset: Dataset) -> tuple[list[pa.Array], pa.Array]:
     """Text with NUL, which no warehouse stores, becomes NULL and is named in `_problems`."""
     problems = received.column("_problems")
-    columns = []
+    columns: list[pa.Array] = []
     for column in dataset.columns:
         values = received.column(column.name)
         if column.data_type == "varchar":
             bad = pc.fill_null(pc.match_substring(values, "\0"), False)
             if pc.any(bad).as_py():
-                note = pa.scalar(f"{column.name}: contains a NUL character")
-                noted = pc.binary_join_element_wise(problems, note, "; ", null_handling="skip")
-                problems = pc.if_else(bad, noted, problems)
+                note = f"{column.name}: contains a NUL character"
+                noted = pc.binary_join_element_wise(pc.fill_null(problems, "unreadable"), note, "; ")
+                problems = pc.if_else(bad, pc.if_else(pc.is_null(problems), note, noted), problems)
                 values = pc.if_else(bad, pa.scalar(None, pa.string()), values)
         columns.append(values)
     return columns, problems

@@ -33,7 +33,8 @@ OPTIONS: Final = ("incremental_by",)
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _OPTION = re.compile(r"--\s*([A-Za-z_][\w-]*)\s*:\s*(.*)")
 _NOT_A_QUERY = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Into, exp.Lock, exp.DDL, exp.Command)
-_ROW_SOURCES = (exp.ExplodingGenerateSeries, exp.GenerateSeries, exp.Unnest)
+# What may stand in FROM or LATERAL without being a table: counted out of its arguments, reading nothing.
+_ROW_SOURCES = (exp.GenerateSeries, exp.Unnest, exp.Subquery)
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ def render(model: Model, dialect: Dialect, replace: Mapping[Dataset, str] | None
     if unknown:
         raise DeclarationError(f"{model.path}: does not read {'.'.join(unknown[0])}, so it cannot be read elsewhere.")
     ast = model.ast.copy()
-    _unqualify(ast)
+    for column in ast.find_all(exp.Column):
+        column.set("db", None)  # `validated.product.name`: a replaced input is known by its alias only
     for node in list(ast.find_all(exp.Table)):
         if _dataset(node) in elsewhere:
             node.replace(_relation(elsewhere[_dataset(node)], node))
@@ -266,9 +268,12 @@ def _inputs(path: Path, layer: str, ast: exp.Query) -> tuple[Dataset, ...]:
         in_scope = {id(node) for node in _names_of_with(ast)}
     except SqlglotError as error:
         _refuse(path, 1, f"not valid SQL: {error}")
-    for node in ast.find_all(exp.Table):
-        if id(node) not in in_scope and not isinstance(node.this, _ROW_SOURCES):
-            found.add(_input(path, layer, node))
+    for node in ast.find_all(exp.Table, exp.Lateral):
+        if id(node) in in_scope or isinstance(node.this, _ROW_SOURCES):
+            continue
+        if not isinstance(node.this, exp.Identifier):
+            _refuse_function(path, node)
+        found.add(_input(path, layer, node))
     if not found:
         _refuse(path, 1, "reads no table")
     return tuple(sorted(found))
@@ -282,14 +287,18 @@ def _names_of_with(ast: exp.Query) -> Iterator[exp.Table]:
                 yield node
 
 
-def _input(path: Path, layer: str, node: exp.Table) -> Dataset:
+def _refuse_function(path: Path, node: exp.Expression) -> NoReturn:
+    """Functions in FROM can read files and other servers."""
     shown = node.sql(dialect=WRITTEN_IN, comments=False)
-    if not isinstance(node.this, exp.Identifier):
-        _refuse(path, _line(node), f"reads from the function `{shown}`; only generate_series and unnest are accepted")
+    _refuse(path, _line(node), f"reads from the function `{shown}`; only generate_series and unnest are accepted")
+
+
+def _input(path: Path, layer: str, node: exp.Table) -> Dataset:
     if not node.db:
         _refuse(path, _line(node), f"`{node.name}` has no layer: write e.g. `validated.{node.name}`")
     dataset = _dataset(node)
     if node.catalog or dataset[0] not in READABLE[layer]:
+        shown = node.sql(dialect=WRITTEN_IN, comments=False)
         allowed = ", ".join(sorted(READABLE[layer]))
         _refuse(path, _line(node), f"a {layer} model may not read `{shown}`; it reads only {allowed}")
     return dataset
@@ -309,12 +318,6 @@ def _folded(part: exp.Expression | None) -> str:
 def _line(node: exp.Expression) -> int:
     """Line of the first token below `node` that kept its position; 1 when none did."""
     return min((part.meta["line"] for part in node.walk() if "line" in part.meta), default=1)
-
-
-def _unqualify(ast: exp.Query) -> None:
-    """`validated.product.name` -> `product.name`: a replaced input is known by its alias only."""
-    for column in ast.find_all(exp.Column):
-        column.set("db", None)
 
 
 def _relation(where: str, instead_of: exp.Table) -> exp.Expression:

@@ -6,6 +6,8 @@ makes it a whole build. Publishing compares either way, so both give the same pu
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,11 +46,14 @@ def build(work: Workspace, group: Group, names: Sequence[str] = (), *, full: boo
         if not ready:
             raise VerdictError(_nothing_ready(work.catalog, waiting))
         seq, batch_id = _open(connection, group)
+        together: set[str] = set()
         for model in ready:
-            _build_one(work, connection, group, model, {m.table for m in ready}, seq, full=full)
+            if _build_one(work, connection, group, model, together, seq, full=full):
+                together.add(model.table)
             failpoint("model_built")
-        ledger.set_state(connection, seq, "sealed", sealed_at=ledger.now())
-    return Build(batch_id, tuple(m.table for m in ready), tuple(m.table for m in waiting))
+        state = "sealed" if together else "unchanged"
+        ledger.set_state(connection, seq, state, sealed_at=ledger.now())
+    return Build(batch_id, tuple(sorted(together)), tuple(m.table for m in waiting))
 
 
 def _wanted(catalog: Catalog, group: Group, names: Sequence[str]) -> tuple[Model, ...]:
@@ -101,47 +106,57 @@ def _newest_window(connection: Connection) -> Any:  # noqa: ANN401  a datetime o
 
 def _build_one(
     work: Workspace, connection: Connection, group: Group, model: Model, together: set[str], seq: int, *, full: bool
-) -> None:
+) -> bool:
+    """Makes the model's candidate; False when no input changed since its last build, so that nothing can differ."""
     dataset = group.dataset(model.table)
-    places = {(layer, table): _place(work.catalog, layer, table, together, group) for layer, table in model.inputs}
+    places = {(layer, table): _place(layer, table, together) for layer, table in model.inputs}
     since = None if full else _since(connection, group, model)
     keyed = {(layer, table) for layer, table in model.inputs if _is_keyed(work.catalog, model, table, together)}
-    incremental = since is not None and not _others_changed(connection, model, keyed, since)
-    if incremental:
-        _find_affected(connection, model, keyed, int(since or 0))
-        places = restrict(model, places.__getitem__, f"candidate.affected_{model.table}", keyed)
-    _create(connection, dataset, render(model, work.warehouse.dialect, places))
+    whole = since is None or _any_changed(connection, set(model.inputs) - keyed, since, together)
+    if not whole and not _find_affected(connection, model, keyed, int(since or 0)):
+        return False
+    if not whole:
+        restricted = restrict(model, places.__getitem__, f"candidate.affected_{model.table}", keyed)
+        _create(connection, dataset, render(model, work.warehouse.dialect, restricted))
+    rows, totals = (0, {}) if whole else controls(connection, dataset, f"candidate.{model.table}")
+    if not rows:
+        # Every affected key is gone: an empty candidate could not be told from a broken build, so build it all.
+        whole = True
+        _create(connection, dataset, render(model, work.warehouse.dialect, places))
+        rows, totals = controls(connection, dataset, f"candidate.{model.table}")
     work.warehouse.analyze(connection, f"candidate.{model.table}")
-    rows, totals = controls(connection, dataset, f"candidate.{model.table}")
-    scope = f"keys:{','.join(model.incremental_by)}" if incremental else "whole"
     connection.execute(
         ledger.batch_datasets.insert().values(
-            batch=seq, table_name=model.table, scope=scope, received=rows, controls=totals, notes=[]
+            batch=seq, table_name=model.table, received=rows, controls=totals, notes=[_fingerprint(model, dataset)],
+            scope="whole" if whole else f"keys:{','.join(model.incremental_by)}",
         )
     )
+    return True
 
 
-def _place(catalog: Catalog, layer: str, table: str, together: set[str], group: Group) -> str:
+def _fingerprint(model: Model, dataset: Dataset) -> str:
+    """Changes when the model or the columns it must have change; then the last build is no base for the next."""
+    columns = json.dumps([tables.sql_type(column) for column in dataset.columns])
+    return f"model {hashlib.sha256((model.text + columns).encode()).hexdigest()[:16]}"
+
+
+def _place(layer: str, table: str, together: set[str]) -> str:
     """A model built before this one in the same batch is read from its candidate, anything else as published."""
-    if table in together and catalog.dataset(table).group == group.name:
-        return f"candidate.{table}"
-    return f"{layer}.{table}"
+    return f"candidate.{table}" if table in together else f"{layer}.{table}"
 
 
 def _since(connection: Connection, group: Group, model: Model) -> int | None:
     """Horizon of the model's last build that stands; None when it must be built whole."""
-    if not model.incremental_by:
-        return None
     b, d = ledger.batches, ledger.batch_datasets
     built = ledger.one(
         connection,
-        sa.select(b.c.seq, b.c.horizon)
+        sa.select(b.c.seq, b.c.horizon, d.c.notes)
         .join_from(b, d, d.c.batch == b.c.seq)
         .where((d.c.table_name == model.table) & b.c.state.in_(["published", "unchanged"]))
         .order_by(b.c.seq.desc())
         .limit(1),
     )
-    if built is None:
+    if built is None or built["notes"] != [_fingerprint(model, group.dataset(model.table))]:
         return None
     rolled_back = ledger.publications.c.kind == "rollback"
     later = (ledger.publications.c.group_name == group.name) & (ledger.publications.c.seq > built["horizon"])
@@ -150,15 +165,15 @@ def _since(connection: Connection, group: Group, model: Model) -> int | None:
 
 
 def _is_keyed(catalog: Catalog, model: Model, table: str, together: set[str]) -> bool:
-    return table not in together and set(model.incremental_by) <= set(catalog.dataset(table).column_names)
+    return bool(model.incremental_by) and table not in together and set(model.incremental_by) <= set(catalog.dataset(table).column_names)
 
 
-def _others_changed(connection: Connection, model: Model, keyed: set[tuple[str, str]], since: int) -> bool:
-    """Whether any input without the key changed, so that any row may be affected."""
+def _any_changed(connection: Connection, inputs: set[tuple[str, str]], since: int, together: set[str]) -> bool:
+    """Whether an input without the key changed, so that any row may be affected."""
     return any(
-        connection.exec_driver_sql(f"SELECT COUNT(*) FROM ({_changes(layer, table, '1 AS x', since)}) AS q").scalar_one()
-        for layer, table in model.inputs
-        if (layer, table) not in keyed
+        table in together
+        or connection.exec_driver_sql(f"SELECT COUNT(*) FROM ({_changes(layer, table, '1 AS x', since)}) AS q").scalar_one()
+        for layer, table in sorted(inputs)
     )
 
 
@@ -170,14 +185,17 @@ def _changes(layer: str, table: str, columns: str, since: int) -> str:
     )
 
 
-def _find_affected(connection: Connection, model: Model, keyed: set[tuple[str, str]], since: int) -> None:
+def _find_affected(connection: Connection, model: Model, keyed: set[tuple[str, str]], since: int) -> int:
+    """Fills `candidate.affected_<table>` with the keys whose inputs changed; returns how many there are."""
+    if not keyed:
+        return 0
     columns = quoted(model.incremental_by)
     queries = " UNION ".join(_changes(layer, table, columns, since) for layer, table in sorted(keyed))
     present = " AND ".join(f'"{name}" IS NOT NULL' for name in model.incremental_by)
-    connection.exec_driver_sql(f"DROP TABLE IF EXISTS candidate.affected_{model.table}")
-    connection.exec_driver_sql(
-        f"CREATE TABLE candidate.affected_{model.table} AS SELECT * FROM ({queries}) AS q WHERE {present}"
-    )
+    affected = f"candidate.affected_{model.table}"
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {affected}")
+    connection.exec_driver_sql(f"CREATE TABLE {affected} AS SELECT * FROM ({queries}) AS q WHERE {present}")
+    return int(connection.exec_driver_sql(f"SELECT COUNT(*) FROM {affected}").scalar_one())
 
 
 def _create(connection: Connection, dataset: Dataset, select: str) -> None:

@@ -108,15 +108,31 @@ def test_a_recursive_with_query_is_not_taken_for_a_table(write: WriteModel) -> N
     assert model.inputs == (("validated", "t"),)
 
 
-def test_rows_that_are_counted_out_are_no_table(write: WriteModel) -> None:
-    sql = "SELECT CAST(g.n AS integer) AS n FROM validated.t CROSS JOIN LATERAL generate_series(0, t.a) AS g(n)"
-    assert parse_model(write(sql)).inputs == (("validated", "t"),)
+@pytest.mark.parametrize(
+    "source",
+    [
+        ", generate_series(0, 5) AS g(n)",
+        "CROSS JOIN LATERAL generate_series(0, t.a) AS g(n)",
+        ", LATERAL (SELECT t.a AS n) AS g",
+    ],
+)
+def test_rows_that_are_counted_out_are_no_table(write: WriteModel, source: str) -> None:
+    model = parse_model(write(f"SELECT CAST(g.n AS integer) AS n FROM validated.t {source}"))
+    assert model.inputs == (("validated", "t"),)
 
 
-@pytest.mark.parametrize("source", ["read_csv('/etc/passwd')", "dblink('x') AS d(a)"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        ", read_csv('/etc/passwd')",
+        ", dblink('x') AS d(a)",
+        "CROSS JOIN LATERAL read_csv('/etc/passwd') AS r",
+        ", ROWS FROM (pg_ls_dir('/')) AS r",
+    ],
+)
 def test_rows_from_a_function_that_reads_outside_are_refused(write: WriteModel, source: str) -> None:
     assert "only generate_series and unnest" in refusal(
-        write(f"SELECT CAST(a AS integer) AS a FROM validated.t, {source}")
+        write(f"SELECT CAST(a AS integer) AS a FROM validated.t {source}")
     )
 
 

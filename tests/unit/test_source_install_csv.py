@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 from dataops.errors import DataRejected, DeclarationError
-from dataops.sources import Follow, Request, Source, Window, open_source
-from dataops.sources import delimited
+from dataops.sources import Follow, Request, Source, Window, delimited, open_source
 from dataops.sources.delimited import UNDECODABLE
 from dataops.sources.generator.tables import TABLES
 from dataops.sources.install_csv import InstallCsv
@@ -56,7 +55,10 @@ WITH (
 );
 """
 ROWS = b"1\t2014-05-01 00:00:00\tAnn\t10.5\n2\t2014-05-02 00:00:00\tB\xf6rge\t.0000\n3\t2014-05-03 00:00:00\t\t-3\n"
-NOTES = "\ufeff1+|\ufeff<a>\r\nb</a>+|{ab1c6f4e-0000-0000-0000-00000000000f}&|\r\n2+|+|0B1C6F4E-0000-0000-0000-00000000000F&|\r\n"
+NOTES = (
+    "\ufeff1+|\ufeff<a>\r\nb</a>+|{ab1c6f4e-0000-0000-0000-00000000000f}&|\r\n"
+    "2+|+|0B1C6F4E-0000-0000-0000-00000000000F&|\r\n"
+)
 
 
 def delivery(
@@ -351,5 +353,11 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
 def test_names_become_snake_case() -> None:
     names = ["SalesOrderID", "SalesYTD", "rowguid", "BillToAddressID", "Group", "PurchasingWebServiceURL", "BOMLevel"]
     assert [snake_case(name) for name in names] == [
-        "sales_order_id", "sales_ytd", "rowguid", "bill_to_address_id", "group", "purchasing_web_service_url", "bom_level",
-    ]  # fmt: skip
+        "sales_order_id",
+        "sales_ytd",
+        "rowguid",
+        "bill_to_address_id",
+        "group",
+        "purchasing_web_service_url",
+        "bom_level",
+    ]

@@ -24,6 +24,7 @@ from dataops.workspace import Workspace
 
 AuditEngine = Literal["soda", "gx"]
 SAMPLE_ROWS = 5
+SETTLED = ("published", "unchanged")  # a repeated task must change nothing any more
 
 
 def run(work: Workspace, batch_id: str) -> Verdict:
@@ -38,6 +39,8 @@ def audit(work: Workspace, batch_id: str, engine: AuditEngine) -> list[RuleResul
     with work.warehouse.transaction() as connection:
         batch = batches.required(connection, batch_id)
         group = batches.group_of(connection, work, batch)
+        if batch["state"] in SETTLED:
+            return []
         _require_parents(connection, group)
         batches.point_at(connection, group, batch)
         seen = relations(connection, group, batch["seq"])
@@ -79,6 +82,8 @@ def judge(work: Workspace, batch_id: str) -> Verdict:
     with work.warehouse.transaction() as connection:
         batch = batches.required(connection, batch_id)
         group = batches.group_of(connection, work, batch)
+        if batch["state"] in SETTLED:
+            return Verdict("PASSED", batch_id, group.name, ("judged and settled before",), ())
         batches.point_at(connection, group, batch)
         received = _received(connection, batch["seq"])
         stored = _stored(connection, group, batch["seq"])
@@ -165,11 +170,9 @@ def _sampled(connection: Connection, group: Group, result: RuleResult) -> RuleRe
 def _record(connection: Connection, batch: dict[str, Any], group: Group, verdict: Verdict) -> None:
     _store(connection, batch["seq"], group, verdict.results, None)
     reason = "; ".join(verdict.reasons) or None
-    if batch["state"] not in {"published", "unchanged"}:
-        state = verdict.name.lower()
-        ledger.set_state(
-            connection, batch["seq"], state, reason=reason, rules_hash=group.rules_hash, judged_at=ledger.now()
-        )
+    ledger.set_state(
+        connection, batch["seq"], verdict.name.lower(), reason=reason, rules_hash=group.rules_hash, judged_at=ledger.now()
+    )
     if not verdict.passed:
         incidents.open_for(connection, group.name, batch["seq"], verdict)
 

@@ -50,8 +50,12 @@ def contract_of(dataset: Dataset, prefixes: Iterable[str]) -> dict[str, Any]:
 
 def _contract_text(dataset: Dataset, warehouse: Warehouse) -> str:
     prefixes = [str(make_url(warehouse.url).database)] if warehouse.dialect == "postgres" else []
+    return _dumped(contract_of(dataset, prefixes))
+
+
+def _dumped(content: dict[str, Any]) -> str:
     text = io.StringIO()
-    YAML(typ="safe").dump(contract_of(dataset, prefixes), text)
+    YAML(typ="safe").dump(content, text)
     return text.getvalue()
 
 
@@ -81,7 +85,7 @@ def _data_source(warehouse: Warehouse) -> Iterator[Any]:
     from soda_core.common.data_source_impl import DataSourceImpl  # noqa: TID251
     from soda_core.common.yaml import DataSourceYamlSource  # noqa: TID251
 
-    source = DataSourceImpl.from_yaml_source(DataSourceYamlSource.from_dict(_postgres(warehouse.url)))
+    source = DataSourceImpl.from_yaml_source(DataSourceYamlSource.from_str(_dumped(_postgres(warehouse.url))))
     source.open_connection()
     try:
         yield source

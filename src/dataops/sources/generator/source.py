@@ -13,7 +13,7 @@ from dataops.errors import DataRejected
 from dataops.sources.arrow import nulls
 from dataops.sources.generator.columns import Ints, below
 from dataops.sources.generator.shape import START, Shape
-from dataops.sources.generator.tables import ORDERS, TABLES, Part
+from dataops.sources.generator.tables import TABLES, Part
 from dataops.sources.port import PROBLEMS, Follow, Request, Window, delivered
 from dataops.sources.selection import needed_columns, parent_keys, wanted_rows
 
@@ -110,7 +110,7 @@ def _is_within(part: Part, request: Request) -> bool:
 
 def _indices(shape: Shape, part: Part, window: Window | None) -> Iterator[Ints]:
     start, stop = _span(shape, part, window)
-    if shape.delta is not None and ORDERS in (part.parent, _table_of(part)):
+    if shape.delta is not None and part.in_delta:
         for chunk in _delta(shape, part.chunk):
             chosen = _in_days(shape, chunk, window)
             if len(chosen):
@@ -118,10 +118,6 @@ def _indices(shape: Shape, part: Part, window: Window | None) -> Iterator[Ints]:
         return
     for first in range(start, stop, part.chunk):
         yield np.arange(first, min(first + part.chunk, stop))
-
-
-def _table_of(part: Part) -> str:
-    return next(table for table, parts in TABLES.items() if part in parts)
 
 
 def _span(shape: Shape, part: Part, window: Window | None) -> tuple[int, int]:

@@ -20,7 +20,8 @@ class Part:
     """Some rows of a table: `build` makes the columns of the rows of any indices below `count`.
 
     Dated parts know the series their indices belong to and the `cursor` that holds its day; lines know the table
-    whose cursor that is (`parent`). Past of a split series: only days before `until`, or from `since` on.
+    whose cursor that is (`parent`). Of a series that is split between a live table and its archive, `live` tells
+    which one this is. `in_delta` parts bring new and changed orders only when a delta is asked for.
     """
 
     build: Build
@@ -30,6 +31,7 @@ class Part:
     parent: str = ""
     live: bool | None = None
     chunk: int = 1 << 16
+    in_delta: bool = False
 
 
 def _fixed(build: Build, count: int) -> tuple[Part, ...]:
@@ -44,6 +46,11 @@ def _dated(
     build: Build, series: Callable[[Shape], Series], cursor: str, parent: str = "", chunk: int = 1 << 16
 ) -> tuple[Part, ...]:
     return (Part(build, lambda shape: series(shape).total, series, cursor, parent, chunk=chunk),)
+
+
+def _ordered(build: Build, parent: str = "", chunk: int = 1 << 14) -> tuple[Part, ...]:
+    """Rows made from sales orders, about four lines each."""
+    return (Part(build, lambda shape: shape.orders.total, _orders, "order_date", parent, None, chunk, in_delta=True),)
 
 
 def _moved(*, live: bool) -> tuple[Part, ...]:
@@ -95,9 +102,9 @@ TABLES: dict[str, tuple[Part, ...]] = {
     "Sales.SalesPerson": _fixed(people.seller_columns, people.SELLERS),
     "Purchasing.Vendor": _fixed(products.vendor_columns, VENDORS),
     "Purchasing.ProductVendor": _fixed(products.product_vendor_columns, VENDORS * SUPPLIED),
-    "Sales.SalesOrderHeader": _dated(orders.order_columns, _orders, "order_date", chunk=1 << 14),
-    "Sales.SalesOrderDetail": _dated(orders.line_columns, _orders, "order_date", ORDERS, 1 << 14),
-    "Sales.SalesOrderHeaderSalesReason": _dated(orders.reason_columns, _orders, "order_date", ORDERS),
+    "Sales.SalesOrderHeader": _ordered(orders.order_columns),
+    "Sales.SalesOrderDetail": _ordered(orders.line_columns, ORDERS),
+    "Sales.SalesOrderHeaderSalesReason": _ordered(orders.reason_columns, ORDERS, 1 << 16),
     "Sales.CurrencyRate": _dated(rates.rate_columns, rates.rates, "currency_rate_date"),
     "Production.Location": _listed(lookups.location_columns, "locations"),
     "Production.ProductInventory": (Part(products.inventory_columns, products.stocked),),
