@@ -52,7 +52,7 @@ def load(work: Workspace, group: str, window: Window | None = None, url: str | N
     with work.warehouse.lock(group, "load"):
         with source_of(work, url) as source:
             batch_id = batches.extract(work, found, source, window)
-        return _gate_and_publish(work, batch_id)
+        return gate_and_publish(work, batch_id)
 
 
 def build(work: Workspace, group: str = "curated", names: Sequence[str] = (), *, full: bool = False) -> tuple[Build, Load]:
@@ -60,10 +60,11 @@ def build(work: Workspace, group: str = "curated", names: Sequence[str] = (), *,
     found = work.catalog.group(group)
     with work.warehouse.lock(group, "build"):
         built = transforms.build(work, found, names, full=full)
-        return built, _gate_and_publish(work, built.batch_id)
+        return built, gate_and_publish(work, built.batch_id)
 
 
-def _gate_and_publish(work: Workspace, batch_id: str) -> Load:
+def gate_and_publish(work: Workspace, batch_id: str) -> Load:
+    """Judges a sealed batch and publishes it if it passed. The caller holds the group's lock."""
     verdict = gate.run(work, batch_id)
     return Load(batch_id, verdict, publishing.publish(work, batch_id) if verdict.passed else None)
 

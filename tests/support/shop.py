@@ -1,0 +1,155 @@
+"""The shop: customers, orders and lines in memory, behind the same port as any source."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from dataops import batches, settings
+from dataops.sources.port import Request, Window, delivered
+from dataops.workspace import Workspace, open_workspace
+
+PROJECT = Path(__file__).parent / "project"
+MONEY = pa.decimal128(19, 4)
+SCHEMAS = {
+    "Sales.Customer": pa.schema(
+        [("customer_id", pa.int32()), ("name", pa.string()), ("region", pa.string()), ("modified", pa.timestamp("us"))]
+    ),
+    "Sales.SalesOrder": pa.schema(
+        [("order_id", pa.int32()), ("customer_id", pa.int32()), ("order_date", pa.timestamp("us")), ("sub_total", MONEY)]
+    ),
+    "Sales.OrderLine": pa.schema(
+        [("order_id", pa.int32()), ("line_id", pa.int32()), ("qty", pa.int32()), ("price", MONEY), ("amount", MONEY),
+         ("note", pa.string())]
+    ),
+}
+Row = dict[str, Any]
+
+
+def customer(number: int, region: str = "DE", name: str = "shop") -> Row:
+    return {"customer_id": number, "name": name, "region": region, "modified": datetime(2014, 1, 1)}
+
+
+def line(order: int, number: int, qty: int = 1, price: str = "10.00") -> Row:
+    amount = Decimal(price) * qty
+    return {"order_id": order, "line_id": number, "qty": qty, "price": Decimal(price), "amount": amount, "note": None}
+
+
+def order(number: int, customer_id: int, day: int, lines: list[Row]) -> Row:
+    total = sum((row["amount"] for row in lines), Decimal(0))
+    return {"order_id": number, "customer_id": customer_id, "order_date": datetime(2014, 5, day), "sub_total": total}
+
+
+@dataclass
+class Shop:
+    """A source whose rows a test sets; `schemas` may be changed to let the source drift."""
+
+    customers: list[Row] = field(default_factory=list)
+    orders: list[Row] = field(default_factory=list)
+    lines: list[Row] = field(default_factory=list)
+    schemas: dict[str, pa.Schema] = field(default_factory=lambda: dict(SCHEMAS))
+    name: str = "shop"
+
+    def add_order(self, number: int, customer_id: int, day: int, lines: list[Row]) -> None:
+        self.orders.append(order(number, customer_id, day, lines))
+        self.lines.extend(lines)
+
+    def schema(self, source_table: str) -> pa.Schema:
+        return self.schemas[source_table]
+
+    def rows(self, source_table: str) -> list[Row]:
+        return {"Sales.Customer": self.customers, "Sales.SalesOrder": self.orders, "Sales.OrderLine": self.lines}[source_table]
+
+    def read(self, request: Request) -> pa.RecordBatchReader:
+        rows = [row for row in self.rows(request.source_table) if self._wanted(row, request)]
+        plain = [{name: row.get(name) for name in request.schema.names} | {"_problems": row.get("_problems")} for row in rows]
+        table = pa.Table.from_pylist(plain, schema=delivered(request.schema))
+        return table.to_reader(max_chunksize=1000)
+
+    def _wanted(self, row: Row, request: Request) -> bool:
+        window = request.window
+        if window is None:
+            return True
+        if request.follow:
+            keys = {o["order_id"] for o in self.orders if _inside(o["order_date"], window)}
+            return row["order_id"] in keys
+        return _inside(row[str(request.cursor)], window)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _inside(moment: datetime | None, window: Window) -> bool:
+    return moment is None or window.start <= moment < window.end
+
+
+def small_shop(customers: int = 3, orders: int = 4) -> Shop:
+    """A clean shop: orders on the days 1, 2, … of May 2014 with two lines each."""
+    shop = Shop(customers=[customer(n) for n in range(1, customers + 1)])
+    for number in range(1, orders + 1):
+        shop.add_order(number, 1 + number % customers, number, [line(number, 1), line(number, 2, qty=2)])
+    return shop
+
+
+def workspace(home: Path, url: str | None = None, project: Path = PROJECT) -> Workspace:
+    """A workspace of the small project; DuckDB below `home`, or the given PostgreSQL database."""
+    environ = {"DATAOPS_HOME": str(home), "DATAOPS_LOCK_SECONDS": "5"} | ({"DATAOPS_WAREHOUSE_URL": url} if url else {})
+    return open_workspace(settings.load(environ, project=project))
+
+
+def own_project(folder: Path) -> Path:
+    """A copy of the small project whose declarations a test may change."""
+    return Path(shutil.copytree(PROJECT, folder))
+
+
+def land(work: Workspace, shop: Shop, group: str, window: Window | None = None) -> str:
+    """Extracts a batch under the group's lock; returns its id."""
+    with work.warehouse.lock(group, "test"):
+        return batches.extract(work, work.catalog.group(group), shop, window)
+
+
+def load(work: Workspace, shop: Shop, group: str, window: Window | None = None) -> Any:
+    """Extract, gate, publish: returns jobs.Load."""
+    from dataops import jobs
+
+    batch_id = land(work, shop, group, window)
+    with work.warehouse.lock(group, "test"):
+        return jobs.gate_and_publish(work, batch_id)
+
+
+IGNORED = {"_since", "created_at", "sealed_at", "judged_at", "published_at", "opened_at", "last_seen_at", "resolved_at", "attempt"}
+SCHEMAS_OF_STATE = (
+    "validated", "validated_history", "curated", "curated_history", "marts", "marts_history", "quarantine", "ops",
+)
+
+
+def state(work: Workspace) -> dict[str, tuple[int, str]]:
+    """S*: (rows, hash) of every table people or the ledger rely on, without times and random ids."""
+    with work.warehouse.reading() as connection:
+        places = connection.exec_driver_sql(
+            "SELECT table_schema, table_name, column_name FROM information_schema.columns"
+            f" WHERE table_schema IN ({', '.join(repr(s) for s in SCHEMAS_OF_STATE)}) ORDER BY 1, 2, ordinal_position"
+        ).fetchall()
+        columns: dict[str, list[str]] = {}
+        for schema, table, column in places:
+            if column not in IGNORED:
+                columns.setdefault(f"{schema}.{table}", []).append(f'CAST("{column}" AS VARCHAR)')
+        return {place: _digest(connection.exec_driver_sql(f"SELECT {', '.join(names)} FROM {place}")) for place, names in columns.items()}
+
+
+def _digest(rows: Any) -> tuple[int, str]:
+    lines = sorted(repr(tuple(row)) for row in rows)
+    return len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def fetch(work: Workspace, sql: str) -> list[tuple[Any, ...]]:
+    """Rows of a query, as tuples."""
+    with work.warehouse.reading() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(sql)]
