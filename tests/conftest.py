@@ -47,10 +47,27 @@ class PostgresServer:
     def start(self) -> None:
         """Starts the postmaster as our own child and waits until it answers."""
         binary = _program("postgres")
-        command = [binary, "-D", str(self.folder / "data"), "-p", str(self.port), "-c", "listen_addresses=127.0.0.1",
-                   "-c", f"unix_socket_directories={self.folder}", "-c", "fsync=on", "-c", "max_connections=50"]
+        command = [
+            binary,
+            "-D",
+            str(self.folder / "data"),
+            "-p",
+            str(self.port),
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            f"unix_socket_directories={self.folder}",
+            "-c",
+            "fsync=on",
+            "-c",
+            "max_connections=50",
+        ]
         self.process = subprocess.Popen(
-            command, stdout=(self.folder / "log").open("ab"), stderr=subprocess.STDOUT, start_new_session=True, **_as_other()
+            command,
+            stdout=(self.folder / "log").open("ab"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **_as_other(),
         )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -63,7 +80,7 @@ class PostgresServer:
         raise RuntimeError((self.folder / "log").read_text()[-2000:])
 
     def kill(self) -> None:
-        """kill -9 of the postmaster; its children end with it, and it is reaped so that it can start again."""
+        """Kill -9 of the postmaster; its children end with it, and it is reaped so that it can start again."""
         if self.process:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -108,9 +125,24 @@ def new_postgres() -> PostgresServer:
     secret.write_text("secret")
     secret.chmod(0o644)
     subprocess.run(
-        [_program("initdb"), "-D", str(folder / "data"), "-U", "dataops", "--pwfile", str(secret), "-A", "scram-sha-256",
-         "--locale=C.UTF-8", "-E", "UTF8"],
-        check=True, capture_output=True, cwd=folder, **_as_other(),
+        [
+            _program("initdb"),
+            "-D",
+            str(folder / "data"),
+            "-U",
+            "dataops",
+            "--pwfile",
+            str(secret),
+            "-A",
+            "scram-sha-256",
+            "--locale=C.UTF-8",
+            "-E",
+            "UTF8",
+        ],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        **_as_other(),
     )
     return PostgresServer(folder, free_port())
 

@@ -21,14 +21,19 @@ from dataops.catalog import Dataset, Group
 from dataops.declarations import Column
 from dataops.errors import DataRejected, PlatformError
 from dataops.failpoint import failpoint
-from dataops.sources.arrow import pc, positions
+from dataops.sources.arrow import Array, pc, positions
 from dataops.sources.port import Follow, Request, Source, Window
 from dataops.workspace import Workspace
 
 MIN_FREE_BYTES = 64 * 2**20
-ARROW = {
-    "integer": pa.int32(), "smallint": pa.int16(), "bigint": pa.int64(), "boolean": pa.bool_(),
-    "date": pa.date32(), "timestamp": pa.timestamp("us"), "varchar": pa.string(),
+ARROW: dict[str, pa.DataType] = {
+    "integer": pa.int32(),
+    "smallint": pa.int16(),
+    "bigint": pa.int64(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us"),
+    "varchar": pa.string(),
 }
 
 
@@ -99,8 +104,13 @@ def _open(connection: Connection, group: Group, source: Source, window: Window |
     batch_id = next_id(connection, _stem(group.name, window))
     connection.execute(
         ledger.batches.insert().values(
-            seq=seq, batch_id=batch_id, group_name=group.name, source=source.name, state="open",
-            window_start=window.start if window else None, window_end=window.end if window else None,
+            seq=seq,
+            batch_id=batch_id,
+            group_name=group.name,
+            source=source.name,
+            state="open",
+            window_start=window.start if window else None,
+            window_end=window.end if window else None,
             created_at=ledger.now(),
         )
     )
@@ -116,7 +126,11 @@ def _stem(group: str, window: Window | None) -> str:
 
 
 def _stamp(moment: datetime) -> str:
-    return f"{moment:%Y%m%d}" if moment == moment.replace(hour=0, minute=0, second=0, microsecond=0) else f"{moment:%Y%m%dT%H%M}"
+    return (
+        f"{moment:%Y%m%d}"
+        if moment == moment.replace(hour=0, minute=0, second=0, microsecond=0)
+        else f"{moment:%Y%m%dT%H%M}"
+    )
 
 
 def next_id(connection: Connection, stem: str) -> str:
@@ -215,10 +229,10 @@ def _stamped(reader: pa.RecordBatchReader, arrival: Arrival, schema: pa.Schema, 
         yield pa.RecordBatch.from_arrays([*columns, batch, numbers, problems], schema=schema)
 
 
-def _storable(received: pa.RecordBatch, dataset: Dataset) -> tuple[list[pa.Array], pa.Array]:
+def _storable(received: pa.RecordBatch, dataset: Dataset) -> tuple[list[Array], Array]:
     """Text with NUL, which no warehouse stores, becomes NULL and is named in `_problems`."""
     problems = received.column("_problems")
-    columns: list[pa.Array] = []
+    columns: list[Array] = []
     for column in dataset.columns:
         values = received.column(column.name)
         if column.data_type == "varchar":
@@ -237,8 +251,12 @@ def _seal(connection: Connection, seq: int, arrivals: list[Arrival], window: Win
         dataset = arrival.dataset
         connection.execute(
             ledger.batch_datasets.insert().values(
-                batch=seq, table_name=dataset.table, scope=_scope(dataset, window), received=arrival.rows,
-                controls={name: str(total) for name, total in arrival.controls.items()}, notes=arrival.notes,
+                batch=seq,
+                table_name=dataset.table,
+                scope=_scope(dataset, window),
+                received=arrival.rows,
+                controls={name: str(total) for name, total in arrival.controls.items()},
+                notes=arrival.notes,
             )
         )
         show_candidate(connection, dataset, seq)
@@ -290,7 +308,9 @@ def required(connection: Connection, batch_id: str | None, group: str | None = N
         found = ledger.batch(connection, batch_id)
     else:
         where = (ledger.batches.c.group_name == group) & ledger.batches.c.sealed_at.is_not(None)
-        found = ledger.one(connection, sa.select(ledger.batches).where(where).order_by(ledger.batches.c.seq.desc()).limit(1))
+        found = ledger.one(
+            connection, sa.select(ledger.batches).where(where).order_by(ledger.batches.c.seq.desc()).limit(1)
+        )
     if found is None:
         raise DataRejected(f"no batch {batch_id or 'of ' + str(group)} was landed; see: dataops batches list")
     if found["sealed_at"] is None:

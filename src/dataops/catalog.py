@@ -14,7 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Literal
 
-from dataops.declarations import CheckpointFile, Column, ContractFile, ExpectationItem, Severity, SuiteFile
+from dataops.declarations import CheckItem, CheckpointFile, Column, ContractFile, ExpectationItem, Severity, SuiteFile
 from dataops.errors import DeclarationError
 from dataops.models import Model, load_models
 from dataops.paths import Paths
@@ -184,7 +184,9 @@ def load(paths: Paths) -> Catalog:
 def _checkpoint(path: Path, paths: Paths) -> CheckpointFile:
     checkpoint = read(path, CheckpointFile, paths.shown(path))
     if checkpoint.group != path.stem:
-        raise DeclarationError(f'{paths.shown(path)}: "group" is {checkpoint.group!r}; the file name says {path.stem!r}')
+        raise DeclarationError(
+            f'{paths.shown(path)}: "group" is {checkpoint.group!r}; the file name says {path.stem!r}'
+        )
     return checkpoint
 
 
@@ -234,11 +236,13 @@ def _platform_rules(layer: str, table: str, contract: ContractFile, file: str) -
         yield Rule(f"{READABLE}:{table}", table, "platform", "critical", says, why, file, "readable", columns)
     why = f"A cut or half-empty delivery of {table} would look like mass deletion."
     says = "a whole delivery loses no more published rows than allowed"
-    yield Rule(f"{DELETIONS}:{table}", table, "platform", "critical", says, why, file, "deletions", contract.platform.key)
+    yield Rule(
+        f"{DELETIONS}:{table}", table, "platform", "critical", says, why, file, "deletions", contract.platform.key
+    )
 
 
 def _contract_rules(contract: ContractFile, table: str, file: str) -> Iterator[Rule]:
-    placed = [(None, item) for item in contract.checks]
+    placed: list[tuple[str | None, CheckItem]] = [(None, item) for item in contract.checks]
     placed += [(column.name, item) for column in contract.columns for item in column.checks]
     for column, item in placed:
         check, attributes = item.check, item.check.attributes
@@ -291,11 +295,15 @@ def _group(checkpoint: CheckpointFile, datasets: list[Dataset], paths: Paths) ->
         table, _, column = checkpoint.money.partition(".")
         if table not in members or column not in members[table].control:
             raise DeclarationError(f'{file}: "money" names {checkpoint.money}, which is no control column of the group')
-    graph = {table: {link.to for link in d.links if link.to in members and link.to != table} for table, d in members.items()}
+    graph = {
+        table: {link.to for link in d.links if link.to in members and link.to != table} for table, d in members.items()
+    }
     try:
         order = list(TopologicalSorter(graph).static_order())
     except CycleError as error:
-        raise DeclarationError(f"references of group {checkpoint.group} run in a circle: {' -> '.join(error.args[1])}") from None
+        raise DeclarationError(
+            f"references of group {checkpoint.group} run in a circle: {' -> '.join(error.args[1])}"
+        ) from None
     named = {link.to for d in members.values() for link in d.links} - members.keys()
     outside = tuple(d for d in datasets if d.table in named)
     inside = tuple(d for d in datasets if d.table not in members and any(link.to in members for link in d.links))

@@ -61,7 +61,7 @@ class Platform(Strict):
     source: str | None = None
     cursor: str | None = None
     follows: str | None = None
-    references: dict[str, Reference] = {}
+    references: dict[str, Reference] = Field(default_factory=dict)
     control: tuple[str, ...] = ()
     pii: tuple[str, ...] = ()
     may_be_empty: bool = False
@@ -173,7 +173,7 @@ class Column(Strict):
 
 
 class ContractFile(Strict):
-    """contracts/<layer>/<table>.yml"""
+    """The file contracts/<layer>/<table>.yml."""
 
     dataset: str
     platform: Annotated[Platform, Field(alias="x-dataops")]
@@ -201,7 +201,9 @@ class Meta(Strict):
 
 def _not_a_contract_matter(text: str) -> str:
     if text in CONTRACT_MATTERS:
-        raise ValueError(f"{text} belongs to the contract ({CONTRACT_MATTERS[text]}); a rule is stated once, in one engine")
+        raise ValueError(
+            f"{text} belongs to the contract ({CONTRACT_MATTERS[text]}); a rule is stated once, in one engine"
+        )
     return text
 
 
@@ -227,7 +229,7 @@ class ExpectationItem(Strict):
 
 
 class SuiteFile(Strict):
-    """expectations/<layer>/<table>.yml"""
+    """The file expectations/<layer>/<table>.yml."""
 
     suite: str
     expectations: Annotated[tuple[ExpectationItem, ...], Field(min_length=1)]
@@ -241,7 +243,7 @@ class Quota(Strict):
 
 
 class CheckpointFile(Strict):
-    """checkpoints/<group>.yml"""
+    """The file checkpoints/<group>.yml."""
 
     group: str
     quota: Quota
@@ -249,4 +251,4 @@ class CheckpointFile(Strict):
     money: Annotated[str | None, Field(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+$")] = None
     family: Literal["whole", "row"] = "row"
     deletions: Share = 0.05
-    notify: dict[str, str] = {}
+    notify: dict[str, str] = Field(default_factory=dict)

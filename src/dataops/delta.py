@@ -36,7 +36,9 @@ class Counts:
     def as_row(self, publication: int) -> dict[str, Any]:
         names = ("received", "new", "changed", "unchanged", "quarantined", "deleted", "retained")
         return {
-            "publication": publication, "table_name": self.table, "controls": dict(self.controls),
+            "publication": publication,
+            "table_name": self.table,
+            "controls": dict(self.controls),
             **{name: getattr(self, name) for name in names},
         }
 
@@ -52,11 +54,17 @@ def history(dataset: Dataset) -> str:
 
 
 def apply(
-    connection: Connection, group: Group, datasets: Sequence[Dataset], scopes: Mapping[str, Mapping[str, Any]],
-    batch: int, publication: int,
+    connection: Connection,
+    group: Group,
+    datasets: Sequence[Dataset],
+    scopes: Mapping[str, Mapping[str, Any]],
+    batch: int,
+    publication: int,
 ) -> list[Counts]:
     """Writes every dataset's difference; children are deleted before their parents. Counts in the order given."""
-    gone = {d.table: _delete(connection, group, d, str(scopes[d.table]["scope"]), publication) for d in reversed(datasets)}
+    gone = {
+        d.table: _delete(connection, group, d, str(scopes[d.table]["scope"]), publication) for d in reversed(datasets)
+    }
     found = []
     for dataset in datasets:
         accepted = _accepted(dataset, batch)
@@ -75,8 +83,12 @@ def _accepted(dataset: Dataset, batch: int) -> str:
 
 def _write(connection: Connection, dataset: Dataset, accepted: str, publication: int, received: int) -> Counts:
     _find_difference(connection, dataset, accepted)
-    new, changed = (int(n or 0) for n in connection.exec_driver_sql(
-        "SELECT COUNT(*) FILTER (WHERE is_new), COUNT(*) FILTER (WHERE NOT is_new) FROM difference").one())
+    new, changed = (
+        int(n or 0)
+        for n in connection.exec_driver_sql(
+            "SELECT COUNT(*) FILTER (WHERE is_new), COUNT(*) FILTER (WHERE NOT is_new) FROM difference"
+        ).one()
+    )
     unchanged, unchanged_controls = _unchanged(connection, dataset, accepted, new + changed)
     if changed:
         keys = (
@@ -88,7 +100,8 @@ def _write(connection: Connection, dataset: Dataset, accepted: str, publication:
     if new or changed:
         columns = quoted(dataset.column_names)
         connection.exec_driver_sql(
-            f"INSERT INTO {place(dataset)} ({columns}, _publication) SELECT {quoted(dataset.column_names, 'n')}, {publication}"
+            f"INSERT INTO {place(dataset)} ({columns}, _publication)"
+            f" SELECT {quoted(dataset.column_names, 'n')}, {publication}"
             f" FROM candidate.{dataset.table} AS n JOIN difference AS d ON d._row = n._row"
         )
         failpoint("rows_inserted")
@@ -138,8 +151,9 @@ def _delete(connection: Connection, group: Group, dataset: Dataset, scope: str, 
         return 0, 0
     retained = 0
     for child, columns in _children(group, dataset):
+        match = equal("c", "g", columns, dataset.key)
         done = connection.exec_driver_sql(
-            f"DELETE FROM gone AS g WHERE EXISTS (SELECT 1 FROM {place(child)} AS c WHERE {equal('c', 'g', columns, dataset.key)})"
+            f"DELETE FROM gone AS g WHERE EXISTS (SELECT 1 FROM {place(child)} AS c WHERE {match})"
         )
         retained += int(done.rowcount)
     deleted = supersede(connection, dataset, "SELECT * FROM gone", publication, "deleted")
@@ -147,7 +161,7 @@ def _delete(connection: Connection, group: Group, dataset: Dataset, scope: str, 
 
 
 def _missing(group: Group, dataset: Dataset, scope: str) -> str | None:
-    """Query of the published keys in the delivery's scope that it does not bring; None where it speaks for no others."""
+    """Query of published keys in the delivery's scope that it does not bring; None where it speaks for no others."""
     absent = f"NOT EXISTS (SELECT 1 FROM candidate.{dataset.table} AS c WHERE {equal('c', 'v', dataset.key)})"
     query = f"SELECT {quoted(dataset.key, 'v')} FROM {place(dataset)} AS v WHERE {absent}"
     if scope == "whole":
@@ -190,10 +204,17 @@ def release(connection: Connection, dataset: Dataset, accepted: str, batch: int,
 
 
 def _completed(
-    counts: Counts, dataset: Dataset, scopes: Mapping[str, Mapping[str, Any]], held: tuple[int, dict[str, str]],
+    counts: Counts,
+    dataset: Dataset,
+    scopes: Mapping[str, Mapping[str, Any]],
+    held: tuple[int, dict[str, str]],
     gone: tuple[int, int],
 ) -> Counts:
     return replace(
-        counts, quarantined=held[0], quarantined_controls=held[1], deleted=gone[0], retained=gone[1],
+        counts,
+        quarantined=held[0],
+        quarantined_controls=held[1],
+        deleted=gone[0],
+        retained=gone[1],
         controls=scopes[dataset.table]["controls"],
     )

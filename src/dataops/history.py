@@ -16,7 +16,7 @@ from dataops.delta import Counts, place
 from dataops.errors import DataRejected, DeclarationError, PlatformError
 from dataops.failpoint import failpoint
 from dataops.publish import Publication, write
-from dataops.tables import controls, distinct, equal, quoted
+from dataops.tables import controls, dangling, distinct, equal, quoted
 from dataops.warehouse import CommitUnknownError
 from dataops.workspace import Workspace
 
@@ -25,8 +25,9 @@ def as_of(dataset: Dataset, seq: int) -> str:
     """Subquery of the dataset's rows as they stood when publication number `seq` had been made."""
     columns = quoted(dataset.column_names)
     return (
-        f"(SELECT {columns}, _publication FROM {place(dataset)} WHERE _publication <= {seq} UNION ALL"
-        f" SELECT {columns}, _publication FROM {delta.history(dataset)} WHERE _publication <= {seq} AND _superseded > {seq})"
+        f"(SELECT {columns}, _publication FROM {place(dataset)} WHERE _publication <= {seq}"
+        f" UNION ALL SELECT {columns}, _publication FROM {delta.history(dataset)}"
+        f" WHERE _publication <= {seq} AND _superseded > {seq})"
     )
 
 
@@ -99,7 +100,14 @@ def _restore(connection: Connection, dataset: Dataset, goal: int, seq: int, remo
         f" (SELECT 1 FROM {place(dataset)} AS v WHERE {equal('v', 't', dataset.key)})"
     )
     rows, totals = controls(connection, dataset, place(dataset))
-    return Counts(dataset.table, rows, new=int(done.rowcount), unchanged=rows - int(done.rowcount), deleted=removed, controls=totals)
+    return Counts(
+        dataset.table,
+        rows,
+        new=int(done.rowcount),
+        unchanged=rows - int(done.rowcount),
+        deleted=removed,
+        controls=totals,
+    )
 
 
 def _require_parents_kept(connection: Connection, group: Group) -> None:
@@ -108,11 +116,8 @@ def _require_parents_kept(connection: Connection, group: Group) -> None:
             if link.rule.severity != "critical" or link.to not in {d.table for d in group.datasets}:
                 continue
             target = group.dataset(link.to)
-            present = " AND ".join(f'c."{name}" IS NOT NULL' for name in link.columns)
-            count = connection.exec_driver_sql(
-                f"SELECT COUNT(*) FROM {place(child)} AS c WHERE {present} AND NOT EXISTS"
-                f" (SELECT 1 FROM {place(target)} AS p WHERE {equal('p', 'c', target.key, link.columns)})"
-            ).scalar_one()
+            without = dangling(link.columns, place(target), target.key)
+            count = connection.exec_driver_sql(f"SELECT COUNT(*) FROM {place(child)} AS c WHERE {without}").scalar_one()
             if count:
                 raise DataRejected(
                     f"{count} published rows of {child.name} refer to rows of {target.table} that would go.\n"

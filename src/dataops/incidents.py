@@ -8,12 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dataops import ledger
-from dataops.gate.verdict import RuleResult, Verdict
 
 
-def open_for(connection: Connection, group: str, batch: int, verdict: Verdict) -> str:
-    """Opens an incident for a verdict, or counts it once more where the same one is open. Returns its id."""
-    sentence = _sentence(verdict)
+def open_for(connection: Connection, group: str, batch: int, sentence: str, detail: dict[str, Any]) -> str:
+    """Opens an incident, or counts it once more where the group's same one is open. Returns its id."""
     table, now = ledger.incidents, ledger.now()
     where = (table.c.group_name == group) & (table.c.state == "open") & (table.c.sentence == sentence)
     if found := ledger.one(connection, sa.select(table).where(where)):
@@ -25,39 +23,19 @@ def open_for(connection: Connection, group: str, batch: int, verdict: Verdict) -
     seq = ledger.next_seq(connection, table)
     connection.execute(
         table.insert().values(
-            seq=seq, incident_id=f"INC-{seq:04d}", group_name=group, batch=batch, state="open", sentence=sentence,
-            detail=_detail(verdict), times=1, opened_at=now, last_seen_at=now,
+            seq=seq,
+            incident_id=f"INC-{seq:04d}",
+            group_name=group,
+            batch=batch,
+            state="open",
+            sentence=sentence,
+            detail=detail,
+            times=1,
+            opened_at=now,
+            last_seen_at=now,
         )
     )
     return f"INC-{seq:04d}"
-
-
-def _sentence(verdict: Verdict) -> str:
-    if verdict.name == "ERROR":
-        return f"could not judge {verdict.group}: {verdict.reasons[0]}"
-    worst = first_failure(verdict)
-    return worst.rule.says if worst else verdict.reasons[0]
-
-
-def first_failure(verdict: Verdict) -> RuleResult | None:
-    """The failed rule with the most failing rows; batch-level rules first."""
-    failed = [r for r in verdict.results if r.outcome == "failed"]
-    return max(failed, key=lambda r: (not r.names_rows, r.failing or 0), default=None)
-
-
-def _detail(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "verdict": verdict.name,
-        "reasons": list(verdict.reasons),
-        "rules": [
-            {"rule": r.rule.id, "table": r.rule.table, "says": r.rule.says, "failing": r.failing, "observed": r.observed}
-            for r in verdict.results
-            if r.outcome in {"failed", "error"}
-        ],
-        "rows_held": verdict.rows_held,
-        "rows_received": verdict.rows_received,
-        "money": verdict.money,
-    }
 
 
 def resolve(connection: Connection, group: str, batch: dict[str, Any], publication_id: str) -> list[str]:
@@ -72,7 +50,9 @@ def resolve(connection: Connection, group: str, batch: dict[str, Any], publicati
         connection.execute(
             table.update()
             .where(table.c.seq.in_([row["seq"] for row in solved]))
-            .values(state="resolved", resolved_at=ledger.now(), resolution=f"delivered again, published as {publication_id}")
+            .values(
+                state="resolved", resolved_at=ledger.now(), resolution=f"delivered again, published as {publication_id}"
+            )
         )
     return [row["incident_id"] for row in solved]
 
@@ -87,4 +67,6 @@ def _covers(batch: dict[str, Any], held: dict[str, Any]) -> bool:
 
 def open_incidents(connection: Connection) -> list[dict[str, Any]]:
     """All open incidents, oldest first."""
-    return ledger.rows(connection, sa.select(ledger.incidents).where(ledger.incidents.c.state == "open").order_by("seq"))
+    return ledger.rows(
+        connection, sa.select(ledger.incidents).where(ledger.incidents.c.state == "open").order_by("seq")
+    )

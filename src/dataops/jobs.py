@@ -55,7 +55,9 @@ def load(work: Workspace, group: str, window: Window | None = None, url: str | N
         return gate_and_publish(work, batch_id)
 
 
-def build(work: Workspace, group: str = "curated", names: Sequence[str] = (), *, full: bool = False) -> tuple[Build, Load]:
+def build(
+    work: Workspace, group: str = "curated", names: Sequence[str] = (), *, full: bool = False
+) -> tuple[Build, Load]:
     """Builds models, gates and publishes them under one lock."""
     found = work.catalog.group(group)
     with work.warehouse.lock(group, "build"):

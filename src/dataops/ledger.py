@@ -100,7 +100,9 @@ publication_datasets = sa.Table(
     sa.Column("unchanged", sa.BigInteger, nullable=False),
     sa.Column("quarantined", sa.BigInteger, nullable=False),
     sa.Column("deleted", sa.BigInteger, nullable=False),
-    sa.Column("retained", sa.BigInteger, nullable=False),  # gone at the source, kept because published rows refer to them
+    sa.Column(
+        "retained", sa.BigInteger, nullable=False
+    ),  # gone at the source, kept because published rows refer to them
     sa.Column("controls", sa.JSON, nullable=False),
 )
 
@@ -158,8 +160,18 @@ def version(connection: Connection) -> int | None:
 
 
 def _create(connection: Connection) -> None:
-    for schema in ("raw", "candidate", "quarantine", "validated", "validated_history", "curated", "curated_history",
-                   "marts", "marts_history", "ops"):
+    for schema in (
+        "raw",
+        "candidate",
+        "quarantine",
+        "validated",
+        "validated_history",
+        "curated",
+        "curated_history",
+        "marts",
+        "marts_history",
+        "ops",
+    ):
         connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     metadata.create_all(connection)
     failpoint("ledger_created")

@@ -20,8 +20,7 @@ from dataops.catalog import Dataset, Group
 from dataops.delta import Counts
 from dataops.errors import DataRejected, PlatformError, VerdictError
 from dataops.failpoint import failpoint
-from dataops.gate import quarantine
-from dataops.tables import controls, equal
+from dataops.tables import controls, dangling
 from dataops.warehouse import CommitUnknownError
 from dataops.workspace import Workspace
 
@@ -30,8 +29,10 @@ Status = Literal["published", "unchanged", "already"]
 
 @dataclass(frozen=True)
 class Publication:
-    """What publishing a batch did. `status`: published; unchanged (nothing differed, so no publication was made);
-    already (the batch had been published before)."""
+    """What publishing a batch did.
+
+    `status`: published; unchanged (nothing differed, so no publication was made); already (it was published before).
+    """
 
     status: Status
     group: str
@@ -44,7 +45,7 @@ class Publication:
         return sum(int(getattr(item, name)) for item in self.counts)
 
 
-class _NothingDiffers(Exception):  # noqa: N818  a signal to leave the transaction, not an error
+class _NothingDiffers(Exception):
     pass
 
 
@@ -129,7 +130,7 @@ def _scopes(connection: Connection, seq: int) -> dict[str, dict[str, Any]]:
 def _balance(
     connection: Connection, datasets: Sequence[Dataset], counts: Sequence[Counts], batch: dict[str, Any], seq: int
 ) -> None:
-    """received = new + changed + unchanged + quarantined, in rows and in every control total."""
+    """Received = new + changed + unchanged + quarantined, in rows and in every control total."""
     received = _scopes(connection, batch["seq"])
     for dataset, count in zip(datasets, counts, strict=True):
         came = received[dataset.table]
@@ -154,14 +155,13 @@ def _require_closure(connection: Connection, group: Group, datasets: Sequence[Da
     for dataset in datasets:
         for link in (link for link in dataset.links if link.rule.severity == "critical"):
             target = group.target(link)
-            present = " AND ".join(f'c."{name}" IS NOT NULL' for name in link.columns)
-            dangling = connection.exec_driver_sql(
-                f"SELECT COUNT(*) FROM {delta.place(dataset)} AS c WHERE c._publication = {seq} AND {present} AND NOT EXISTS"
-                f" (SELECT 1 FROM {delta.place(target)} AS p WHERE {equal('p', 'c', target.key, link.columns)})"
+            without = dangling(link.columns, delta.place(target), target.key)
+            count = connection.exec_driver_sql(
+                f"SELECT COUNT(*) FROM {delta.place(dataset)} AS c WHERE c._publication = {seq} AND {without}"
             ).scalar_one()
-            if dangling:
+            if count:
                 raise VerdictError(
-                    f"{dangling} rows of {dataset.name} refer to rows of {target.table} that are no longer published"
+                    f"{count} rows of {dataset.name} refer to rows of {target.table} that are no longer published"
                     f" (rule {link.rule.id}): something changed after the gate. Nothing was published;"
                     f" run: dataops gate {group.name}"
                 )
@@ -179,7 +179,13 @@ def _record(
 
 
 def write(
-    connection: Connection, group: str, kind: str, attempt: str, seq: int, counts: Sequence[Counts], values: dict[str, Any]
+    connection: Connection,
+    group: str,
+    kind: str,
+    attempt: str,
+    seq: int,
+    counts: Sequence[Counts],
+    values: dict[str, Any],
 ) -> str:
     """The ledger's rows of a publication; returns its id, e.g. sales-0043."""
     previous = ledger.last_publication(connection, group)
@@ -187,8 +193,15 @@ def write(
     publication_id = f"{group}-{number:04d}"
     connection.execute(
         ledger.publications.insert().values(
-            seq=seq, publication_id=publication_id, attempt=attempt, group_name=group, kind=kind, verdict="PASSED",
-            previous=previous["publication_id"] if previous else None, published_at=ledger.now(), **values,
+            seq=seq,
+            publication_id=publication_id,
+            attempt=attempt,
+            group_name=group,
+            kind=kind,
+            verdict="PASSED",
+            previous=previous["publication_id"] if previous else None,
+            published_at=ledger.now(),
+            **values,
         )
     )
     rows = [count.as_row(seq) for count in counts]

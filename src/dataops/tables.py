@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy.engine import Connection
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from dataops.catalog import Dataset
 from dataops.declarations import Column
@@ -25,7 +25,7 @@ def quoted(names: Iterable[str], prefix: str = "") -> str:
 
 
 def equal(left: str, right: str, columns: Sequence[str], others: Sequence[str] | None = None) -> str:
-    """`l."a" = r."a" AND …`"""
+    """The condition `l."a" = r."a" AND …`."""
     pairs = zip(columns, others or columns, strict=True)
     return " AND ".join(f'{left}."{a}" = {right}."{b}"' for a, b in pairs)
 
@@ -33,6 +33,12 @@ def equal(left: str, right: str, columns: Sequence[str], others: Sequence[str] |
 def distinct(left: str, right: str, columns: Iterable[str]) -> str:
     """True where any column differs, NULL being a value like others."""
     return " OR ".join(f'{left}."{name}" IS DISTINCT FROM {right}."{name}"' for name in columns) or "FALSE"
+
+
+def dangling(columns: Sequence[str], parent: str, key: Sequence[str]) -> str:
+    """Condition on a row `c`: it refers to something, and `parent` (a table or subquery) does not hold it."""
+    present = " AND ".join(f'c."{name}" IS NOT NULL' for name in columns)
+    return f"{present} AND NOT EXISTS (SELECT 1 FROM {parent} AS p WHERE {equal('p', 'c', key, columns)})"
 
 
 def sql_type(column: Column) -> str:
@@ -55,8 +61,13 @@ def layout(dataset: Dataset) -> dict[tuple[str, str], dict[str, str]]:
             dataset, ("_publication", "BIGINT"), ("_superseded", "BIGINT"), ("_operation", "VARCHAR")
         ),
         ("quarantine", table): _columns(
-            dataset, *ROW_COLUMNS, ("_batch", "BIGINT"), ("_rules", "VARCHAR"), ("_fell_with", "VARCHAR"),
-            ("_since", "TIMESTAMP"), ("_released", "BIGINT"),
+            dataset,
+            *ROW_COLUMNS,
+            ("_batch", "BIGINT"),
+            ("_rules", "VARCHAR"),
+            ("_fell_with", "VARCHAR"),
+            ("_since", "TIMESTAMP"),
+            ("_released", "BIGINT"),
         ),
     }
     if dataset.layer == "raw":
@@ -99,7 +110,8 @@ def _follow(
         connection.exec_driver_sql(f'ALTER TABLE {place[0]}.{place[1]} ADD COLUMN "{name}" {columns[name]}')
     if gone := sorted(there - columns.keys()):
         raise DeclarationError(
-            f"{dataset.contract_file}: published rows have columns that the contract no longer lists: {', '.join(gone)}.\n"
+            f"{dataset.contract_file}: published rows have columns that the contract no longer lists:"
+            f" {', '.join(gone)}.\n"
             "Put them back, or publish the dataset under a new name."
         )
 

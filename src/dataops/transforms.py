@@ -42,7 +42,7 @@ def build(work: Workspace, group: Group, names: Sequence[str] = (), *, full: boo
     with work.warehouse.transaction() as connection:
         ledger.ensure(connection)
         tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
-        ready, waiting = _ready(connection, work.catalog, wanted)
+        ready, waiting = _ready(connection, wanted)
         if not ready:
             raise VerdictError(_nothing_ready(work.catalog, waiting))
         seq, batch_id = _open(connection, group)
@@ -66,7 +66,7 @@ def _wanted(catalog: Catalog, group: Group, names: Sequence[str]) -> tuple[Model
     return tuple(m for m in models if not chosen or m.table in chosen)
 
 
-def _ready(connection: Connection, catalog: Catalog, models: Sequence[Model]) -> tuple[list[Model], list[Model]]:
+def _ready(connection: Connection, models: Sequence[Model]) -> tuple[list[Model], list[Model]]:
     """Models whose inputs are published or built before them, and the others."""
     there = {row[0] for row in connection.execute(sa.select(ledger.publication_datasets.c.table_name).distinct())}
     ready: list[Model] = []
@@ -78,8 +78,12 @@ def _ready(connection: Connection, catalog: Catalog, models: Sequence[Model]) ->
 
 
 def _nothing_ready(catalog: Catalog, waiting: Sequence[Model]) -> str:
-    groups = sorted({catalog.dataset(table).group for m in waiting for layer, table in m.inputs if layer == "validated"})
-    return f"nothing to build yet: the models read {', '.join(groups)}, not all published.\nRun: dataops load {groups[0]}"
+    groups = sorted(
+        {catalog.dataset(table).group for m in waiting for layer, table in m.inputs if layer == "validated"}
+    )
+    return (
+        f"nothing to build yet: the models read {', '.join(groups)}, not all published.\nRun: dataops load {groups[0]}"
+    )
 
 
 def _open(connection: Connection, group: Group) -> tuple[int, str]:
@@ -87,8 +91,13 @@ def _open(connection: Connection, group: Group) -> tuple[int, str]:
     batch_id = batches.next_id(connection, f"{group.name}-build")
     connection.execute(
         ledger.batches.insert().values(
-            seq=seq, batch_id=batch_id, group_name=group.name, source="published layers", state="open",
-            horizon=_horizon(connection), created_at=ledger.now(),
+            seq=seq,
+            batch_id=batch_id,
+            group_name=group.name,
+            source="published layers",
+            state="open",
+            horizon=_horizon(connection),
+            created_at=ledger.now(),
             window_end=_newest_window(connection),
         )
     )
@@ -127,7 +136,11 @@ def _build_one(
     work.warehouse.analyze(connection, f"candidate.{model.table}")
     connection.execute(
         ledger.batch_datasets.insert().values(
-            batch=seq, table_name=model.table, received=rows, controls=totals, notes=[_fingerprint(model, dataset)],
+            batch=seq,
+            table_name=model.table,
+            received=rows,
+            controls=totals,
+            notes=[_fingerprint(model, dataset)],
             scope="whole" if whole else f"keys:{','.join(model.incremental_by)}",
         )
     )
@@ -165,14 +178,20 @@ def _since(connection: Connection, group: Group, model: Model) -> int | None:
 
 
 def _is_keyed(catalog: Catalog, model: Model, table: str, together: set[str]) -> bool:
-    return bool(model.incremental_by) and table not in together and set(model.incremental_by) <= set(catalog.dataset(table).column_names)
+    return (
+        bool(model.incremental_by)
+        and table not in together
+        and set(model.incremental_by) <= set(catalog.dataset(table).column_names)
+    )
 
 
 def _any_changed(connection: Connection, inputs: set[tuple[str, str]], since: int, together: set[str]) -> bool:
     """Whether an input without the key changed, so that any row may be affected."""
     return any(
         table in together
-        or connection.exec_driver_sql(f"SELECT COUNT(*) FROM ({_changes(layer, table, '1 AS x', since)}) AS q").scalar_one()
+        or connection.exec_driver_sql(
+            f"SELECT COUNT(*) FROM ({_changes(layer, table, '1 AS x', since)}) AS q"
+        ).scalar_one()
         for layer, table in sorted(inputs)
     )
 

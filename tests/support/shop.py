@@ -23,11 +23,22 @@ SCHEMAS = {
         [("customer_id", pa.int32()), ("name", pa.string()), ("region", pa.string()), ("modified", pa.timestamp("us"))]
     ),
     "Sales.SalesOrder": pa.schema(
-        [("order_id", pa.int32()), ("customer_id", pa.int32()), ("order_date", pa.timestamp("us")), ("sub_total", MONEY)]
+        [
+            ("order_id", pa.int32()),
+            ("customer_id", pa.int32()),
+            ("order_date", pa.timestamp("us")),
+            ("sub_total", MONEY),
+        ]
     ),
     "Sales.OrderLine": pa.schema(
-        [("order_id", pa.int32()), ("line_id", pa.int32()), ("qty", pa.int32()), ("price", MONEY), ("amount", MONEY),
-         ("note", pa.string())]
+        [
+            ("order_id", pa.int32()),
+            ("line_id", pa.int32()),
+            ("qty", pa.int32()),
+            ("price", MONEY),
+            ("amount", MONEY),
+            ("note", pa.string()),
+        ]
     ),
 }
 Row = dict[str, Any]
@@ -65,11 +76,15 @@ class Shop:
         return self.schemas[source_table]
 
     def rows(self, source_table: str) -> list[Row]:
-        return {"Sales.Customer": self.customers, "Sales.SalesOrder": self.orders, "Sales.OrderLine": self.lines}[source_table]
+        return {"Sales.Customer": self.customers, "Sales.SalesOrder": self.orders, "Sales.OrderLine": self.lines}[
+            source_table
+        ]
 
     def read(self, request: Request) -> pa.RecordBatchReader:
         rows = [row for row in self.rows(request.source_table) if self._wanted(row, request)]
-        plain = [{name: row.get(name) for name in request.schema.names} | {"_problems": row.get("_problems")} for row in rows]
+        plain = [
+            {name: row.get(name) for name in request.schema.names} | {"_problems": row.get("_problems")} for row in rows
+        ]
         table = pa.Table.from_pylist(plain, schema=delivered(request.schema))
         return table.to_reader(max_chunksize=1000)
 
@@ -124,9 +139,26 @@ def load(work: Workspace, shop: Shop, group: str, window: Window | None = None) 
         return jobs.gate_and_publish(work, batch_id)
 
 
-IGNORED = {"_since", "created_at", "sealed_at", "judged_at", "published_at", "opened_at", "last_seen_at", "resolved_at", "attempt"}
+IGNORED = {
+    "_since",
+    "created_at",
+    "sealed_at",
+    "judged_at",
+    "published_at",
+    "opened_at",
+    "last_seen_at",
+    "resolved_at",
+    "attempt",
+}
 SCHEMAS_OF_STATE = (
-    "validated", "validated_history", "curated", "curated_history", "marts", "marts_history", "quarantine", "ops",
+    "validated",
+    "validated_history",
+    "curated",
+    "curated_history",
+    "marts",
+    "marts_history",
+    "quarantine",
+    "ops",
 )
 
 
@@ -141,7 +173,10 @@ def state(work: Workspace) -> dict[str, tuple[int, str]]:
         for schema, table, column in places:
             if column not in IGNORED:
                 columns.setdefault(f"{schema}.{table}", []).append(f'CAST("{column}" AS VARCHAR)')
-        return {place: _digest(connection.exec_driver_sql(f"SELECT {', '.join(names)} FROM {place}")) for place, names in columns.items()}
+        return {
+            place: _digest(connection.exec_driver_sql(f"SELECT {', '.join(names)} FROM {place}"))
+            for place, names in columns.items()
+        }
 
 
 def _digest(rows: Any) -> tuple[int, str]:

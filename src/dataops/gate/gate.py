@@ -93,7 +93,7 @@ def judge(work: Workspace, batch_id: str) -> Verdict:
         failpoint("rows_held")
         results = _replaced(results, closure)
         held = [replace(h, received=received.get(h.table, 0)) for h in held]
-        verdict = policy.decide(group, batch_id, results, held, _money(connection, group, batch["seq"]))
+        verdict = policy.decide(group, batch_id, results, held, _money(connection, group))
         verdict = replace(verdict, results=tuple(_sampled(connection, group, r) for r in verdict.results))
         quarantine.keep(connection, group.datasets, batch["seq"])
         _record(connection, batch, group, verdict)
@@ -111,7 +111,9 @@ def _agreeing(result: RuleResult, received: dict[str, int]) -> RuleResult:
     arrived = received.get(result.rule.table)
     if result.outcome == "error" or result.checked is None or result.checked == arrived:
         return result
-    return unjudged(result.rule, f"{result.rule.engine} saw {result.checked} rows of {result.rule.table}, {arrived} arrived")
+    return unjudged(
+        result.rule, f"{result.rule.engine} saw {result.checked} rows of {result.rule.table}, {arrived} arrived"
+    )
 
 
 def _own_rules(connection: Connection, group: Group, dataset: Dataset, seq: int) -> list[RuleResult]:
@@ -144,7 +146,7 @@ def _replaced(results: Sequence[RuleResult], newer: Sequence[RuleResult]) -> lis
     return list(found.values())
 
 
-def _money(connection: Connection, group: Group, seq: int) -> dict[str, str]:
+def _money(connection: Connection, group: Group) -> dict[str, str]:
     if not group.checkpoint.money:
         return {}
     table, _, column = group.checkpoint.money.partition(".")
@@ -164,17 +166,24 @@ def _sampled(connection: Connection, group: Group, result: RuleResult) -> RuleRe
         f"SELECT {quoted(dataset.key)} FROM candidate.{dataset.table} WHERE {result.predicate.condition}"
         f" ORDER BY _row LIMIT {SAMPLE_ROWS}"
     )
-    return result.with_sample([{name: str(value) for name, value in zip(dataset.key, row, strict=True)} for row in found])
+    return result.with_sample(
+        [{name: str(value) for name, value in zip(dataset.key, row, strict=True)} for row in found]
+    )
 
 
 def _record(connection: Connection, batch: dict[str, Any], group: Group, verdict: Verdict) -> None:
     _store(connection, batch["seq"], group, verdict.results, None)
     reason = "; ".join(verdict.reasons) or None
     ledger.set_state(
-        connection, batch["seq"], verdict.name.lower(), reason=reason, rules_hash=group.rules_hash, judged_at=ledger.now()
+        connection,
+        batch["seq"],
+        verdict.name.lower(),
+        reason=reason,
+        rules_hash=group.rules_hash,
+        judged_at=ledger.now(),
     )
     if not verdict.passed:
-        incidents.open_for(connection, group.name, batch["seq"], verdict)
+        incidents.open_for(connection, group.name, batch["seq"], verdict.sentence, verdict.detail())
 
 
 def _store(
@@ -192,10 +201,20 @@ def _store(
 def _as_row(seq: int, result: RuleResult, rules_hash: str, now: Any) -> dict[str, Any]:  # noqa: ANN401  a datetime
     rule = result.rule
     return {
-        "batch": seq, "rule_id": rule.id, "table_name": rule.table, "engine": rule.engine, "severity": rule.severity,
-        "outcome": result.outcome, "observed": result.observed, "failing": result.failing, "checked": result.checked,
-        "predicate": result.predicate.stored() if result.predicate else None, "sample": list(result.sample),
-        "problem": result.problem, "rules_hash": rules_hash, "judged_at": now,
+        "batch": seq,
+        "rule_id": rule.id,
+        "table_name": rule.table,
+        "engine": rule.engine,
+        "severity": rule.severity,
+        "outcome": result.outcome,
+        "observed": result.observed,
+        "failing": result.failing,
+        "checked": result.checked,
+        "predicate": result.predicate.stored() if result.predicate else None,
+        "sample": list(result.sample),
+        "problem": result.problem,
+        "rules_hash": rules_hash,
+        "judged_at": now,
     }
 
 
@@ -213,7 +232,12 @@ def _restored(rule: Rule, row: dict[str, Any] | None, rules_hash: str) -> RuleRe
     if row["rules_hash"] != rules_hash:
         return unjudged(rule, "it was judged under other rules; run the gate again")
     return RuleResult(
-        rule, row["outcome"], row["observed"], row["failing"], row["checked"], Predicate.restored(row["predicate"]),
+        rule,
+        row["outcome"],
+        row["observed"],
+        row["failing"],
+        row["checked"],
+        Predicate.restored(row["predicate"]),
         problem=row["problem"],
     )
 

@@ -27,7 +27,9 @@ ROWS_TYPE = "unexpected_rows_expectation"
 CHEAPEST = {"result_format": "BOOLEAN_ONLY"}
 
 
-def audit(warehouse: Warehouse, group: Group, relations: Relations, results_file: Path | None = None) -> list[RuleResult]:
+def audit(
+    warehouse: Warehouse, group: Group, relations: Relations, results_file: Path | None = None
+) -> list[RuleResult]:
     """Runs the group's suites on `candidate`; one result per declared expectation of every dataset.
 
     `relations` says what `{other_table}` in a rule's SQL stands for. GX's own results go to `results_file` as JSON,
@@ -141,7 +143,7 @@ def _expectation(rule: Rule, relations: Relations, dialect: str) -> Any:  # noqa
         )
     except ExpectationNotFoundError:
         raise DeclarationError(f"{rule.file}, rule {rule.id}: GX has no expectation {item.type!r}") from None
-    except Exception as error:  # GX raises pydantic v1 errors, and others, for a bad argument
+    except Exception as error:  # noqa: BLE001  GX raises pydantic v1 errors, and others, for a bad argument
         said = "; ".join(str(error).split("\n")[1:3]).strip() or str(error)
         raise DeclarationError(f"{rule.file}, rule {rule.id}: GX refuses {item.type}: {said}") from None
 
@@ -165,7 +167,7 @@ def rows_query(rule: Rule, relations: Relations, dialect: str, batch: str) -> st
         if relations and name not in relations:
             raise DeclarationError(f"{rule.file}, rule {rule.id}: no dataset {name!r} for {{{name}}}")
         sql = sql.replace(_token(name), relations.get(name, name))
-    return sql.replace(_token("batch"), batch)
+    return str(sql.replace(_token("batch"), batch))
 
 
 class _Placeholders(dict[str, str]):
@@ -194,7 +196,7 @@ def _results(dataset: Dataset, run: Any, engine: Any, resolved: Mapping[Any, Any
         elif found.exception_info and _exception(found.exception_info):
             yield unjudged(rule, f"GX could not evaluate it: {_exception(found.exception_info)}")
         else:
-            yield _result(rule, dataset, found, engine, resolved)
+            yield _result(rule, found, engine, resolved)
 
 
 def _exception(info: Mapping[str, Any]) -> str:
@@ -205,7 +207,7 @@ def _exception(info: Mapping[str, Any]) -> str:
     return ""
 
 
-def _result(rule: Rule, dataset: Dataset, found: Any, engine: Any, resolved: Mapping[Any, Any]) -> RuleResult:  # noqa: ANN401
+def _result(rule: Rule, found: Any, engine: Any, resolved: Mapping[Any, Any]) -> RuleResult:  # noqa: ANN401
     expectation = found.expectation_config.to_domain_obj()
     needed = expectation.get_validation_dependencies(engine, {"result_format": CHEAPEST}).metric_configurations
     checked = _value(needed.get("table.row_count"), resolved)
@@ -213,7 +215,9 @@ def _result(rule: Rule, dataset: Dataset, found: Any, engine: Any, resolved: Map
     if rule.type == ROWS_TYPE:
         failing = _value(needed["unexpected_rows_query.row_count"], resolved)
         query = str(expectation.unexpected_rows_query)
-        return judged(rule, success, observed=str(failing), failing=failing, checked=checked, predicate=Predicate("rows", query))
+        return judged(
+            rule, success, observed=str(failing), failing=failing, checked=checked, predicate=Predicate("rows", query)
+        )
     map_metric = getattr(expectation, "map_metric", None)
     if map_metric is None:
         return judged(rule, success, observed=str((found.result or {}).get("observed_value")), checked=checked)
@@ -234,7 +238,7 @@ def _predicate(name: str, counted: Any, resolved: Mapping[Any, Any]) -> Predicat
 
     metric = MetricConfiguration(name, counted.metric_domain_kwargs, counted.metric_value_kwargs)
     condition = resolved[metric.id][0]
-    dialect = postgresql.dialect(paramstyle="named")  # "named" leaves % as it is; both warehouses read this dialect
+    dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # "named" leaves % as it is; both warehouses read this dialect
     return Predicate("where", str(condition.compile(dialect=dialect, compile_kwargs={"literal_binds": True})))
 
 
@@ -248,8 +252,12 @@ def _keep(file: Path, runs: Mapping[str, Any], found: Iterable[RuleResult]) -> N
             failing, checked = counts.get(item["expectation_config"]["meta"].get("rule"), (None, None))
             if failing is not None and checked:
                 item["result"] = {
-                    "element_count": checked, "unexpected_count": failing, "unexpected_percent": 100 * failing / checked,
+                    "element_count": checked,
+                    "unexpected_count": failing,
+                    "unexpected_percent": 100 * failing / checked,
                 }
+            elif failing is not None:  # a rule in SQL names its failing rows and counts no others
+                item["result"] = {"observed_value": failing}
         kept[table] = document
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(kept), encoding="utf-8")

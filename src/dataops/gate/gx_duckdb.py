@@ -6,7 +6,7 @@ are "not supported". Both are mended here, and only here, through the hooks that
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +15,7 @@ def register() -> None:
     """Tells GX that DuckDB keeps one connection per engine. Idempotent."""
     from great_expectations.execution_engine import sqlalchemy_execution_engine as module  # noqa: TID251
 
-    class DuckDB(str, Enum):  # GX compares with the plain name as well
+    class DuckDB(StrEnum):  # GX compares with the plain name as well
         DUCKDB = "duckdb"
 
     if not any(getattr(item, "value", item) == "duckdb" for item in module._PERSISTED_CONNECTION_DIALECTS):  # noqa: SLF001

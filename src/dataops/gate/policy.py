@@ -36,7 +36,9 @@ def _over_quota(group: Group, held: Sequence[Held], money: dict[str, str]) -> li
         reasons.append(f"{broke:,} of {received:,} rows broke a rule = {broke / received:.1%}; quota {quota.rows:.1%}")
     share = money_share(money)
     if quota.money is not None and share is not None and share > quota.money:
-        reasons.append(f"{money['column']} {money['held']} of {money['received']} is held = {share:.1%}; quota {quota.money:.1%}")
+        reasons.append(
+            f"{money['column']} {money['held']} of {money['received']} is held = {share:.1%}; quota {quota.money:.1%}"
+        )
     return reasons
 
 

@@ -18,6 +18,10 @@ from dataops.gate.verdict import Held, Predicate, RuleResult, judged, unjudged
 from dataops.tables import equal, quoted
 
 BAD = "CREATE TEMPORARY TABLE bad (table_name VARCHAR, _row BIGINT, rules VARCHAR, fell_with VARCHAR)"
+REASONS = (
+    "SELECT _row, COALESCE(STRING_AGG(NULLIF(rules, ''), ',' ORDER BY rules), '') AS rules, MAX(fell_with) AS fell_with"
+    " FROM bad WHERE table_name = :t GROUP BY _row"
+)
 MAX_PASSES = 20
 
 
@@ -36,7 +40,7 @@ def collect(connection: Connection, group: Group, results: Sequence[RuleResult])
 
 
 def _mark_broken(connection: Connection, dataset: Dataset, failing: Sequence[RuleResult]) -> list[RuleResult]:
-    """One scan for all conditions together; queries of rows have their own statement. Counts must equal the engine's."""
+    """One scan for all conditions; a query of rows has its own statement. Counts must equal the engine's."""
     conditions = [r for r in failing if r.predicate and r.predicate.kind == "where"]
     counted = _scan(connection, dataset, conditions) if conditions else {}
     for result in failing:
@@ -54,7 +58,8 @@ def _scan(connection: Connection, dataset: Dataset, conditions: Sequence[RuleRes
     flags = ", ".join(f"{sql} AS r{n}" for n, sql in enumerate(texts))
     connection.exec_driver_sql("DROP TABLE IF EXISTS flags")
     connection.exec_driver_sql(
-        f"CREATE TEMPORARY TABLE flags AS SELECT _row, {flags} FROM candidate.{dataset.table} WHERE {' OR '.join(texts)}"
+        f"CREATE TEMPORARY TABLE flags AS SELECT _row, {flags}"
+        f" FROM candidate.{dataset.table} WHERE {' OR '.join(texts)}"
     )
     names = ", ".join(f"CASE WHEN r{n} THEN '{r.rule.id}' END" for n, r in enumerate(conditions))
     connection.exec_driver_sql(
@@ -76,7 +81,9 @@ def _insert(connection: Connection, table: str, rules: str, rows: str, fell_with
 def orphans(group: Group, dataset: Dataset, link: Link) -> str:
     """Query of `_row`: rows whose parent is neither published nor delivered in this batch."""
     present = " AND ".join(f'c."{name}" IS NOT NULL' for name in link.columns)
-    return f"SELECT c._row FROM candidate.{dataset.table} AS c WHERE {present} AND {_absent(group, link, accepted=False)}"
+    return (
+        f"SELECT c._row FROM candidate.{dataset.table} AS c WHERE {present} AND {_absent(group, link, accepted=False)}"
+    )
 
 
 def _absent(group: Group, link: Link, *, accepted: bool) -> str:
@@ -141,7 +148,7 @@ def _fall_with_family(connection: Connection, group: Group) -> int:
     fallen = 0
     for root in group.datasets:
         members = families(group, root)
-        if len(members) < 2:
+        if members == [(root, root.key)]:
             continue
         connection.exec_driver_sql("DROP TABLE IF EXISTS family")
         held = " UNION ".join(
@@ -152,8 +159,8 @@ def _fall_with_family(connection: Connection, group: Group) -> int:
         connection.exec_driver_sql(f"CREATE TEMPORARY TABLE family AS {held}")
         for dataset, columns in members:
             rows = (
-                f"SELECT c._row FROM candidate.{dataset.table} AS c JOIN family AS f ON {equal('f', 'c', root.key, columns)}"
-                f" WHERE {_not_bad('c', dataset)}"
+                f"SELECT c._row FROM candidate.{dataset.table} AS c"
+                f" JOIN family AS f ON {equal('f', 'c', root.key, columns)} WHERE {_not_bad('c', dataset)}"
             )
             fallen += _insert(connection, dataset.table, "", rows, f"'family of {root.table}'")
     return fallen
@@ -161,11 +168,9 @@ def _fall_with_family(connection: Connection, group: Group) -> int:
 
 def families(group: Group, root: Dataset) -> list[tuple[Dataset, tuple[str, ...]]]:
     """The root with its key, and every dataset that follows it with the columns that point to the root."""
-    members = [(root, root.key)]
-    for dataset in group.datasets:
-        if dataset.contract.platform.follows == root.table:
-            members.append((dataset, next(link.columns for link in dataset.links if link.to == root.table)))
-    return members
+    followers = (d for d in group.datasets if d.contract.platform.follows == root.table)
+    pointing = [(d, next(link.columns for link in d.links if link.to == root.table)) for d in followers]
+    return [(root, root.key), *pointing]
 
 
 def _as_key(columns: Sequence[str], root: Dataset) -> str:
@@ -192,8 +197,7 @@ def keep(connection: Connection, datasets: Iterable[Dataset], seq: int) -> None:
             text(
                 f"INSERT INTO quarantine.{dataset.table} ({quoted(columns)}, _batch, _rules, _fell_with, _since)"
                 f" SELECT {quoted(columns, 'c')}, {int(seq)}, b.rules, b.fell_with, CAST(:now AS TIMESTAMP)"
-                f" FROM candidate.{dataset.table} AS c JOIN (SELECT _row, COALESCE(STRING_AGG(NULLIF(rules, ''), ',' ORDER BY rules), '') AS rules,"
-                " MAX(fell_with) AS fell_with FROM bad WHERE table_name = :t GROUP BY _row) AS b ON b._row = c._row"
+                f" FROM candidate.{dataset.table} AS c JOIN ({REASONS}) AS b ON b._row = c._row"
             ),
             {"t": dataset.table, "now": ledger.now()},
         )
@@ -207,7 +211,9 @@ def excluded(dataset: Dataset, seq: int) -> str:
 def readable(connection: Connection, dataset: Dataset, rule: Rule) -> RuleResult:
     """The platform's own rule: every value could be read as its declared type."""
     count = int(
-        connection.exec_driver_sql(f"SELECT COUNT(*) FROM candidate.{dataset.table} WHERE _problems IS NOT NULL").scalar_one()
+        connection.exec_driver_sql(
+            f"SELECT COUNT(*) FROM candidate.{dataset.table} WHERE _problems IS NOT NULL"
+        ).scalar_one()
     )
     predicate = Predicate("where", "_problems IS NOT NULL")
     return judged(rule, count == 0, observed=str(count), failing=count, predicate=predicate)

@@ -17,7 +17,9 @@ def relations(connection: Connection, group: Group, seq: int) -> dict[str, str]:
     the day. Any other dataset of the group is its batch laid over what is published. Other groups: what is published.
     """
     table = ledger.batch_datasets
-    scopes = {r["table_name"]: r["scope"] for r in ledger.rows(connection, sa.select(table).where(table.c.batch == seq))}
+    scopes = {
+        r["table_name"]: r["scope"] for r in ledger.rows(connection, sa.select(table).where(table.c.batch == seq))
+    }
     found = {}
     for schema, name in _published(connection):
         found[name] = f"{schema}.{name}"

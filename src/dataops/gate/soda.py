@@ -35,7 +35,12 @@ def audit(warehouse: Warehouse, group: Group) -> list[RuleResult]:
         session = ContractVerificationSession.execute(contract_yaml_sources=contracts, data_source_impls=[source])
     found = {str(r.check.attributes.get("rule")): r for c in session.results for r in c.check_results}
     errors = _errors(session)
-    return [_result(rule, d, found.get(rule.id), errors) for d in group.datasets for rule in d.rules if rule.engine == "soda"]
+    return [
+        _result(rule, d, found.get(rule.id), errors)
+        for d in group.datasets
+        for rule in d.rules
+        if rule.engine == "soda"
+    ]
 
 
 def contract_of(dataset: Dataset, prefixes: Iterable[str]) -> dict[str, Any]:
@@ -77,7 +82,7 @@ def _data_source(warehouse: Warehouse) -> Iterator[Any]:
         from soda_duckdb.common.data_sources.duckdb_data_source import DuckDBDataSourceImpl
 
         with warehouse.reading() as connection:
-            # The dialect wraps the connection; Soda wants DuckDB's own, so the wrapped one is asked for a second cursor.
+            # The dialect wraps the connection; Soda wants DuckDB's own, so the wrapped one gives a second cursor.
             own = connection.connection.dbapi_connection.__getattr__("cursor")()  # type: ignore[union-attr]
             yield DuckDBDataSourceImpl.from_existing_cursor(own, SOURCE)
             own.close()
@@ -96,8 +101,11 @@ def _data_source(warehouse: Warehouse) -> Iterator[Any]:
 def _postgres(url: str) -> dict[str, Any]:
     parts = make_url(url)
     connection = {
-        "host": parts.host or "127.0.0.1", "port": parts.port or 5432, "database": parts.database,
-        "user": parts.username or "", "password": parts.password or "",
+        "host": parts.host or "127.0.0.1",
+        "port": parts.port or 5432,
+        "database": parts.database,
+        "user": parts.username or "",
+        "password": parts.password or "",
     }
     return {"type": "postgres", "name": SOURCE, "connection": connection}
 
@@ -132,12 +140,18 @@ def _result(rule: Rule, dataset: Dataset, found: Any, errors: str) -> RuleResult
     failing, predicate = _failing(rule, dataset, values, success)
     checked = values.get("check_rows_tested", values.get("dataset_rows_tested"))
     return judged(
-        rule, success, observed=_observed(rule, found, values), failing=failing, predicate=predicate,
+        rule,
+        success,
+        observed=_observed(rule, found, values),
+        failing=failing,
+        predicate=predicate,
         checked=int(checked) if checked is not None else None,
     )
 
 
-def _failing(rule: Rule, dataset: Dataset, values: dict[str, Any], success: bool) -> tuple[int | None, Predicate | None]:
+def _failing(
+    rule: Rule, dataset: Dataset, values: dict[str, Any], success: bool
+) -> tuple[int | None, Predicate | None]:
     if rule.type == "missing":
         return int(values.get("missing_count", 0)), Predicate("where", f'"{rule.columns[0]}" IS NULL')
     if rule.type == "duplicate":

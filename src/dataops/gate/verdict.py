@@ -110,3 +110,38 @@ class Verdict:
     @property
     def rows_held(self) -> int:
         return sum(item.rows for item in self.held)
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, in a few words: the rule with the most failing rows, batch-level rules first."""
+        if self.name == "ERROR":
+            return f"could not judge {self.group}: {self.reasons[0]}"
+        worst = self.first_failure
+        return worst.rule.says if worst else self.reasons[0]
+
+    @property
+    def first_failure(self) -> RuleResult | None:
+        """The failed rule that explains most."""
+        failed = [r for r in self.results if r.outcome == "failed"]
+        return max(failed, key=lambda r: (not r.names_rows, r.failing or 0), default=None)
+
+    def detail(self) -> dict[str, Any]:
+        """The facts that an incident keeps; JSON values."""
+        failed = [r for r in self.results if r.outcome in {"failed", "error"}]
+        return {
+            "verdict": self.name,
+            "reasons": list(self.reasons),
+            "rules": [
+                {
+                    "rule": r.rule.id,
+                    "table": r.rule.table,
+                    "says": r.rule.says,
+                    "failing": r.failing,
+                    "observed": r.observed,
+                }
+                for r in failed
+            ],
+            "rows_held": self.rows_held,
+            "rows_received": self.rows_received,
+            "money": self.money,
+        }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dataops import ledger
@@ -77,13 +78,13 @@ def _read(connection: Connection, work: Workspace, site: Site) -> _Content:
 
 def _head(connection: Connection) -> str:
     """Names the ledger's newest entries, so that a page says what it was made from without saying when."""
-    batch = connection.execute(ledger.sa.select(ledger.sa.func.max(ledger.batches.c.seq))).scalar() or 0
-    publication = connection.execute(ledger.sa.select(ledger.sa.func.max(ledger.publications.c.seq))).scalar() or 0
+    batch = connection.execute(sa.select(sa.func.max(ledger.batches.c.seq))).scalar() or 0
+    publication = connection.execute(sa.select(sa.func.max(ledger.publications.c.seq))).scalar() or 0
     return f"a ledger of {batch} batches and {publication} publications"
 
 
 def _gx_runs(work: Workspace, site: Site, pages: Mapping[str, _Page]) -> dict[str, dict[str, str]]:
-    """batch id -> table -> page of GX's result, for every batch shown whose result was kept."""
+    """Batch id -> table -> page of GX's result, for every batch shown whose result was kept."""
     from dataops.site import gx_pages
 
     kept = {batch_id: work.settings.paths.results / f"{batch_id}.gx.json" for batch_id in pages}
@@ -119,8 +120,8 @@ def _write_today(site: Site, content: _Content, runs: Mapping[str, object]) -> N
     if site.is_current("index.html", mark):
         return
     text = render(
-        "index.html", root="", standings=ordered, sentence=sentence({s.group: s.state for s in ordered}), head=content.head,
-        batches=list(content.pages), has_gx=bool(runs), last_day=last_day,
+        "index.html", root="", standings=ordered, sentence=sentence({s.group: s.state for s in ordered}),
+        head=content.head, batches=list(content.pages), has_gx=bool(runs), last_day=last_day,
         anything=any(s.publication or s.batch for s in ordered),
     )
     site.write("index.html", text, mark)

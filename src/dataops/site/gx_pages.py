@@ -11,7 +11,8 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
@@ -28,7 +29,7 @@ UNGUARD = str.maketrans({"\ue000": "&lt;", "\ue001": "&amp;"})
 MASKED = "•••"
 
 
-def build(site: Site, kept: Mapping[str, Path], private: Set[str]) -> dict[str, dict[str, str]]:
+def build(site: Site, kept: Mapping[str, Path], private: AbstractSet[str]) -> dict[str, dict[str, str]]:
     """Renders every kept result that is not on the site yet; batch id -> table -> page.
 
     `private` names the tables with personal data: what was observed in them is shown only where it is a number.
@@ -50,7 +51,9 @@ def _on_site(site: Site, batch_id: str) -> dict[str, str]:
     return {page.removeprefix(start).removesuffix(".html"): page for page in pages}
 
 
-def _render_run(site: Site, batch_id: str, run: Mapping[str, Any], private: Set[str], mark: str) -> dict[str, str]:
+def _render_run(
+    site: Site, batch_id: str, run: Mapping[str, Any], private: AbstractSet[str], mark: str
+) -> dict[str, str]:
     pages = {}
     for table, document in sorted(run.items()):
         if is_id(table):

@@ -8,12 +8,15 @@ from __future__ import annotations
 from html import escape
 from html.parser import HTMLParser
 
-KEPT = frozenset(
-    "html head title meta body main nav header footer section div span p h1 h2 h3 h4 h5 h6 ul ol li dl dt dd table"
-    " thead tbody tfoot tr th td caption pre code a b i em strong small br hr sub sup blockquote details summary".split()
-)
-WITHOUT_END = frozenset({"meta", "br", "hr"})
-WITH_CONTENT = frozenset({"script", "style", "iframe", "object", "svg", "math", "template", "noscript", "button", "form"})
+KEPT = frozenset((
+    "a", "b", "blockquote", "br", "caption", "code", "dd", "div", "dl", "dt", "em", "h1", "h2", "h3", "h4", "h5",
+    "h6", "hr", "i", "li", "ol", "p", "pre", "section", "small", "span", "strong", "sub", "sup", "table", "tbody", "td",
+    "tfoot", "th", "thead", "tr", "ul",
+))
+WITHOUT_END = frozenset(("br", "hr"))
+WITH_CONTENT = frozenset((
+    "script", "style", "iframe", "object", "svg", "math", "template", "noscript", "button", "form", "title", "textarea",
+))
 ATTRIBUTES = frozenset({"id", "class", "href", "colspan", "rowspan", "scope", "lang", "title", "hidden"})
 
 

@@ -25,8 +25,8 @@ class Standing:
 
 
 def state_of(
-    batch: Mapping[str, Any] | None, publication: Mapping[str, Any] | None, incidents: Sequence[object], quarantined: int,
-    inputs: Iterable[State],
+    batch: Mapping[str, Any] | None, publication: Mapping[str, Any] | None, incidents: Sequence[object],
+    quarantined: int, inputs: Iterable[State],
 ) -> State:
     """The worst of the newest verdict, the open incidents and, for models, the groups they read."""
     if incidents or (batch and batch["state"] in {"failed", "error"}):

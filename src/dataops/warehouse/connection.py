@@ -22,7 +22,7 @@ def transaction(connect: Callable[[], Connection], explain: Explain) -> Iterator
         work = connection.begin()
         try:
             yield connection
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  also KeyboardInterrupt and SystemExit must roll back
             _roll_back(connection)
             raise_explained(error, explain)
         try:

@@ -74,11 +74,15 @@ class DuckDBWarehouse:
         text = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
         if _is_held(error):
             return (
-                f"{self.file.name} is held open by another process ({_holder(str(cause))}); waited {self._lock_seconds:g} s.\n"
+                f"{self.file.name} is held open by another process ({_holder(str(cause))});"
+                f" waited {self._lock_seconds:g} s.\n"
                 "Close that process (a notebook, a shell?); readers should open published.duckdb. Then run this again."
             )
         if "No space left" in str(cause) or "could not write" in str(cause).lower():
-            return f"no room for {self.file}: {text}. {self._room()} Free some space, then run this again; nothing was lost."
+            return (
+                f"no room for {self.file}: {text}. {self._room()}"
+                " Free some space, then run this again; nothing was lost."
+            )
         if isinstance(cause, duckdb.IOException | duckdb.FatalException | duckdb.OutOfMemoryException):
             return f"the warehouse file {self.file.name} could not be used: {text}"
         return None

@@ -73,7 +73,8 @@ class PostgresWarehouse:
             return f"{self.name} refused the password of user {self._url.username}; check DATAOPS_WAREHOUSE_URL."
         if isinstance(cause, psycopg.errors.LockNotAvailable):
             return (
-                f"{self.name}: another session holds a lock on a table ({self._blockers()}); waited {self._lock_seconds:g} s.\n"
+                f"{self.name}: another session holds a lock on a table ({self._blockers()});"
+                f" waited {self._lock_seconds:g} s.\n"
                 "End that session (an open transaction in a shell?), then run this again. Nothing was changed."
             )
         if isinstance(cause, psycopg.errors.DiskFull):
@@ -116,7 +117,7 @@ class PostgresWarehouse:
         connection = self._connect()
         try:
             self._acquire(connection, number, name)
-            connection.exec_driver_sql(f"SET application_name = 'dataops {name} pid {os.getpid()}'")
+            connection.exec_driver_sql(f"SET application_name = 'PID {os.getpid()} ({name}, {purpose})'")
             connection.commit()
             yield
         finally:
@@ -128,8 +129,8 @@ class PostgresWarehouse:
             connection.commit()
             if time.monotonic() > deadline:
                 raise PlatformError(
-                    f"{name} is busy: {self._lock_holder(connection, number)} holds it; waited {self._lock_seconds:g} s."
-                    " Nothing was changed; run this again later."
+                    f"{name} is busy: {self._lock_holder(connection, number)} holds it;"
+                    f" waited {self._lock_seconds:g} s. Nothing was changed; run this again later."
                 )
             time.sleep(0.1)
         connection.commit()

@@ -1,0 +1,203 @@
+"""One operator per verb of `dataops.jobs`; a task runs its job in its own process and hands on ids, nothing else.
+
+Whose fault an error is decides about retries: infrastructure and verdict ERROR are tried again, data and declarations
+are not. The engine is imported while a task runs, never while a DAG file is parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.sdk import Asset, BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from dataops.airflow.partitions import NoPartitionError, key_of, window_of
+
+if TYPE_CHECKING:
+    from dataops.gate.verdict import Verdict
+    from dataops.workspace import Workspace
+
+
+class GateBlocked(AirflowFailException):  # type: ignore[misc]  # noqa: N818  the words of the message users read
+    """The verdict is FAILED: nothing downstream may run, and trying again would judge the same rows."""
+
+
+class _Stopped(BaseException):  # noqa: N818  not an error: it must pass through every `except Exception` on its way out
+    pass
+
+
+class Job(BaseOperator):  # type: ignore[misc]
+    """A verb of `dataops.jobs` as a task. Subclasses implement `work_on`."""
+
+    ui_color = "#dfe7ef"
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401  what every task takes
+        super().__init__(**options)
+        self._running = False
+
+    def execute(self, context: Any) -> str | None:  # noqa: ANN401  Airflow's context
+        from dataops.workspace import open_workspace
+
+        with self._answering():
+            return self.work_on(open_workspace(), context)
+
+    def work_on(self, work: Workspace, context: Any) -> str | None:  # noqa: ANN401
+        """Does the job; what it returns goes to the tasks after it."""
+        raise NotImplementedError
+
+    def on_kill(self) -> None:
+        """SIGTERM: leaves the job by an exception, so that its transaction rolls back and its lock is freed."""
+        if self._running:
+            raise _Stopped
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Translates errors: raised as they are, they are tried again; as AirflowFailException, they are not."""
+        from dataops.errors import PlatformError, VerdictError
+
+        self._running = True
+        try:
+            yield
+        except _Stopped:
+            raise PlatformError("the task was stopped; nothing was changed. It is safe to run again.") from None
+        except (PlatformError, VerdictError, AirflowException):
+            raise
+        except Exception as error:
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+        finally:
+            self._running = False
+
+
+class Extract(Job):
+    """Lands a batch of a group: of the run's window, or whole. Returns the batch's id."""
+
+    def __init__(self, *, group: str, windowed: bool, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)
+        self.group = group
+        self.windowed = windowed
+
+    def work_on(self, work: Workspace, context: Any) -> str:  # noqa: ANN401
+        from dataops import jobs
+        from dataops.sources import Window
+
+        try:
+            window = Window.parse(window_of(*_asked(context))) if self.windowed else None
+        except NoPartitionError as error:
+            raise AirflowFailException(str(error)) from None
+        return jobs.extract(work, self.group, window)
+
+
+class Build(Job):
+    """Builds the models whose inputs are there, as a batch. Returns the batch's id."""
+
+    def __init__(self, *, group: str, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)
+        self.group = group
+
+    def work_on(self, work: Workspace, context: Any) -> str:  # noqa: ANN401, ARG002
+        from dataops import jobs
+
+        built = jobs.build_candidates(work, self.group)
+        self.log.info("built %s; waiting for inputs: %s", ", ".join(built.models), ", ".join(built.waiting) or "none")
+        return built.batch_id
+
+
+class BatchJob(Job):
+    """A job on the batch that an earlier task landed or built."""
+
+    template_fields = ("batch_id",)
+
+    def __init__(self, *, batch_id: Any, group: str, replaceable: bool = False, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)
+        self.batch_id = batch_id
+        self.group = group
+        self.replaceable = replaceable
+
+    def _leave_if_replaced(self, work: Workspace) -> None:
+        """A build that another run has replaced is not judged any more: the later one brings everything it had."""
+        from dataops import jobs
+
+        if self.replaceable and (newest := jobs.latest(work, self.group, None)) != self.batch_id:
+            raise AirflowSkipException(f"{self.batch_id} was replaced by {newest}, which another run judges")
+
+
+class Audit(BatchJob):
+    """Lets one engine judge the batch."""
+
+    def __init__(self, *, engine: Literal["gx", "soda"], **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)
+        self.engine = engine
+
+    def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401, ARG002
+        from dataops import jobs
+
+        self._leave_if_replaced(work)
+        jobs.audit(work, self.batch_id, self.engine)
+
+
+class Judge(BatchJob):
+    """Gives the verdict. FAILED fails the task for good, which is what stops everything after it."""
+
+    def work_on(self, work: Workspace, context: Any) -> str:  # noqa: ANN401, ARG002
+        from dataops import jobs
+        from dataops.airflow.messages import blocked
+        from dataops.errors import VerdictError
+
+        self._leave_if_replaced(work)
+        verdict: Verdict = jobs.judge(work, self.batch_id)
+        if verdict.name == "FAILED":
+            raise GateBlocked(blocked(work, verdict))
+        if verdict.name == "ERROR":
+            raise VerdictError(f"{self.batch_id} could not be judged: {verdict.reasons[0]}. Nothing was published.")
+        return str(verdict.name)
+
+
+class Publish(BatchJob):
+    """Publishes the batch and announces the partition; announces nothing when nothing was published."""
+
+    def __init__(self, *, asset: Asset, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(outlets=[asset], **options)
+        self.asset = asset
+
+    def work_on(self, work: Workspace, context: Any) -> str | None:  # noqa: ANN401
+        from dataops import jobs
+        from dataops.errors import DataRejected
+
+        try:
+            done = jobs.publish(work, batch_id=self.batch_id)
+        except DataRejected:
+            self._leave_if_replaced(work)
+            raise
+        self.log.info("%s: %s %s", done.batch_id, done.status, done.publication_id or "")
+        if done.publication_id is None or _is_announced(self.asset, done.publication_id):
+            # Airflow would announce every outlet of a task that succeeds.
+            self.outlets = []
+            return done.publication_id
+        event = context["outlet_events"][self.asset]
+        event.extra = {"publication": done.publication_id, "batch": done.batch_id}
+        event.add_partitions([_partition(context)])
+        return done.publication_id
+
+
+def _partition(context: Any) -> str:  # noqa: ANN401
+    """The key to announce; a whole load that was started by hand is of the day on which it ran."""
+    asked = _asked(context)
+    return key_of(*asked) if any(asked) else f"{context['dag_run'].run_after:%Y-%m-%d}"
+
+
+def _asked(context: Any) -> tuple[str | None, str | None]:  # noqa: ANN401
+    return context["dag_run"].partition_key, context["params"].get("window")
+
+
+def _is_announced(asset: Asset, publication_id: str) -> bool:
+    """Whether an event already carries this publication.
+
+    A task that died between COMMIT and its answer finds its batch published and must still announce it; one that was
+    cleared after its success must not announce it twice.
+    """
+    from airflow.sdk.execution_time.context import InletEventsAccessor
+
+    newest = InletEventsAccessor(asset_name=asset.name, asset_uri=asset.uri).ascending(False).limit(100)
+    return any((event.extra or {}).get("publication") == publication_id for event in newest)

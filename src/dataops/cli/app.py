@@ -1,0 +1,52 @@
+"""The tree of commands and the options that all of them take; importing it imports no engine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dataops.cli import runs
+from dataops.cli.screen import Screen
+
+EPILOG = (
+    "Exit codes: 0 done, 1 data rejected, 2 usage or declaration, 3 platform error, verdict ERROR or unexpected,"
+    " 130 interrupted."
+)
+
+app = typer.Typer(
+    name="dataops",
+    help="Write, audit, publish: nothing is read by anyone that a gate has not passed.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"dataops {version('dataops')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="data only, no hints")] = False,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="-v: statements, warnings; -vv: tracebacks")
+    ] = 0,
+    no_color: Annotated[bool, typer.Option("--no-color", help="as NO_COLOR=1")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Write, audit, publish: nothing is read by anyone that a gate has not passed."""
+    ctx.obj = Screen(-1 if quiet else verbose)
+
+
+for command in runs.COMMANDS:
+    app.command()(command)

@@ -1,0 +1,31 @@
+"""Nothing that is printed or logged holds a password: addresses are masked wherever they come from."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+MASK = "***"
+_IN_URL = re.compile(r"(\w+://[^\s:/@]*:)([^\s]+)@")
+_ADDRESSES = ("DATAOPS_WAREHOUSE_URL", "DATAOPS_SOURCE_URL")
+
+
+def masked(text: str, environ: Mapping[str, str] | None = None) -> str:
+    """The text without the passwords of any URL in it, and without those of the configured addresses."""
+    text = _IN_URL.sub(rf"\1{MASK}@", text)
+    for password in _passwords(os.environ if environ is None else environ):
+        text = text.replace(password, MASK)
+    return text
+
+
+def _passwords(environ: Mapping[str, str]) -> list[str]:
+    found = (_IN_URL.search(environ.get(name, "")) for name in _ADDRESSES)
+    raw = [match[2] for match in found if match]
+    return sorted({form for text in raw for form in (text, unquote(text)) if not _is_a_word(form)}, key=len, reverse=True)
+
+
+def _is_a_word(password: str) -> bool:
+    """A password such as `dataops` cannot be told from ordinary text; masking it would make every message unreadable."""
+    return len(password) < 4 or (password.isalpha() and len(password) < 12)

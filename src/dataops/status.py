@@ -1,0 +1,381 @@
+"""May I trust this morning's figures? The facts of every group, and the one sentence that sums them up.
+
+The sentence is generated here only; the command line, the site and every message open with it. Reads the ledger,
+writes nothing, and knows no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from dataops import ledger
+from dataops.catalog import Catalog
+from dataops.workspace import Workspace
+
+State = Literal["published", "partly published", "held", "waiting", "late"]
+SHAPES: Mapping[State, str] = {
+    "published": "●",
+    "held": "■",
+    "waiting": "◔",
+    "late": "▲",
+    "partly published": "◪",
+}
+WORST_FIRST: tuple[State, ...] = ("held", "late", "waiting", "partly published", "published")
+NOTHING_YET = "Nothing has been published yet."
+ALL_WELL = "Everything is published and fresh."
+
+
+@dataclass(frozen=True)
+class GroupState:
+    """A group's state and what the sentence needs to know about it.
+
+    `waits_for` names the groups that must be published first; empty with state `waiting` when only the group's own
+    next run is missing. `unjudged`: held because the gate could not judge. `rolled_back`: stands at an earlier state.
+    """
+
+    group: str
+    state: State
+    waits_for: tuple[str, ...] = ()
+    unjudged: bool = False
+    rolled_back: bool = False
+    publication: str | None = None
+
+    @property
+    def well(self) -> bool:
+        return self.state == "published" and not self.rolled_back
+
+
+@dataclass(frozen=True)
+class GroupFacts:
+    """One row of the status table. Times are UTC without a zone; `money_held` is exact text."""
+
+    state: GroupState
+    figures_as_of: datetime | None = None
+    figures_are_days: bool = False  # as of the end of a window, so a day; else the moment of publication
+    confirmed_at: datetime | None = None
+    rules_passed: int | None = None
+    rules_declared: int = 0
+    rows_held: int = 0
+    money_held: str | None = None
+    incident: str | None = None
+
+    @property
+    def as_of_day(self) -> datetime | None:
+        """The last day that the figures hold: a window ends before its end."""
+        if self.figures_as_of is None or not self.figures_are_days:
+            return self.figures_as_of
+        return self.figures_as_of - timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Status:
+    """All groups, worst first, at one moment."""
+
+    taken_at: datetime
+    groups: tuple[GroupFacts, ...]
+    incidents: tuple[dict[str, Any], ...] = ()
+    quarantined: int = 0
+    oldest_quarantined: datetime | None = None
+    open_tables: Mapping[str, int] = field(default_factory=dict)  # dataset -> rows in quarantine
+
+    @property
+    def states(self) -> tuple[GroupState, ...]:
+        return tuple(facts.state for facts in self.groups)
+
+    @property
+    def sentence(self) -> str:
+        return sentence(self.states)
+
+    @property
+    def healthy(self) -> bool:
+        return all(state.well for state in self.states)
+
+    @property
+    def held(self) -> bool:
+        return any(state.state == "held" for state in self.states)
+
+    @property
+    def worst(self) -> State:
+        return worst([state.state for state in self.states])
+
+
+def worst(states: Sequence[State]) -> State:
+    """The state that a whole has: the worst of its parts."""
+    return next((state for state in WORST_FIRST if state in states), "waiting")
+
+
+def sentence(states: Sequence[GroupState]) -> str:
+    """One true sentence: what is held, who waits for it, what is fresh. It calls fresh only what is.
+
+    >>> sentence([GroupState("sales", "held"), GroupState("curated", "waiting", ("sales",)), GroupState("x", "published")])
+    'Sales is held; curated waits for it. The rest is fresh.'
+    """
+    if all(state.publication is None and state.state == "waiting" and not state.waits_for for state in states):
+        return NOTHING_YET
+    if all(state.well for state in states):
+        return ALL_WELL
+    said = [_held(states), *_late(states), *_own_waiting(states), *_partly(states), *_rolled_back(states)]
+    clauses = [clause for clause in said if clause]
+    rest = [state for state in states if state.well]
+    if rest:
+        clauses.append("The rest is fresh.")
+    return " ".join(clauses)
+
+
+def _held(states: Sequence[GroupState]) -> str:
+    """Held groups, and behind them the groups that wait for exactly them or for others."""
+    held = [s for s in states if s.state == "held"]
+    parts = [_clause([s.group for s in held if not s.unjudged], "is held", "are held")]
+    parts += [_clause([s.group for s in held if s.unjudged], "could not be judged", "could not be judged")]
+    first = "; ".join(part for part in parts if part)
+    waiting = _waiting_by_cause(states)
+    names = {s.group for s in held}
+    behind = [
+        _clause(groups, f"waits for {_cause(cause, names)}", f"wait for {_cause(cause, names)}")
+        for cause, groups in waiting.items()
+    ]
+    return _sentences([first, *behind]) if first or behind else ""
+
+
+def _waiting_by_cause(states: Sequence[GroupState]) -> dict[tuple[str, ...], list[str]]:
+    found: dict[tuple[str, ...], list[str]] = {}
+    for state in states:
+        if state.state == "waiting" and state.waits_for:
+            found.setdefault(state.waits_for, []).append(state.group)
+    return found
+
+
+def _cause(cause: tuple[str, ...], held: set[str]) -> str:
+    if set(cause) == held:
+        return "it" if len(held) == 1 else "them"
+    return joined(cause)
+
+
+def _late(states: Sequence[GroupState]) -> list[str]:
+    late = [s.group for s in states if s.state == "late"]
+    return [_sentences([_clause(late, "is late", "are late")])] if late else []
+
+
+def _own_waiting(states: Sequence[GroupState]) -> list[str]:
+    """Groups whose own run is missing: never published, or older than their inputs."""
+    own = [s for s in states if s.state == "waiting" and not s.waits_for]
+    never = [s.group for s in own if s.publication is None]
+    older = [s.group for s in own if s.publication is not None]
+    return [
+        _sentences([text])
+        for text in (
+            _clause(never, "has not been published yet", "have not been published yet"),
+            _clause(older, "is older than its inputs", "are older than their inputs"),
+        )
+        if text
+    ]
+
+
+def _partly(states: Sequence[GroupState]) -> list[str]:
+    partly = [s.group for s in states if s.state == "partly published"]
+    text = _clause(partly, "is published except for rows in quarantine", "are published except for rows in quarantine")
+    return [_sentences([text])] if text else []
+
+
+def _rolled_back(states: Sequence[GroupState]) -> list[str]:
+    back = [s.group for s in states if s.state == "published" and s.rolled_back]
+    text = _clause(back, "was rolled back to an earlier publication", "were rolled back to earlier publications")
+    return [_sentences([text])] if text else []
+
+
+def _clause(names: Sequence[str], one: str, many: str) -> str:
+    return f"{joined(names)} {one if len(names) == 1 else many}" if names else ""
+
+
+def _sentences(clauses: Sequence[str]) -> str:
+    text = "; ".join(clause for clause in clauses if clause)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def joined(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`"""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def read(work: Workspace) -> Status:
+    """The status now, from the ledger in one snapshot. Raises PlatformError when the warehouse cannot be read."""
+    now = ledger.now()
+    with work.warehouse.reading() as connection:
+        if ledger.version(connection) is None:
+            empty = tuple(_never(work.catalog, name) for name in in_order(work.catalog))
+            return Status(now, empty)
+        incidents = tuple(
+            ledger.rows(
+                connection, sa.select(ledger.incidents).where(ledger.incidents.c.state == "open").order_by("seq")
+            )
+        )
+        held = _quarantine(connection, work.catalog)
+        facts = _with_causes(
+            work.catalog,
+            {name: _facts(connection, work.catalog, name, incidents, held) for name in in_order(work.catalog)},
+        )
+    ordered = sorted(facts.values(), key=lambda f: WORST_FIRST.index(f.state.state))
+    dates = [since for _, since in held.values() if since]
+    rows = {name: count for name, (count, _) in held.items() if count}
+    return Status(now, tuple(ordered), incidents, sum(rows.values()), min(dates, default=None), rows)
+
+
+def in_order(catalog: Catalog) -> list[str]:
+    """Groups so that each comes after those whose rows it refers to or reads."""
+    from graphlib import TopologicalSorter
+
+    graph = {name: inputs(catalog, name) for name in sorted(catalog.groups)}
+    return list(TopologicalSorter(graph).static_order())
+
+
+def inputs(catalog: Catalog, group: str) -> set[str]:
+    """Groups that a group's models read; for loaded groups, those that its rows refer to."""
+    found = catalog.groups[group]
+    tables = {table for model in catalog.models if model.table in found.tables for _, table in model.inputs}
+    named = {catalog.datasets[table].group for table in tables if table in catalog.datasets}
+    return (named | {d.group for d in found.outside}) - {group}
+
+
+def _never(catalog: Catalog, name: str) -> GroupFacts:
+    return GroupFacts(GroupState(name, "waiting"), rules_declared=len(catalog.groups[name].rules))
+
+
+def _facts(
+    connection: Connection,
+    catalog: Catalog,
+    name: str,
+    incidents: Sequence[Mapping[str, Any]],
+    held: Mapping[str, tuple[int, datetime | None]],
+) -> GroupFacts:
+    group = catalog.groups[name]
+    own = [incident for incident in incidents if incident["group_name"] == name]
+    last = ledger.last_publication(connection, name)
+    batch = _latest_batch(connection, name)
+    rows = sum(held.get(table, (0, None))[0] for table in group.tables)
+    state = _state(connection, catalog, name, last, batch, own, rows)
+    as_of, days = _as_of(connection, name)
+    passed, declared = _rules(connection, batch, len(group.rules))
+    detail = own[-1]["detail"] if own else {}
+    return GroupFacts(
+        state,
+        as_of,
+        days,
+        _confirmed_at(connection, name),
+        passed,
+        declared,
+        int(detail.get("rows_held") or rows),
+        (detail.get("money") or {}).get("held"),
+        own[-1]["incident_id"] if own else None,
+    )
+
+
+def _latest_batch(connection: Connection, group: str) -> dict[str, Any] | None:
+    table = ledger.batches
+    where = (table.c.group_name == group) & table.c.judged_at.is_not(None)
+    return ledger.one(connection, sa.select(table).where(where).order_by(table.c.seq.desc()).limit(1))
+
+
+def _state(
+    connection: Connection,
+    catalog: Catalog,
+    name: str,
+    last: Mapping[str, Any] | None,
+    batch: Mapping[str, Any] | None,
+    incidents: Sequence[Mapping[str, Any]],
+    rows: int,
+) -> GroupState:
+    publication = last["publication_id"] if last else None
+    base = GroupState(name, "published", publication=publication, rolled_back=bool(last and last["kind"] == "rollback"))
+    blocked = {"failed", "error"} & {str(batch["state"]) if batch else ""}
+    if blocked or incidents:
+        verdicts = {incident["detail"].get("verdict") for incident in incidents} | {state.upper() for state in blocked}
+        return replace(base, state="held", unjudged="FAILED" not in verdicts)
+    if last is None or _is_behind(connection, catalog, name):
+        return replace(base, state="waiting")
+    return replace(base, state="partly published") if rows else base
+
+
+def _is_behind(connection: Connection, catalog: Catalog, name: str) -> bool:
+    """Whether a built group's inputs, or the group itself by a roll-back, changed since its last build that stands."""
+    if catalog.groups[name].layer == "raw":
+        return False
+    b, p = ledger.batches, ledger.publications
+    built = sa.select(sa.func.max(b.c.horizon)).where(
+        (b.c.group_name == name) & b.c.state.in_(["published", "unchanged"])
+    )
+    horizon = connection.execute(built).scalar() or 0
+    undone = (p.c.group_name == name) & (p.c.kind == "rollback")
+    newer = (p.c.seq > horizon) & (p.c.group_name.in_(sorted(inputs(catalog, name))) | undone)
+    return bool(connection.execute(sa.select(sa.func.count()).select_from(p).where(newer)).scalar_one())
+
+
+def _as_of(connection: Connection, group: str) -> tuple[datetime | None, bool]:
+    """As of when the figures stand; a roll-back sets it back, a correction of an old window does not."""
+    table = ledger.publications
+    found = ledger.rows(connection, sa.select(table).where(table.c.group_name == group).order_by(table.c.seq))
+    moment: datetime | None = None
+    days = False
+    for row in found:
+        reached = row["window_end"] or row["published_at"]
+        if moment is None or reached >= moment or row["kind"] == "rollback":
+            moment, days = reached, row["window_end"] is not None
+    return moment, days
+
+
+def _confirmed_at(connection: Connection, group: str) -> datetime | None:
+    """When the group was last published, or last delivered without a difference."""
+    b, p = ledger.batches, ledger.publications
+    published = connection.execute(sa.select(sa.func.max(p.c.published_at)).where(p.c.group_name == group)).scalar()
+    same = (b.c.group_name == group) & (b.c.state == "unchanged")
+    unchanged = connection.execute(sa.select(sa.func.max(b.c.judged_at)).where(same)).scalar()
+    return max((moment for moment in (published, unchanged) if moment), default=None)
+
+
+def _rules(connection: Connection, batch: Mapping[str, Any] | None, declared: int) -> tuple[int | None, int]:
+    if batch is None:
+        return None, declared
+    table = ledger.check_results
+    found = connection.execute(
+        sa.select(table.c.outcome, sa.func.count()).where(table.c.batch == batch["seq"]).group_by(table.c.outcome)
+    ).fetchall()
+    counts = {str(row[0]): int(row[1]) for row in found}
+    return counts.get("passed", 0), sum(counts.values())
+
+
+def _quarantine(connection: Connection, catalog: Catalog) -> dict[str, tuple[int, datetime | None]]:
+    """Dataset -> (rows that are kept back from published batches, since when)."""
+    published = sa.select(ledger.publications.c.batch).where(ledger.publications.c.batch.is_not(None))
+    numbers = ",".join(str(int(row[0])) for row in connection.execute(published)) or "-1"
+    found = {}
+    there = _tables(connection)
+    for table in sorted(set(catalog.datasets) & there):
+        row = connection.exec_driver_sql(
+            f"SELECT COUNT(*), MIN(_since) FROM quarantine.{table} WHERE _released IS NULL AND _batch IN ({numbers})"
+        ).one()
+        found[table] = (int(row[0]), row[1])
+    return found
+
+
+def _tables(connection: Connection) -> set[str]:
+    query = sa.text("SELECT table_name FROM information_schema.tables WHERE table_schema = 'quarantine'")
+    return {str(row[0]) for row in connection.execute(query)}
+
+
+def _with_causes(catalog: Catalog, facts: Mapping[str, GroupFacts]) -> dict[str, GroupFacts]:
+    """A built group waits while one of its inputs is held or has nothing published; causes pass down the chain."""
+    found: dict[str, GroupFacts] = {}
+    for name, item in facts.items():
+        causes: set[str] = set()
+        if catalog.groups[name].layer != "raw" and item.state.state != "held":
+            for parent in inputs(catalog, name) & found.keys():
+                state = found[parent].state
+                causes |= set(state.waits_for) or ({parent} if state.state in {"held", "late"} else set())
+        waiting = replace(item.state, state="waiting", waits_for=tuple(sorted(causes)))
+        found[name] = replace(item, state=waiting) if causes else item
+    return found
