@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from dataops.catalog import Dataset, Group
 from dataops.failpoint import failpoint
-from dataops.gate.quarantine import excluded
+from dataops.gate.quarantine import excluded, family_held
 from dataops.tables import controls, distinct, equal, quoted
 
 
@@ -63,7 +63,8 @@ def apply(
 ) -> list[Counts]:
     """Writes every dataset's difference; children are deleted before their parents. Counts in the order given."""
     gone = {
-        d.table: _delete(connection, group, d, str(scopes[d.table]["scope"]), publication) for d in reversed(datasets)
+        d.table: _delete(connection, group, d, str(scopes[d.table]["scope"]), batch, publication)
+        for d in reversed(datasets)
     }
     found = []
     for dataset in datasets:
@@ -137,12 +138,14 @@ def supersede(connection: Connection, dataset: Dataset, keys: str, publication: 
     return int(done.rowcount)
 
 
-def _delete(connection: Connection, group: Group, dataset: Dataset, scope: str, publication: int) -> tuple[int, int]:
+def _delete(
+    connection: Connection, group: Group, dataset: Dataset, scope: str, batch: int, publication: int
+) -> tuple[int, int]:
     """(deleted, retained): published rows that the delivery should have brought and did not.
 
-    Rows that published rows of another dataset refer to are retained: a figure must not lose its parent.
+    Rows that other rows refer to, published or about to be, are retained: a figure must not lose its parent.
     """
-    missing = _missing(group, dataset, scope)
+    missing = _missing(group, dataset, scope, batch)
     if missing is None:
         return 0, 0
     connection.exec_driver_sql("DROP TABLE IF EXISTS gone")
@@ -164,6 +167,8 @@ def _missing(group: Group, dataset: Dataset, scope: str) -> str | None:
     """Query of published keys in the delivery's scope that it does not bring; None where it speaks for no others."""
     absent = f"NOT EXISTS (SELECT 1 FROM candidate.{dataset.table} AS c WHERE {equal('c', 'v', dataset.key)})"
     query = f"SELECT {quoted(dataset.key, 'v')} FROM {place(dataset)} AS v WHERE {absent}"
+    if held := family_held(group, dataset, batch, "v"):
+        query += f" AND NOT {held}"
     if scope == "whole":
         return query
     if scope.startswith("keys"):

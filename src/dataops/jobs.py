@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,12 +12,16 @@ import sqlalchemy as sa
 from dataops import batches, history, ledger, transforms
 from dataops import publish as publishing
 from dataops.catalog import Group
+from dataops.errors import PlatformError
+from dataops.failpoint import failpoint
 from dataops.gate import gate
 from dataops.gate.verdict import Verdict
 from dataops.publish import Publication
 from dataops.sources import Source, Window, open_source
 from dataops.transforms import Build
 from dataops.workspace import Workspace
+
+log = logging.getLogger("dataops")
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,20 @@ def source_of(work: Workspace, url: str | None = None) -> Iterator[Source]:
         source.close()
 
 
+def refresh_readers(work: Workspace, publication: Publication | None) -> None:
+    """Renews the readers' copy after a publication, outside the group's lock.
+
+    A bystander: the publication stands whether or not the copy could be renewed.
+    """
+    if publication is None or publication.status != "published":
+        return
+    try:
+        work.warehouse.refresh_published()
+    except (PlatformError, OSError) as error:
+        log.warning("the readers' copy was not renewed: %s", str(error).splitlines()[0])
+    failpoint("readers_refreshed")
+
+
 def extract(work: Workspace, group: str, window: Window | None = None, url: str | None = None) -> str:
     """Lands a batch and returns its id."""
     found = work.catalog.group(group)
@@ -52,7 +71,9 @@ def load(work: Workspace, group: str, window: Window | None = None, url: str | N
     with work.warehouse.lock(group, "load"):
         with source_of(work, url) as source:
             batch_id = batches.extract(work, found, source, window)
-        return gate_and_publish(work, batch_id)
+        done = gate_and_publish(work, batch_id)
+    refresh_readers(work, done.publication)
+    return done
 
 
 def build(
@@ -62,7 +83,9 @@ def build(
     found = work.catalog.group(group)
     with work.warehouse.lock(group, "build"):
         built = transforms.build(work, found, names, full=full)
-        return built, gate_and_publish(work, built.batch_id)
+        done = gate_and_publish(work, built.batch_id)
+    refresh_readers(work, done.publication)
+    return built, done
 
 
 def gate_and_publish(work: Workspace, batch_id: str) -> Load:
@@ -100,13 +123,17 @@ def publish(work: Workspace, group: str | None = None, batch_id: str | None = No
     """Publishes the named or the group's latest batch."""
     batch_id = latest(work, group, batch_id)
     with _locked(work, batch_id, "publish"):
-        return publishing.publish(work, batch_id)
+        done = publishing.publish(work, batch_id)
+    refresh_readers(work, done)
+    return done
 
 
 def roll_back(work: Workspace, group: str, publication_id: str, reason: str) -> Publication:
     """Makes a group stand as it did after an earlier publication."""
     with work.warehouse.lock(group, "roll back"):
-        return history.roll_back(work, work.catalog.group(group), publication_id, reason)
+        done = history.roll_back(work, work.catalog.group(group), publication_id, reason)
+    refresh_readers(work, done)
+    return done
 
 
 def latest(work: Workspace, group: str | None, batch_id: str | None) -> str:

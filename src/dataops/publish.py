@@ -62,8 +62,6 @@ def publish(work: Workspace, batch_id: str) -> Publication:
     except CommitUnknownError:
         done = _look_up(work, batch_id, attempt)
     failpoint("after_commit")
-    if done.status == "published":
-        _refresh_consumers(work)
     return done
 
 
@@ -233,13 +231,3 @@ def _look_up(work: Workspace, batch_id: str, attempt: str) -> Publication:
             f"It is safe to run again: dataops publish --batch {batch_id}"
         )
     return Publication("published", found["group_name"], batch_id, found["publication_id"])
-
-
-def _refresh_consumers(work: Workspace) -> None:
-    """A bystander: the publication stands whether or not the readers' copy could be renewed."""
-    try:
-        work.warehouse.refresh_published()
-    except (PlatformError, OSError) as error:
-        import logging
-
-        logging.getLogger("dataops").warning("the readers' copy was not renewed: %s", str(error).splitlines()[0])

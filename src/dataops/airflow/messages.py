@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataops import incidents
 from dataops.gate import policy
 from dataops.gate.verdict import Verdict
 from dataops.workspace import Workspace
@@ -12,7 +11,7 @@ def blocked(work: Workspace, verdict: Verdict) -> str:
     """One line for a FAILED verdict."""
     rules = sum(result.outcome == "failed" for result in verdict.results)
     parts = [f"{verdict.group}, batch {verdict.batch_id}: {rules} rules blocked, {_quarantined(work, verdict)}."]
-    if first := incidents.first_failure(verdict):
+    if first := verdict.first_failure:
         rows = f", {first.failing:,} rows" if first.failing is not None else f", observed {first.observed}"
         parts.append(f"First: {first.rule.id} {first.rule.says}{rows}.")
     site = work.settings.paths.shown(work.settings.paths.data_docs)

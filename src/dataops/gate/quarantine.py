@@ -173,6 +173,22 @@ def families(group: Group, root: Dataset) -> list[tuple[Dataset, tuple[str, ...]
     return [(root, root.key), *pointing]
 
 
+def family_held(group: Group, dataset: Dataset, seq: int, alias: str) -> str | None:
+    """Condition on a row of `dataset`: a member of its family is held in the batch. None where families do not count."""
+    if group.checkpoint.family != "whole":
+        return None
+    for root in group.datasets:
+        members = families(group, root)
+        own = next((columns for d, columns in members if d.table == dataset.table), None)
+        if own and len(members) > 1:
+            held = " UNION ".join(
+                f"SELECT {_as_key(columns, root)} FROM quarantine.{d.table} AS m WHERE m._batch = {int(seq)}"
+                for d, columns in members
+            )
+            return f"EXISTS (SELECT 1 FROM ({held}) AS f WHERE {equal('f', alias, root.key, own)})"
+    return None
+
+
 def _as_key(columns: Sequence[str], root: Dataset) -> str:
     return ", ".join(f'm."{column}" AS "{name}"' for column, name in zip(columns, root.key, strict=True))
 

@@ -119,20 +119,22 @@ class DuckDBWarehouse:
             fresh.unlink(missing_ok=True)
 
     def _copy_into(self, connection: Connection, fresh: Path) -> None:
-        # One transaction writes to one file, so the copy goes through a second, in-process instance and Arrow.
         tables = connection.exec_driver_sql(
             "SELECT table_schema, table_name FROM information_schema.tables"
             " WHERE table_schema IN ('validated', 'curated', 'marts') AND table_type = 'BASE TABLE'"
         ).fetchall()
-        raw = connection.connection.dbapi_connection
-        with duckdb.connect(str(fresh)) as copy:
+        # DuckDB's own connection, since each of these statements must commit by itself.
+        own = connection.connection.dbapi_connection.__getattr__("cursor")()  # type: ignore[union-attr]
+        place = str(fresh).replace("'", "''")
+        own.execute(f"ATTACH '{place}' AS readers")
+        try:
             for schema in PUBLISHED_SCHEMAS:
-                copy.execute(f"CREATE SCHEMA {schema}")
+                own.execute(f"CREATE SCHEMA readers.{schema}")
             for schema, table in tables:
-                stream = raw.execute(f'SELECT * FROM {schema}."{table}"').to_arrow_reader(100_000)  # type: ignore[union-attr]
-                copy.register("stream", stream)
-                copy.execute(f'CREATE TABLE {schema}."{table}" AS SELECT * FROM stream')
-                copy.unregister("stream")
+                own.execute(f'CREATE TABLE readers.{schema}."{table}" AS SELECT * FROM {schema}."{table}"')
+        finally:
+            own.execute("DETACH readers")
+            own.close()
 
     def tune(self, connection: Connection, layer: str, table: str, key: tuple[str, ...]) -> None:
         """Nothing: DuckDB's zone maps serve, and an index would slow the bulk load."""
