@@ -58,7 +58,8 @@ def extract(work: Workspace, group: Group, source: Source, window: Window | None
     with work.warehouse.transaction() as connection:
         ledger.ensure(connection)
         tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
-        _remove_leftovers(connection, group)
+        remove_unfinished(connection, group, _same_window(window))
+        failpoint("leftovers_removed")
         seq, batch_id = _open(connection, group, source, window)
     failpoint("batch_opened")
     before = {d.table: _agreed_schema(source, d) for d in group.datasets}
@@ -86,11 +87,30 @@ def _require_room(work: Workspace) -> None:
         )
 
 
-def _remove_leftovers(connection: Connection, group: Group) -> None:
-    where = (ledger.batches.c.group_name == group.name) & (ledger.batches.c.state == "open")
-    for row in ledger.rows(connection, sa.select(ledger.batches).where(where)):
-        discard_rows(connection, group, row["seq"])
-        connection.execute(ledger.batches.delete().where(ledger.batches.c.seq == row["seq"]))
+def _same_window(window: Window | None) -> sa.ColumnElement[bool]:
+    """Condition on batches: those that a delivery of this window repeats."""
+    table = ledger.batches.c
+    start, end = (window.start, window.end) if window else (None, None)
+    return table.window_start.is_not_distinct_from(start) & table.window_end.is_not_distinct_from(end)
+
+
+def remove_unfinished(connection: Connection, group: Group, repeated: sa.ColumnElement[bool]) -> None:
+    """Removes what runs that broke off left: batches never sealed, and those that are repeated now, unpublished.
+
+    A batch that anybody was told of (held, or with an incident) stays.
+    """
+    table = ledger.batches.c
+    told = sa.select(ledger.incidents.c.batch)
+    unpublished = table.state.in_(["sealed", "passed"]) & repeated & table.seq.not_in(told)
+    where = (table.group_name == group.name) & ((table.state == "open") | unpublished)
+    for seq in connection.execute(sa.select(table.seq).where(where)).scalars().all():
+        if group.layer == "raw":
+            discard_rows(connection, group, seq)
+        for dataset in group.datasets:
+            connection.exec_driver_sql(f"DELETE FROM quarantine.{dataset.table} WHERE _batch = {int(seq)}")
+        for child in (ledger.batch_datasets, ledger.check_results):
+            connection.execute(child.delete().where(child.c.batch == seq))
+        connection.execute(ledger.batches.delete().where(table.seq == seq))
 
 
 def discard_rows(connection: Connection, group: Group, seq: int) -> None:
@@ -318,4 +338,14 @@ def required(connection: Connection, batch_id: str | None, group: str | None = N
     return found
 
 
-__all__ = ["Arrival", "arrow_type", "discard_rows", "extract", "group_of", "next_id", "point_at", "required"]
+__all__ = [
+    "Arrival",
+    "arrow_type",
+    "discard_rows",
+    "extract",
+    "group_of",
+    "next_id",
+    "point_at",
+    "remove_unfinished",
+    "required",
+]

@@ -42,9 +42,11 @@ def build(work: Workspace, group: Group, names: Sequence[str] = (), *, full: boo
     with work.warehouse.transaction() as connection:
         ledger.ensure(connection)
         tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
-        ready, waiting = _ready(connection, wanted)
+        ready, waiting = _ready(connection, work.catalog, wanted)
         if not ready:
             raise VerdictError(_nothing_ready(work.catalog, waiting))
+        # A later build replaces the candidates of every earlier one, so none of those can be published any more.
+        batches.remove_unfinished(connection, group, sa.true())
         seq, batch_id = _open(connection, group)
         together: set[str] = set()
         for model in ready:
@@ -53,6 +55,8 @@ def build(work: Workspace, group: Group, names: Sequence[str] = (), *, full: boo
             failpoint("model_built")
         state = "sealed" if together else "unchanged"
         ledger.set_state(connection, seq, state, sealed_at=ledger.now())
+        failpoint("build_sealing")
+    failpoint("build_sealed")
     return Build(batch_id, tuple(sorted(together)), tuple(m.table for m in waiting))
 
 
@@ -66,15 +70,22 @@ def _wanted(catalog: Catalog, group: Group, names: Sequence[str]) -> tuple[Model
     return tuple(m for m in models if not chosen or m.table in chosen)
 
 
-def _ready(connection: Connection, models: Sequence[Model]) -> tuple[list[Model], list[Model]]:
-    """Models whose inputs are published or built before them, and the others."""
+def _ready(connection: Connection, catalog: Catalog, models: Sequence[Model]) -> tuple[list[Model], list[Model]]:
+    """Models of which everything they need is published or built with them, and the others."""
     there = {row[0] for row in connection.execute(sa.select(ledger.publication_datasets.c.table_name).distinct())}
-    ready: list[Model] = []
-    waiting: list[Model] = []
-    for model in models:
+    ready = list(models)
+    while True:
         known = there | {m.table for m in ready}
-        (ready if all(table in known for _, table in model.inputs) else waiting).append(model)
-    return ready, waiting
+        kept = [m for m in ready if _needed(catalog, m) <= known]
+        if len(kept) == len(ready):
+            return ready, [m for m in models if m not in ready]
+        ready = kept
+
+
+def _needed(catalog: Catalog, model: Model) -> set[str]:
+    """What it reads, and what its rows must refer to: facts whose dimension is missing would all be held."""
+    links = catalog.dataset(model.table).links
+    return {table for _, table in model.inputs} | {k.to for k in links if k.rule.severity == "critical" and k.to != model.table}
 
 
 def _nothing_ready(catalog: Catalog, waiting: Sequence[Model]) -> str:

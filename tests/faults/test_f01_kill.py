@@ -14,7 +14,8 @@ from tests.support.crash import Child, kill_at, points, run
 from tests.support.oracle import Place, Stage, Stages, published, standing, take
 
 pytestmark = pytest.mark.faults
-ONLY_DUCKDB: set[str] = set()
+ONLY_DUCKDB = {"copy_written", "copy_renamed"}  # PostgreSQL's readers read the database itself
+ELSEWHERE = {"ledger_migrated"}  # F08
 KILLS = int(os.environ.get("DATAOPS_TEST_KILLS", "40"))
 
 
@@ -29,6 +30,7 @@ def test_kill_at_a_named_point_leaves_a_whole_publication_and_a_second_run_ends_
     stages: Stages, point: str
 ) -> None:
     passing = stages.passing(point)
+    assert passing or point in ELSEWHERE or (stages.engine == "postgres" and point in ONLY_DUCKDB), f"{point} is never hit"
     for stage in passing:
         place = stages.before(stage.step)
         kill_at(point, take, place, stage.step)

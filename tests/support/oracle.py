@@ -92,6 +92,9 @@ STEPS: dict[str, Callable[[Workspace], Any]] = {
     "gate again": _gate("curated"),
     "publish again": _publish("curated"),
     "roll back": lambda work: jobs.roll_back(work, "sales", "sales-0001", "test data").status,
+    "extract repeated": _land("reference", None, first_delivery),
+    "gate repeated": _gate("reference"),
+    "publish repeated": _publish("reference"),
 }
 
 
@@ -193,6 +196,10 @@ class Stages:
         self._url = url
         self._folder = folder
         self._count = 0
+
+    @property
+    def engine(self) -> str:
+        return "postgres" if self._url else "duckdb"
 
     def __getitem__(self, step: str) -> Stage:
         return next(stage for stage in self.all if stage.step == step)

@@ -100,7 +100,9 @@ class Build(Job):
         from dataops import jobs
 
         built = jobs.build_candidates(work, self.group)
-        self.log.info("built %s; waiting for inputs: %s", ", ".join(built.models), ", ".join(built.waiting) or "none")
+        self.log.info("built %s; waiting: %s", ", ".join(built.models) or "nothing", ", ".join(built.waiting) or "nothing")
+        if not built.models:
+            raise AirflowSkipException("no input changed since the last build, so nothing can differ")
         return built.batch_id
 
 

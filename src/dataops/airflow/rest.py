@@ -127,7 +127,7 @@ class Client:
         ids = [a["id"] for a in found if a["name"] == asset]
         if not ids:
             return []
-        return list(self.call("GET", f"/assets/events?asset_id={ids[0]}&order_by=id&limit=100")["asset_events"])
+        return list(self.call("GET", f"/assets/events?asset_id={ids[0]}&order_by=timestamp&limit=100")["asset_events"])
 
     def log(self, dag_id: str, run_id: str, task: str, attempt: int = 1) -> str:
         """A task's log as text."""
