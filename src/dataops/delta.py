@@ -153,18 +153,21 @@ def _delete(
     if not connection.exec_driver_sql("SELECT COUNT(*) FROM gone").scalar_one():
         return 0, 0
     retained = 0
-    for child, columns in _children(group, dataset):
+    for rows, columns in _children(group, dataset, batch):
         match = equal("c", "g", columns, dataset.key)
         done = connection.exec_driver_sql(
-            f"DELETE FROM gone AS g WHERE EXISTS (SELECT 1 FROM {place(child)} AS c WHERE {match})"
+            f"DELETE FROM gone AS g WHERE EXISTS (SELECT 1 FROM {rows} AS c WHERE {match})"
         )
         retained += int(done.rowcount)
     deleted = supersede(connection, dataset, "SELECT * FROM gone", publication, "deleted")
     return deleted, retained
 
 
-def _missing(group: Group, dataset: Dataset, scope: str) -> str | None:
-    """Query of published keys in the delivery's scope that it does not bring; None where it speaks for no others."""
+def _missing(group: Group, dataset: Dataset, scope: str, batch: int) -> str | None:
+    """Query of published keys in the delivery's scope that it does not bring; None where it speaks for no others.
+
+    A family that is held is held with its deletions, so that its older version stands whole.
+    """
     absent = f"NOT EXISTS (SELECT 1 FROM candidate.{dataset.table} AS c WHERE {equal('c', 'v', dataset.key)})"
     query = f"SELECT {quoted(dataset.key, 'v')} FROM {place(dataset)} AS v WHERE {absent}"
     if held := family_held(group, dataset, batch, "v"):
@@ -188,13 +191,14 @@ def _scope_keys(group: Group, dataset: Dataset, scope: str) -> tuple[tuple[str, 
     return columns, (f"candidate.affected_{dataset.table}", columns)
 
 
-def _children(group: Group, dataset: Dataset) -> list[tuple[Dataset, tuple[str, ...]]]:
-    """Datasets that refer to this one by a critical rule, with their columns."""
+def _children(group: Group, dataset: Dataset, batch: int) -> list[tuple[str, tuple[str, ...]]]:
+    """Rows that refer to this dataset by a critical rule, standing or about to be written, with their columns."""
     return [
-        (child, link.columns)
+        (rows, link.columns)
         for child in (*group.datasets, *group.inside)
         for link in child.links
         if link.to == dataset.table and link.rule.severity == "critical"
+        for rows in ([place(child), _accepted(child, batch)] if child.table in group.tables else [place(child)])
     ]
 
 

@@ -50,18 +50,25 @@ def roll_back(work: Workspace, group: Group, publication_id: str, reason: str) -
     """
     attempt = str(uuid.uuid4())
     try:
-        return _roll_back(work, group, publication_id, reason, attempt)
+        done = _roll_back(work, group, publication_id, reason, attempt)
     except CommitUnknownError:
-        with work.warehouse.reading() as connection:
-            where = ledger.publications.c.attempt == attempt
-            found = ledger.one(connection, sa.select(ledger.publications).where(where))
-        if found is None:
-            raise PlatformError(f"the roll-back of {group.name} was not committed; it is safe to run again") from None
-        return Publication("published", group.name, "", found["publication_id"])
+        done = _look_up(work, group, attempt)
+    failpoint("roll_back_committed")
+    return done
+
+
+def _look_up(work: Workspace, group: Group, attempt: str) -> Publication:
+    with work.warehouse.reading() as connection:
+        where = ledger.publications.c.attempt == attempt
+        found = ledger.one(connection, sa.select(ledger.publications).where(where))
+    if found is None:
+        raise PlatformError(f"the roll-back of {group.name} was not committed; it is safe to run again")
+    return Publication("published", group.name, "", found["publication_id"])
 
 
 def _roll_back(work: Workspace, group: Group, publication_id: str, reason: str, attempt: str) -> Publication:
     with work.warehouse.transaction() as connection:
+        ledger.ensure(connection)
         work.warehouse.serialize_publications(connection)
         target = required(connection, publication_id)
         if target["group_name"] != group.name:

@@ -47,10 +47,14 @@ def source_of(work: Workspace, url: str | None = None) -> Iterator[Source]:
 def refresh_readers(work: Workspace, publication: Publication | None) -> None:
     """Renews the readers' copy after a publication, outside the group's lock.
 
-    A bystander: the publication stands whether or not the copy could be renewed.
+    Also for a batch that was published before: the run that did it may have died before it came here.
     """
-    if publication is None or publication.status != "published":
-        return
+    if publication is not None and publication.status != "unchanged":
+        _renew_copy(work)
+
+
+def _renew_copy(work: Workspace) -> None:
+    """A bystander: the publication stands whether or not the copy could be renewed."""
     try:
         work.warehouse.refresh_published()
     except (PlatformError, OSError) as error:
@@ -132,7 +136,7 @@ def roll_back(work: Workspace, group: str, publication_id: str, reason: str) -> 
     """Makes a group stand as it did after an earlier publication."""
     with work.warehouse.lock(group, "roll back"):
         done = history.roll_back(work, work.catalog.group(group), publication_id, reason)
-    refresh_readers(work, done)
+    _renew_copy(work)  # even if nothing was to be done: an earlier run may have died after its COMMIT
     return done
 
 
@@ -146,6 +150,7 @@ def latest(work: Workspace, group: str | None, batch_id: str | None) -> str:
 @contextmanager
 def _locked(work: Workspace, batch_id: str, purpose: str) -> Iterator[Group]:
     with work.warehouse.transaction() as connection:
+        ledger.ensure(connection)
         where = ledger.batches.c.batch_id == batch_id
         name = connection.execute(sa.select(ledger.batches.c.group_name).where(where)).scalar()
         if name is None:

@@ -69,6 +69,7 @@ def _in_one_transaction(work: Workspace, batch_id: str, attempt: str) -> Publica
     try:
         with work.warehouse.transaction() as connection:
             work.warehouse.serialize_publications(connection)
+            failpoint("begun")
             return _publish(work, connection, batch_id, attempt)
     except _NothingDiffers:
         return _close_unchanged(work, batch_id)
@@ -91,9 +92,10 @@ def _publish(work: Workspace, connection: Connection, batch_id: str, attempt: st
         raise _NothingDiffers
     _balance(connection, datasets, counts, batch, seq)
     _require_closure(connection, group, datasets, seq)
+    failpoint("balanced")
     publication_id = _record(connection, group, batch, attempt, seq, counts)
-    failpoint("before_commit")
     solved = incidents.resolve(connection, group.name, batch, publication_id)
+    failpoint("before_commit")
     return Publication("published", group.name, batch_id, publication_id, tuple(counts), tuple(solved))
 
 
@@ -202,6 +204,7 @@ def write(
             **values,
         )
     )
+    failpoint("publication_written")
     rows = [count.as_row(seq) for count in counts]
     if rows:
         connection.execute(ledger.publication_datasets.insert(), rows)
@@ -217,6 +220,7 @@ def _close_unchanged(work: Workspace, batch_id: str) -> Publication:
         if group.layer == "raw":
             batches.discard_rows(connection, group, batch["seq"])
         solved = incidents.resolve(connection, group.name, batch, "no change")
+        failpoint("unchanged_written")
     return Publication("unchanged", batch["group_name"], batch_id, None, (), tuple(solved))
 
 

@@ -1,7 +1,6 @@
-"""May I trust this morning's figures? The facts of every group, and the one sentence that sums them up.
+"""May I trust this morning's figures? The state of every group, read from the ledger.
 
-The sentence is generated here only; the command line, the site and every message open with it. Reads the ledger,
-writes nothing, and knows no engine.
+Writes nothing and knows no engine; the sentence over it all is `dataops.sentence`'s.
 """
 
 from __future__ import annotations
@@ -9,46 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dataops import ledger
 from dataops.catalog import Catalog
+from dataops.sentence import WORST_FIRST, GroupState, State, sentence, worst
 from dataops.workspace import Workspace
-
-State = Literal["published", "partly published", "held", "waiting", "late"]
-SHAPES: Mapping[State, str] = {
-    "published": "●",
-    "held": "■",
-    "waiting": "◔",
-    "late": "▲",
-    "partly published": "◪",
-}
-WORST_FIRST: tuple[State, ...] = ("held", "late", "waiting", "partly published", "published")
-NOTHING_YET = "Nothing has been published yet."
-ALL_WELL = "Everything is published and fresh."
-
-
-@dataclass(frozen=True)
-class GroupState:
-    """A group's state and what the sentence needs to know about it.
-
-    `waits_for` names the groups that must be published first; empty with state `waiting` when only the group's own
-    next run is missing. `unjudged`: held because the gate could not judge. `rolled_back`: stands at an earlier state.
-    """
-
-    group: str
-    state: State
-    waits_for: tuple[str, ...] = ()
-    unjudged: bool = False
-    rolled_back: bool = False
-    publication: str | None = None
-
-    @property
-    def well(self) -> bool:
-        return self.state == "published" and not self.rolled_back
 
 
 @dataclass(frozen=True)
@@ -59,7 +27,9 @@ class GroupFacts:
     figures_as_of: datetime | None = None
     figures_are_days: bool = False  # as of the end of a window, so a day; else the moment of publication
     confirmed_at: datetime | None = None
-    rules_passed: int | None = None
+    rules: Mapping[str, int] = field(
+        default_factory=dict
+    )  # outcome of the last judgement -> rules; empty: never judged
     rules_declared: int = 0
     rows_held: int = 0
     money_held: str | None = None
@@ -103,104 +73,6 @@ class Status:
     @property
     def worst(self) -> State:
         return worst([state.state for state in self.states])
-
-
-def worst(states: Sequence[State]) -> State:
-    """The state that a whole has: the worst of its parts."""
-    return next((state for state in WORST_FIRST if state in states), "waiting")
-
-
-def sentence(states: Sequence[GroupState]) -> str:
-    """One true sentence: what is held, who waits for it, what is fresh. It calls fresh only what is.
-
-    >>> sentence([GroupState("sales", "held"), GroupState("curated", "waiting", ("sales",)), GroupState("x", "published")])
-    'Sales is held; curated waits for it. The rest is fresh.'
-    """
-    if all(state.publication is None and state.state == "waiting" and not state.waits_for for state in states):
-        return NOTHING_YET
-    if all(state.well for state in states):
-        return ALL_WELL
-    said = [_held(states), *_late(states), *_own_waiting(states), *_partly(states), *_rolled_back(states)]
-    clauses = [clause for clause in said if clause]
-    rest = [state for state in states if state.well]
-    if rest:
-        clauses.append("The rest is fresh.")
-    return " ".join(clauses)
-
-
-def _held(states: Sequence[GroupState]) -> str:
-    """Held groups, and behind them the groups that wait for exactly them or for others."""
-    held = [s for s in states if s.state == "held"]
-    parts = [_clause([s.group for s in held if not s.unjudged], "is held", "are held")]
-    parts += [_clause([s.group for s in held if s.unjudged], "could not be judged", "could not be judged")]
-    first = "; ".join(part for part in parts if part)
-    waiting = _waiting_by_cause(states)
-    names = {s.group for s in held}
-    behind = [
-        _clause(groups, f"waits for {_cause(cause, names)}", f"wait for {_cause(cause, names)}")
-        for cause, groups in waiting.items()
-    ]
-    return _sentences([first, *behind]) if first or behind else ""
-
-
-def _waiting_by_cause(states: Sequence[GroupState]) -> dict[tuple[str, ...], list[str]]:
-    found: dict[tuple[str, ...], list[str]] = {}
-    for state in states:
-        if state.state == "waiting" and state.waits_for:
-            found.setdefault(state.waits_for, []).append(state.group)
-    return found
-
-
-def _cause(cause: tuple[str, ...], held: set[str]) -> str:
-    if set(cause) == held:
-        return "it" if len(held) == 1 else "them"
-    return joined(cause)
-
-
-def _late(states: Sequence[GroupState]) -> list[str]:
-    late = [s.group for s in states if s.state == "late"]
-    return [_sentences([_clause(late, "is late", "are late")])] if late else []
-
-
-def _own_waiting(states: Sequence[GroupState]) -> list[str]:
-    """Groups whose own run is missing: never published, or older than their inputs."""
-    own = [s for s in states if s.state == "waiting" and not s.waits_for]
-    never = [s.group for s in own if s.publication is None]
-    older = [s.group for s in own if s.publication is not None]
-    return [
-        _sentences([text])
-        for text in (
-            _clause(never, "has not been published yet", "have not been published yet"),
-            _clause(older, "is older than its inputs", "are older than their inputs"),
-        )
-        if text
-    ]
-
-
-def _partly(states: Sequence[GroupState]) -> list[str]:
-    partly = [s.group for s in states if s.state == "partly published"]
-    text = _clause(partly, "is published except for rows in quarantine", "are published except for rows in quarantine")
-    return [_sentences([text])] if text else []
-
-
-def _rolled_back(states: Sequence[GroupState]) -> list[str]:
-    back = [s.group for s in states if s.state == "published" and s.rolled_back]
-    text = _clause(back, "was rolled back to an earlier publication", "were rolled back to earlier publications")
-    return [_sentences([text])] if text else []
-
-
-def _clause(names: Sequence[str], one: str, many: str) -> str:
-    return f"{joined(names)} {one if len(names) == 1 else many}" if names else ""
-
-
-def _sentences(clauses: Sequence[str]) -> str:
-    text = "; ".join(clause for clause in clauses if clause)
-    return f"{text[0].upper()}{text[1:]}."
-
-
-def joined(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`"""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def read(work: Workspace) -> Status:
@@ -260,15 +132,15 @@ def _facts(
     rows = sum(held.get(table, (0, None))[0] for table in group.tables)
     state = _state(connection, catalog, name, last, batch, own, rows)
     as_of, days = _as_of(connection, name)
-    passed, declared = _rules(connection, batch, len(group.rules))
+    rules = _rules(connection, batch)
     detail = own[-1]["detail"] if own else {}
     return GroupFacts(
         state,
         as_of,
         days,
         _confirmed_at(connection, name),
-        passed,
-        declared,
+        rules,
+        sum(rules.values()) or len(group.rules),
         int(detail.get("rows_held") or rows),
         (detail.get("money") or {}).get("held"),
         own[-1]["incident_id"] if own else None,
@@ -337,15 +209,14 @@ def _confirmed_at(connection: Connection, group: str) -> datetime | None:
     return max((moment for moment in (published, unchanged) if moment), default=None)
 
 
-def _rules(connection: Connection, batch: Mapping[str, Any] | None, declared: int) -> tuple[int | None, int]:
+def _rules(connection: Connection, batch: Mapping[str, Any] | None) -> dict[str, int]:
     if batch is None:
-        return None, declared
+        return {}
     table = ledger.check_results
     found = connection.execute(
         sa.select(table.c.outcome, sa.func.count()).where(table.c.batch == batch["seq"]).group_by(table.c.outcome)
-    ).fetchall()
-    counts = {str(row[0]): int(row[1]) for row in found}
-    return counts.get("passed", 0), sum(counts.values())
+    )
+    return {str(row[0]): int(row[1]) for row in found}
 
 
 def _quarantine(connection: Connection, catalog: Catalog) -> dict[str, tuple[int, datetime | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -10,7 +11,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pytest
 
-from dataops import jobs, settings
+from dataops import jobs, settings, status
 from dataops.site import data_docs
 from dataops.workspace import Workspace, open_workspace
 from tests.support.shop import land, load, own_project, small_shop, workspace
@@ -157,7 +158,8 @@ def test_a_held_batch_is_the_first_thing_that_today_says(tmp_path: Path) -> None
     load(work, shop, "sales")
     folder = data_docs.build(work).parent
     text = (folder / "index.html").read_text(encoding="utf-8")
-    assert "sales is held; curated waits; the rest is published." in text.lower()
+    assert status.read(work).sentence in unescape(text)
+    assert "HELD" in text
     assert "INC-0001" in text
     page = (folder / "batches" / "sales-whole.html").read_text(encoding="utf-8")
     assert "FAILED" in page

@@ -86,6 +86,10 @@ class Child:
     def pid(self) -> int:
         return int(self.process.pid or 0)
 
+    def started(self) -> bool:
+        """Whether the step has begun (the fork and its preparations are over)."""
+        return (self._folder / "output").exists() or not self.process.is_alive()
+
     def reach(self, timeout: float = 60) -> None:
         """Waits until the child stands at its failpoint."""
         wait_until(lambda: self.hit.exists() or not self.process.is_alive(), timeout, "the failpoint")

@@ -1,18 +1,15 @@
-"""The site's sentence, states, escaping and files, without a warehouse."""
+"""The site's pages, escaping and files, without a warehouse."""
 
 from __future__ import annotations
 
-import itertools
-from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from dataops.site import facts, pages
-from dataops.site.pages import Site, fingerprint, harmless, is_id, last_day, render
+from dataops.site.pages import Site, fingerprint, harmless, is_id, render
 from dataops.site.strip import strip
-from dataops.site.today import WORST_FIRST, State, sentence, state_of
 
 pytestmark = pytest.mark.unit
 
@@ -33,44 +30,6 @@ class Elements(HTMLParser):
         self.attributes += [(name, value or "") for name, value in attrs]
 
 
-@pytest.mark.parametrize("states", list(itertools.product(WORST_FIRST, repeat=3)))
-def test_the_sentence_names_every_group_that_is_not_published_and_no_other(states: tuple[State, ...]) -> None:
-    standing = dict(zip(("reference", "sales", "curated"), states, strict=True))
-    said = sentence(standing).lower()
-    if set(states) == {"waiting"}:
-        assert said == "nothing has been published yet."
-    else:
-        assert {g for g in standing if g in said} == {g for g, s in standing.items() if s != "published"}
-        assert ("everything" in said) == (set(states) == {"published"})
-        assert ("rest is published" in said) == ("published" in states and set(states) != {"published"})
-
-
-def test_the_sentence_reads_as_a_sentence() -> None:
-    states: dict[str, State] = {"sales": "held", "inventory": "held", "curated": "waiting", "reference": "published"}
-    assert sentence(states) == "Sales and inventory are held; curated waits; the rest is published."
-
-
-@pytest.mark.parametrize(
-    ("batch", "published", "incidents", "quarantined", "inputs", "expected"),
-    [
-        (None, False, [], 0, [], "waiting"),
-        ("published", True, [], 0, [], "published"),
-        ("published", True, [], 3, [], "partly published"),
-        ("failed", True, [], 0, [], "held"),
-        ("error", False, [], 0, [], "held"),
-        ("published", True, ["INC-0001"], 0, [], "held"),
-        ("passed", True, [], 0, [], "waiting"),
-        ("published", True, [], 0, ["held"], "waiting"),
-        ("published", True, [], 0, ["partly published", "published"], "published"),
-    ],
-)
-def test_a_state_is_the_worst_of_verdict_incident_and_inputs(
-    batch: str | None, published: bool, incidents: list[str], quarantined: int, inputs: list[State], expected: State
-) -> None:
-    row = {"state": batch} if batch else None
-    assert state_of(row, {"seq": 1} if published else None, incidents, quarantined, inputs) == expected
-
-
 def test_values_are_cut_and_control_and_direction_characters_spelled_out() -> None:
     assert harmless("a\u202eb\x00") == "a⟨U+202E⟩b⟨U+0000⟩"
     assert len(harmless("x" * 1_000_000)) == 121
@@ -80,12 +39,6 @@ def test_values_are_cut_and_control_and_direction_characters_spelled_out() -> No
 def test_only_ids_become_paths() -> None:
     assert is_id("sales-20140501T0930.2")
     assert not any(is_id(text) for text in ("../x", "a/b", "", ".hidden", "a b", "a..b", "x\n"))
-
-
-def test_figures_stand_at_the_last_day_inside_the_window() -> None:
-    assert last_day(datetime(2014, 5, 1)) == "2014-04-30"
-    assert last_day(datetime(2014, 5, 1, 9, 2)) == "2014-05-01 09:02"
-    assert last_day(None) is None
 
 
 def test_hostile_text_is_inert_wherever_a_batch_page_shows_it() -> None:

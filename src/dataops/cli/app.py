@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from dataops.cli import runs
+from dataops.cli.batches import batches
+from dataops.cli.check import check
+from dataops.cli.doctor import doctor
+from dataops.cli.incidents import incidents
+from dataops.cli.publications import publications
+from dataops.cli.quarantine import quarantine
+from dataops.cli.query import query
 from dataops.cli.screen import Screen
+from dataops.cli.status import status
+from dataops.cli.words import docs, words_group
 
 EPILOG = (
     "Exit codes: 0 done, 1 data rejected, 2 usage or declaration, 3 platform error, verdict ERROR or unexpected,"
@@ -24,7 +34,7 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
@@ -39,14 +49,24 @@ def options(
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, help="-v: statements, warnings; -vv: tracebacks")
     ] = 0,
-    no_color: Annotated[bool, typer.Option("--no-color", help="as NO_COLOR=1")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", help="print the version", callback=_version, is_eager=True)
+    _no_color: Annotated[bool, typer.Option("--no-color", help="as NO_COLOR=1")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", help="print the version", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Write, audit, publish: nothing is read by anyone that a gate has not passed."""
     ctx.obj = Screen(-1 if quiet else verbose)
 
 
-for command in runs.COMMANDS:
+COMMANDS: tuple[Callable[..., int], ...] = (*runs.COMMANDS, status, query, docs, check, doctor)
+for command in COMMANDS:
     app.command()(command)
+
+for noun, commands in {
+    "batches": batches,
+    "publications": publications,
+    "incidents": incidents,
+    "quarantine": quarantine,
+    "help": words_group,
+}.items():
+    app.add_typer(commands, name=noun)

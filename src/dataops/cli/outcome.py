@@ -18,7 +18,7 @@ PLACE = 49
 
 @dataclass(frozen=True)
 class Outcome:
-    """A batch and how far it came; what it did not reach is None. `standing` is the publication that people read now."""
+    """A batch and how far it came; what it did not reach is None. `standing`: the publication that is read now."""
 
     verb: str
     batch: dict[str, Any]
@@ -95,7 +95,7 @@ def _seconds(batch: dict[str, Any]) -> str:
     if not batch.get("judged_at") or not batch.get("sealed_at"):
         return ""
     spent = (batch["judged_at"] - batch["sealed_at"]).total_seconds()
-    return f"{spent:.1f} s" if 0 <= spent < 3600 else ""
+    return f"{spent:.1f} s"
 
 
 def _rule(result: RuleResult, received: dict[str, int]) -> list[str]:
@@ -155,7 +155,11 @@ def _published(outcome: Outcome, made: Publication) -> list[str]:
     solved = f" {listed(made.resolved)} solved." if made.resolved else ""
     if made.status == "unchanged":
         return labelled("nothing new:", f"no row differs from {stands}; nothing was published.{solved}", 13)
-    parts = [f"{made.total(name):,} {name}" for name in ("new", "changed", "unchanged", "quarantined", "deleted") if made.total(name)]
+    parts = [
+        f"{made.total(name):,} {name}"
+        for name in ("new", "changed", "unchanged", "quarantined", "deleted")
+        if made.total(name)
+    ]
     return labelled("PUBLISHED", f"{made.publication_id}: {', '.join(parts) or 'committed'}.{solved}", 11)
 
 
@@ -175,7 +179,7 @@ def hints(outcome: Outcome) -> list[str]:
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
-    """dataops.batch-outcome/1"""
+    """The document dataops.batch-outcome/1."""
     verdict, made = outcome.verdict, outcome.publication
     return {
         "schema": "dataops.batch-outcome/1",
@@ -187,7 +191,9 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "verdict": verdict.name if verdict else None,
         "reasons": list(verdict.reasons) if verdict else [],
         "rules": _rule_counts(verdict) if verdict else None,
-        "failed": [_failed(r) for r in _worst_first(verdict.results) if r.outcome in {"failed", "error"}] if verdict else [],
+        "failed": [_failed(r) for r in _worst_first(verdict.results) if r.outcome in {"failed", "error"}]
+        if verdict
+        else [],
         "rows_held": verdict.rows_held if verdict else None,
         "money": verdict.money if verdict else {},
         "publication": made.publication_id if made else None,
@@ -200,12 +206,18 @@ def document(outcome: Outcome) -> dict[str, Any]:
 
 
 def _rule_counts(verdict: Verdict) -> dict[str, int]:
-    counts = {name: verdict.count(name) for name in ("passed", "warned", "failed", "error")}  # type: ignore[arg-type]
+    counts = {name: verdict.count(name) for name in ("passed", "warned", "failed", "error")}
     return {"declared": len(verdict.results), **counts}
 
 
 def _failed(result: RuleResult) -> dict[str, Any]:
     return {
-        "rule": result.rule.id, "table": result.rule.table, "says": result.rule.says, "outcome": result.outcome,
-        "failing": result.failing, "observed": result.observed, "problem": result.problem, "sample": list(result.sample),
+        "rule": result.rule.id,
+        "table": result.rule.table,
+        "says": result.rule.says,
+        "outcome": result.outcome,
+        "failing": result.failing,
+        "observed": result.observed,
+        "problem": result.problem,
+        "sample": list(result.sample),
     }

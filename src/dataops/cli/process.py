@@ -27,6 +27,7 @@ from dataops.errors import DataopsError, DeclarationError
 
 INTERRUPTED = 130
 UNEXPECTED = 3
+TRACEBACKS = 2  # -vv
 _FLAGS = {"-q": -1, "--quiet": -1, "-v": 1, "--verbose": 1, "-vv": 2, "--no-color": 0}
 _COLUMN = 79
 
@@ -67,12 +68,14 @@ def _guarded(command: Callable[[], int], log: RunLog, verbosity: int) -> int:
         details = log.keep(error) if error.exit_code == UNEXPECTED else None
         return _failed(str(error), error.exit_code, details, verbosity)
     except TerminatedError:
-        return _failed("stopped by SIGTERM; what was not committed was rolled back.\nIt is safe to run again.", UNEXPECTED)
+        return _failed(
+            "stopped by SIGTERM; what was not committed was rolled back.\nIt is safe to run again.", UNEXPECTED
+        )
     except KeyboardInterrupt:
         return _failed("interrupted; what was not committed was rolled back.", INTERRUPTED)
     except typer.Abort:
         return _failed("not done: not confirmed", 2)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the last place where anything can be said
         return _unforeseen(error, log, verbosity)
 
 
@@ -100,7 +103,7 @@ def _failed(message: str, code: int, details: str | None = None, verbosity: int 
         lines.append("")
     lines[-1] = f"{lines[-1]:<{_COLUMN - len(end)}}{end}"
     tell("\n".join(lines))
-    if verbosity >= 2 and sys.exc_info()[0]:
+    if verbosity >= TRACEBACKS and sys.exc_info()[0]:
         tell(traceback.format_exc())
     return code
 
@@ -120,7 +123,7 @@ def _terminable() -> Iterator[None]:
         yield
         return
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise TerminatedError(UNEXPECTED)
 
@@ -157,7 +160,7 @@ class RunLog:
 
     @contextmanager
     def attached(self, verbosity: int) -> Iterator[None]:
-        """Sends what is logged to the file, and the platform's own warnings (with -v: statements) to the screen as well."""
+        """Sends what is logged to the file; the platform's own warnings (with -v: statements) to the screen as well."""
         root, level = logging.getLogger(), logging.INFO if verbosity > 0 else logging.WARNING
         handlers = [_ToFile(self), _ToScreen(level)]
         before = root.level

@@ -94,7 +94,9 @@ def publish(ctx: typer.Context, group: Group, batch: Batch = None, as_json: Json
 
 def build(
     ctx: typer.Context,
-    models: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="models to build; default: all")] = None,
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="models to build; default: all")
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="build every model whole, not for changed keys only")] = False,
     as_json: Json = False,
 ) -> int:
@@ -143,11 +145,17 @@ def _outcome(
         found = ledger.rows(connection, sa.select(table).where(table.c.batch == batch["seq"]))
         standing = ledger.last_publication(connection, batch["group_name"])
         opened = ledger.incidents
-        where = (opened.c.group_name == batch["group_name"]) & (opened.c.batch == batch["seq"]) & (opened.c.state == "open")
+        where = (
+            (opened.c.group_name == batch["group_name"]) & (opened.c.batch == batch["seq"]) & (opened.c.state == "open")
+        )
         incident = ledger.one(connection, sa.select(opened).where(where).order_by(opened.c.seq.desc()).limit(1))
     quota = work.catalog.group(batch["group_name"]).checkpoint.quota
     return Outcome(
-        verb, batch, {row["table_name"]: row["received"] for row in found}, verdict, publication,
+        verb,
+        batch,
+        {row["table_name"]: row["received"] for row in found},
+        verdict,
+        publication,
         standing=standing["publication_id"] if standing else None,
         incident=incident["incident_id"] if incident else None,
         quota={"rows": quota.rows, "money": quota.money},

@@ -1,4 +1,4 @@
-"""Where a command writes: data on stdout, progress and hints on stderr; tables for people, TSV for pipes, JSON for both.
+"""Where a command writes: data on stdout, progress and hints on stderr; tables for people, TSV for pipes, JSON.
 
 Knows terminals and formats, nothing of what it prints.
 """
@@ -71,7 +71,9 @@ class Screen:
         table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
         for position, name in enumerate(names):
             numeric = all(_is_number(row[position]) for row in rows) and bool(rows)
-            table.add_column(Text(name.upper()), no_wrap=position == 0 or numeric, justify="right" if numeric else "left")
+            table.add_column(
+                Text(name.upper()), no_wrap=position == 0 or numeric, justify="right" if numeric else "left"
+            )
         for row in rows:
             table.add_row(*(Text(visible(value)) for value in row))
         Console(no_color="NO_COLOR" in os.environ, highlight=False).print(table)
@@ -97,6 +99,14 @@ def write(text: str) -> None:
         # Nothing more can be said there; the interpreter must not try again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
+
+
+class Stdout:
+    """Standard output as the csv module wants it."""
+
+    def write(self, text: str) -> int:
+        write(text)
+        return len(text)
 
 
 def tell(text: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 MASK = "***"
+TELLING, WORD = 4, 12  # lengths
 _IN_URL = re.compile(r"(\w+://[^\s:/@]*:)([^\s]+)@")
 _ADDRESSES = ("DATAOPS_WAREHOUSE_URL", "DATAOPS_SOURCE_URL")
 
@@ -23,9 +24,11 @@ def masked(text: str, environ: Mapping[str, str] | None = None) -> str:
 def _passwords(environ: Mapping[str, str]) -> list[str]:
     found = (_IN_URL.search(environ.get(name, "")) for name in _ADDRESSES)
     raw = [match[2] for match in found if match]
-    return sorted({form for text in raw for form in (text, unquote(text)) if not _is_a_word(form)}, key=len, reverse=True)
+    return sorted(
+        {form for text in raw for form in (text, unquote(text)) if not _is_a_word(form)}, key=len, reverse=True
+    )
 
 
 def _is_a_word(password: str) -> bool:
-    """A password such as `dataops` cannot be told from ordinary text; masking it would make every message unreadable."""
-    return len(password) < 4 or (password.isalpha() and len(password) < 12)
+    """A password such as `dataops` cannot be told from ordinary text; masking it would make messages unreadable."""
+    return len(password) < TELLING or (password.isalpha() and len(password) < WORD)

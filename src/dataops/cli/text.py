@@ -10,6 +10,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 WIDTH = 80
 CENT = Decimal("0.01")
+SMALLEST = 0.0005  # a share below this would be written as nothing
+HOUR = 60  # minutes
 _BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
 
 
@@ -25,12 +27,12 @@ def _hidden(character: str) -> bool:
 
 
 def number(value: int) -> str:
-    """3,126"""
+    """`3,126`."""
     return f"{value:,}"
 
 
 def counted(value: int, noun: str, plural: str = "") -> str:
-    """`1 row`, `3,126 rows`"""
+    """`1 row`, `3,126 rows`."""
     return f"{value:,} {noun if value == 1 else plural or noun + 's'}"
 
 
@@ -41,16 +43,16 @@ def money(value: str | Decimal) -> str:
 
 def percent(share: float) -> str:
     """34.8 %; a share that is not zero never reads 0.0 %."""
-    return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
+    return "< 0.1 %" if 0 < share < SMALLEST else f"{100 * share:.1f} %"
 
 
 def day(moment: datetime) -> str:
-    """30 April 2014"""
+    """`30 April 2014`."""
     return f"{moment.day} {moment:%B %Y}"
 
 
 def stamp(moment: datetime) -> str:
-    """2014-05-01 02:06, in UTC"""
+    """`2014-05-01 02:06`, in UTC."""
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
@@ -60,15 +62,15 @@ def iso(moment: datetime | None) -> str | None:
 
 
 def age(span: timedelta) -> str:
-    """3m, 7h, 12d"""
+    """`3m`, `7h`, `12d`."""
     minutes = max(0, int(span.total_seconds() // 60))
-    if minutes < 60:
+    if minutes < HOUR:
         return f"{minutes}m"
-    return f"{minutes // 60}h" if minutes < 48 * 60 else f"{minutes // (24 * 60)}d"
+    return f"{minutes // HOUR}h" if minutes < 48 * HOUR else f"{minutes // (24 * HOUR)}d"
 
 
 def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`"""
+    """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 

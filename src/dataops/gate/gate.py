@@ -55,6 +55,7 @@ def audit(work: Workspace, batch_id: str, engine: AuditEngine) -> list[RuleResul
     failpoint("audited")
     with work.warehouse.transaction() as connection:
         _store(connection, batch["seq"], group, results, engine)
+        failpoint("results_stored")
     return results
 
 
@@ -96,8 +97,10 @@ def judge(work: Workspace, batch_id: str) -> Verdict:
         verdict = policy.decide(group, batch_id, results, held, _money(connection, group))
         verdict = replace(verdict, results=tuple(_sampled(connection, group, r) for r in verdict.results))
         quarantine.keep(connection, group.datasets, batch["seq"])
+        failpoint("quarantine_written")
         _record(connection, batch, group, verdict)
         failpoint("judged")
+    failpoint("verdict_committed")
     return verdict
 
 

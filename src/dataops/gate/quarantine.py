@@ -174,7 +174,7 @@ def families(group: Group, root: Dataset) -> list[tuple[Dataset, tuple[str, ...]
 
 
 def family_held(group: Group, dataset: Dataset, seq: int, alias: str) -> str | None:
-    """Condition on a row of `dataset`: a member of its family is held in the batch. None where families do not count."""
+    """Condition on a row of `dataset`: a member of its family is held. None where families do not matter."""
     if group.checkpoint.family != "whole":
         return None
     for root in group.datasets:

@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 
 from dataops.catalog import Dataset, Group, Rule
 from dataops.declarations import CheckItem, Column
+from dataops.errors import DeclarationError
 from dataops.gate.verdict import Predicate, RuleResult, judged, unjudged
 from dataops.tables import quoted
 from dataops.warehouse import Warehouse
@@ -41,6 +42,23 @@ def audit(warehouse: Warehouse, group: Group) -> list[RuleResult]:
         for rule in d.rules
         if rule.engine == "soda"
     ]
+
+
+def check(group: Group) -> None:
+    """Lets Soda read the group's contracts without data. Raises DeclarationError with what it says."""
+    import duckdb
+    from soda_core.common.yaml import ContractYamlSource  # noqa: TID251
+    from soda_core.contracts.contract_verification import ContractVerificationSession  # noqa: TID251
+    from soda_duckdb.common.data_sources.duckdb_data_source import DuckDBDataSourceImpl
+
+    contracts = [ContractYamlSource.from_str(_dumped(contract_of(d, []))) for d in group.datasets]
+    with duckdb.connect() as nothing, _quiet():
+        source = DuckDBDataSourceImpl.from_existing_cursor(nothing.cursor(), SOURCE)
+        session = ContractVerificationSession.execute(
+            contract_yaml_sources=contracts, data_source_impls=[source], only_validate_without_execute=True
+        )
+    if session.has_errors:
+        raise DeclarationError(f"contracts of {group.name}: Soda refuses them: {_errors(session)}")
 
 
 def contract_of(dataset: Dataset, prefixes: Iterable[str]) -> dict[str, Any]:
@@ -115,13 +133,13 @@ def _quiet() -> Iterator[None]:
     """Soda reports on its logger; what matters comes back as results."""
     os.environ["SODA_CORE_TELEMETRY_ENABLED"] = "false"
     logger = logging.getLogger("soda")
-    level, propagate = logger.level, logger.propagate
-    logger.setLevel(logging.CRITICAL)
+    level = logger.level
+    # Not silenced altogether: Soda collects its own errors from this logger, and a session without them looks clean.
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
         logger.setLevel(level)
-        logger.propagate = propagate
 
 
 def _errors(session: Any) -> str:  # noqa: ANN401  Soda's own type

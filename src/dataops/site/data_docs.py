@@ -14,10 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import ledger
+from dataops import ledger, status
 from dataops.site import facts
-from dataops.site.pages import Site, fingerprint, is_id, last_day, render
-from dataops.site.today import Standing, sentence, worst_first
+from dataops.site.pages import Site, fingerprint, is_id, render
+from dataops.status import Status
 from dataops.workspace import Workspace
 
 NEWEST = 40  # judged batches that the site shows; GX's pages slow down badly with history, the ledger keeps everything
@@ -36,7 +36,8 @@ class _Page:
 class _Content:
     """What one look into the ledger gave."""
 
-    standings: tuple[Standing, ...]
+    status: Status
+    standings: tuple[facts.Standing, ...]
     pages: Mapping[str, _Page]
     head: str
 
@@ -48,8 +49,9 @@ def build(work: Workspace) -> Path:
     """
     with work.warehouse.lock("data_docs", "build Data Docs"):
         site = Site.at(work.settings.paths.data_docs)
+        stand = status.read(work)
         with work.warehouse.reading() as connection:
-            content = _read(connection, work, site)
+            content = _read(connection, work, site, stand)
         runs = _gx_runs(work, site, content.pages)
         _write_batches(site, content, runs)
         _write_today(site, content, runs)
@@ -62,9 +64,9 @@ def build(work: Workspace) -> Path:
 GX_INDEX = "gx/index.html"
 
 
-def _read(connection: Connection, work: Workspace, site: Site) -> _Content:
+def _read(connection: Connection, work: Workspace, site: Site, stand: Status) -> _Content:
     if ledger.version(connection) is None:
-        return _Content((), {}, "an empty warehouse")
+        return _Content(stand, (), {}, "an empty warehouse")
     pages = {}
     for row in facts.judged(connection, NEWEST):
         path = f"batches/{row['batch_id']}.html"
@@ -73,7 +75,7 @@ def _read(connection: Connection, work: Workspace, site: Site) -> _Content:
             mark = fingerprint([facts.trace(connection, row), rules])
             fresh = None if site.is_current(path, mark) else facts.shown(connection, work, row)
             pages[row["batch_id"]] = _Page(path, mark, fresh)
-    return _Content(tuple(facts.standings(connection, work)), pages, _head(connection))
+    return _Content(stand, tuple(facts.standings(connection, work, stand)), pages, _head(connection))
 
 
 def _head(connection: Connection) -> str:
@@ -115,16 +117,14 @@ def _window(batch: Mapping[str, Any]) -> str:
 
 
 def _write_today(site: Site, content: _Content, runs: Mapping[str, object]) -> None:
-    ordered = worst_first(content.standings)
-    mark = fingerprint([[vars(s) for s in ordered], content.head, list(content.pages), sorted(runs)])
-    if site.is_current("index.html", mark):
-        return
-    text = render(
-        "index.html", root="", standings=ordered, sentence=sentence({s.group: s.state for s in ordered}),
-        head=content.head, batches=list(content.pages), has_gx=bool(runs), last_day=last_day,
-        anything=any(s.publication or s.batch for s in ordered),
-    )
-    site.write("index.html", text, mark)
+    shown = [vars(standing) for standing in content.standings]
+    mark = fingerprint([content.status.sentence, shown, content.head, list(content.pages), sorted(runs)])
+    if not site.is_current("index.html", mark):
+        text = render(
+            "index.html", root="", standings=content.standings, sentence=content.status.sentence, head=content.head,
+            batches=list(content.pages), has_gx=bool(runs), anything=any(s.batch for s in content.standings),
+        )
+        site.write("index.html", text, mark)
 
 
 __all__ = ["NEWEST", "build"]

@@ -17,7 +17,7 @@ from dataops import batches, incidents, ledger
 from dataops.catalog import Catalog, Dataset, Rule
 from dataops.gate import gate
 from dataops.gate.verdict import Held
-from dataops.site.today import Standing, State, state_of
+from dataops.status import GroupFacts, Status
 from dataops.workspace import Workspace
 
 PROBLEMS_FIRST = ("error", "failed", "warned", "passed")
@@ -62,6 +62,17 @@ class BatchShown:
         return sum(rule.outcome == outcome for rule in self.rules)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """One group this morning. `batch` is its newest judged batch, `publication` the last one: ledger rows."""
+
+    facts: GroupFacts
+    owner: str
+    batch: Row | None
+    publication: Row | None
+    incidents: tuple[Row, ...]
+
+
 def judged(connection: Connection, limit: int) -> list[dict[str, Any]]:
     """The newest judged batches, newest first, and whichever a group's standing or an open incident names."""
     b = ledger.batches
@@ -76,53 +87,21 @@ def judged(connection: Connection, limit: int) -> list[dict[str, Any]]:
     return [*newest, *older]
 
 
-def standings(connection: Connection, work: Workspace) -> list[Standing]:
-    """Every declared group as it stands, raw groups before the models that read them."""
-    groups = sorted(work.catalog.groups.values(), key=lambda g: (g.layer != "raw", g.name))
-    opened = incidents.open_incidents(connection)
-    states: dict[str, State] = {}
-    found = []
-    for group in groups:
-        publication = ledger.last_publication(connection, group.name)
-        batch = _newest(connection, group.name)
-        mine = tuple(row for row in opened if row["group_name"] == group.name)
-        held = _quarantined(connection, publication)
-        inputs = [states[name] for name in _inputs(work.catalog, group.name) if name in states]
-        states[group.name] = state_of(batch, publication, mine, held, inputs)
-        outcomes = _outcomes(connection, batch)
-        found.append(
-            Standing(group.name, states[group.name], group.checkpoint.owner, batch, publication, mine, outcomes, held)
-        )
-    return found
+def standings(connection: Connection, work: Workspace, status: Status) -> list[Standing]:
+    """Every declared group as it stands, in the status' order: worst first."""
+    return [_standing(connection, work, status, facts) for facts in status.groups]
 
 
-def _newest(connection: Connection, group: str) -> dict[str, Any] | None:
-    b = ledger.batches
-    where = (b.c.group_name == group) & b.c.judged_at.is_not(None)
-    return ledger.one(connection, sa.select(b).where(where).order_by(b.c.seq.desc()).limit(1))
-
-
-def _quarantined(connection: Connection, publication: Row | None) -> int:
-    if publication is None:
-        return 0
-    d = ledger.publication_datasets
-    total = sa.select(sa.func.coalesce(sa.func.sum(d.c.quarantined), 0)).where(d.c.publication == publication["seq"])
-    return int(connection.execute(total).scalar_one())
-
-
-def _outcomes(connection: Connection, batch: Row | None) -> dict[str, int]:
-    if batch is None:
-        return {}
-    r = ledger.check_results
-    counted = sa.select(r.c.outcome, sa.func.count()).where(r.c.batch == batch["seq"]).group_by(r.c.outcome)
-    return {row[0]: int(row[1]) for row in connection.execute(counted)}
-
-
-def _inputs(catalog: Catalog, group: str) -> set[str]:
-    """Other groups that the models of a group read."""
-    members = {d.table for d in catalog.group(group).datasets}
-    tables = {table for model in catalog.models if model.table in members for _, table in model.inputs}
-    return {catalog.dataset(table).group for table in tables if table in catalog.datasets} - {group}
+def _standing(connection: Connection, work: Workspace, status: Status, facts: GroupFacts) -> Standing:
+    name, b = facts.state.group, ledger.batches
+    newest = sa.select(b).where((b.c.group_name == name) & b.c.judged_at.is_not(None)).order_by(b.c.seq.desc()).limit(1)
+    return Standing(
+        facts=facts,
+        owner=work.catalog.group(name).checkpoint.owner,
+        batch=ledger.one(connection, newest),
+        publication=ledger.last_publication(connection, name),
+        incidents=tuple(row for row in status.incidents if row["group_name"] == name),
+    )
 
 
 def trace(connection: Connection, batch: Row) -> dict[str, Any]:

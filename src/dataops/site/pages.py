@@ -12,7 +12,7 @@ import shutil
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dataops.errors import PlatformError
+from dataops.sentence import SHAPES
 
 HERE = Path(__file__).parent
 LONGEST = 120
-STATES = {"published": "●", "partly published": "◪", "held": "■", "waiting": "◔"}
 NONE = "–"  # noqa: RUF001  not applicable; zero is "0"
 
 
@@ -104,7 +104,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"harmless": harmless, "number": number, "moment": moment, "key": key_text}
-    found.globals["states"] = STATES
+    found.globals["states"] = SHAPES
     return found
 
 
@@ -127,13 +127,6 @@ def moment(value: datetime | None) -> str:
     return NONE if value is None else f"{value:%Y-%m-%d %H:%M}"
 
 
-def last_day(end: datetime | None) -> str | None:
-    """The last day (or minute) inside a window that ends before `end`."""
-    if end is None:
-        return None
-    return f"{end - timedelta(days=1):%Y-%m-%d}" if end.time() == time() else moment(end)
-
-
 def key_text(sample: Mapping[str, object]) -> str:
     """The values of a key: `43659, 2`."""
     return ", ".join(harmless(value) for value in sample.values())
@@ -144,4 +137,4 @@ def is_id(text: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.\-]*", text) is not None and ".." not in text
 
 
-__all__ = ["NONE", "Site", "fingerprint", "harmless", "is_id", "last_day", "moment", "number", "render"]
+__all__ = ["NONE", "Site", "fingerprint", "harmless", "is_id", "moment", "number", "render"]

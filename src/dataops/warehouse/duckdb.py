@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from dataops.errors import PlatformError
+from dataops.failpoint import failpoint
 from dataops.warehouse import connection as shared
 from dataops.warehouse.locks import file_lock
 from dataops.warehouse.port import Dialect
@@ -110,13 +111,21 @@ class DuckDBWarehouse:
     def refresh_published(self) -> None:
         """Copies the published layers into a fresh file and renames it over the old one."""
         fresh = self.published.with_suffix(f".{os.getpid()}.tmp")
-        fresh.unlink(missing_ok=True)
         try:
+            # Renamed while the file is still held: a slower copier must not put an older copy over a newer one.
             with self.transaction() as connection:
+                self._remove_copies()
                 self._copy_into(connection, fresh)
-            fresh.replace(self.published)
+                failpoint("copy_written")
+                fresh.replace(self.published)
+                failpoint("copy_renamed")
         finally:
             fresh.unlink(missing_ok=True)
+
+    def _remove_copies(self) -> None:
+        """Unfinished copies: whoever made them is dead, since this process holds the warehouse file."""
+        for file in self.published.parent.glob(f"{self.published.stem}.*.tmp*"):
+            file.unlink()
 
     def _copy_into(self, connection: Connection, fresh: Path) -> None:
         tables = connection.exec_driver_sql(

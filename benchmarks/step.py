@@ -1,0 +1,171 @@
+"""One measured step in a process of its own: prints one line of JSON. Started by run.py, not by hand."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import sqlglot
+from by_hand_delta import apply_by_hand, stage
+from measure import Probe, peak_mib
+
+from dataops import batches, jobs, ledger, publish, transforms
+from dataops.gate import gate
+from dataops.sources import Window
+from dataops.workspace import Workspace, open_workspace
+
+HERE = Path(__file__).parent
+EVERYTHING = Window(datetime(2000, 1, 1), datetime(2100, 1, 1))  # noqa: DTZ001  windows are UTC without a zone
+
+
+def main() -> None:
+    """`step.py STEP BATCH REPEAT`"""
+    name, batch_id, repeat = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    probe, work = Probe(), open_workspace()
+    facts = STEPS[name](work, probe, batch_id, repeat)
+    print(json.dumps({"seconds": probe.seconds, "cpu": probe.cpu, "statements": probe.statements, "peak_mib": peak_mib(), **facts}))
+
+
+def others(work: Workspace, probe: Probe, _batch: str, _repeat: int) -> dict[str, Any]:
+    """What sales rows and curated models refer to: loaded as any group is, and reported as one step."""
+    with probe.step("reference, inventory: all"):
+        done = [jobs.load(work, group).verdict for group in ("reference", "inventory")]
+    return {"rows": sum(v.rows_received for v in done if v), "verdict": ", ".join(_verdict(v) for v in done)}
+
+
+def load(work: Workspace, probe: Probe, _batch: str, _repeat: int) -> dict[str, Any]:
+    with probe.step("load"):
+        batch_id = jobs.extract(work, "sales")
+    return {"batch": batch_id, "rows": _rows(work, batch_id)}
+
+
+def load_delta(work: Workspace, probe: Probe, _batch: str, _repeat: int) -> dict[str, Any]:
+    with probe.step("delta: load"):
+        batch_id = jobs.extract(work, "sales", EVERYTHING)
+    return {"batch": batch_id, "rows": _rows(work, batch_id)}
+
+
+def judge(work: Workspace, probe: Probe, batch_id: str, repeat: int) -> dict[str, Any]:
+    """The gate and the same predicates by hand, in turn, on the same batch in one process."""
+    start = _import_engines(probe)
+    counted: dict[str, int] = {}
+    verdict = None
+    for _ in range(repeat):
+        for engine in ("soda", "gx"):
+            with probe.step(f"gate: {engine}"):
+                gate.audit(work, batch_id, engine)  # type: ignore[arg-type]
+        with probe.step("gate: judge"):
+            verdict = gate.judge(work, batch_id)
+        with probe.step("gate by hand"):
+            counted = _by_hand(work)
+    return {"process_start": start, "verdict": _verdict(verdict), "disagree": _disagreements(verdict, counted)}
+
+
+def _import_engines(probe: Probe) -> float:
+    """Seconds from the start of the process until both engines can be used."""
+    import great_expectations  # noqa: F401, TID251
+    from soda_core.contracts.contract_verification import ContractVerificationSession  # noqa: F401, TID251
+    from soda_duckdb.common.data_sources.duckdb_data_source import DuckDBDataSourceImpl  # noqa: F401
+
+    probe.count_soda()
+    return time.time() - psutil.Process().create_time()
+
+
+def _by_hand(work: Workspace) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    with work.warehouse.reading() as connection:
+        for file in sorted((HERE / "by_hand").glob("*.sql")):
+            sql = sqlglot.transpile(file.read_text(encoding="utf-8"), read="postgres", write=work.warehouse.dialect)[0]
+            row = connection.exec_driver_sql(sql.replace("%", "%%") if work.warehouse.dialect != "duckdb" else sql)
+            counted |= {name: int(value) for name, value in row.mappings().one().items()}
+    return counted
+
+
+def _disagreements(verdict: Any, counted: dict[str, int]) -> list[str]:
+    """Rules that the two count differently, and rules that nobody wrote by hand: a ratio of unequal work is none."""
+    expected = {r.rule.id: r.failing for r in verdict.results if r.rule.type not in {"schema", "row_count", "deletions"}}
+    return sorted(rule for rule, failing in expected.items() if (failing or 0) != counted.get(rule))
+
+
+def publish_batch(work: Workspace, probe: Probe, batch_id: str, _repeat: int) -> dict[str, Any]:
+    return _publish(work, probe, batch_id, "publish")
+
+
+def publish_delta(work: Workspace, probe: Probe, batch_id: str, _repeat: int) -> dict[str, Any]:
+    return _publish(work, probe, batch_id, "delta: publish")
+
+
+def _publish(work: Workspace, probe: Probe, batch_id: str, name: str) -> dict[str, Any]:
+    """The transaction, and apart from it the copy for readers, which is renewed after it."""
+    with probe.step(name):
+        done = publish.publish(work, batch_id)
+    with probe.step(f"{name}, readers' copy"):
+        work.warehouse.refresh_published()
+    return {"rows": sum(c.new + c.changed for c in done.counts), "status": done.status}
+
+
+def by_hand_delta(work: Workspace, probe: Probe, batch_id: str, _repeat: int) -> dict[str, Any]:
+    """The same difference, history and insert in one transaction, as one writes it for these tables."""
+    group = work.catalog.group("sales")
+    with work.warehouse.transaction() as connection:
+        batch = batches.required(connection, batch_id)
+        batches.point_at(connection, group, batch)
+        stage(connection, group)
+    with probe.step("delta by hand"), work.warehouse.transaction() as connection:
+        rows = apply_by_hand(connection, group, ledger.next_seq(connection, ledger.publications))
+    return {"rows": rows}
+
+
+def judge_delta(work: Workspace, probe: Probe, batch_id: str, repeat: int) -> dict[str, Any]:
+    start = _import_engines(probe)
+    verdict = None
+    for _ in range(repeat):
+        with probe.step("delta: gate"):
+            verdict = gate.run(work, batch_id)
+    return {"process_start": start, "verdict": _verdict(verdict)}
+
+
+def build(work: Workspace, probe: Probe, _batch: str, _repeat: int) -> dict[str, Any]:
+    return _build(work, probe, "build")
+
+
+def build_delta(work: Workspace, probe: Probe, _batch: str, _repeat: int) -> dict[str, Any]:
+    return _build(work, probe, "delta: build")
+
+
+def _build(work: Workspace, probe: Probe, name: str) -> dict[str, Any]:
+    """Curated facts and dimensions: build, gate, publish."""
+    _import_engines(probe)
+    with probe.step(name):
+        built = transforms.build(work, work.catalog.group("curated"))
+    with probe.step(f"{name}, gate"):
+        verdict = gate.run(work, built.batch_id)
+    with probe.step(f"{name}, publish"):
+        publish.publish(work, built.batch_id)
+    return {"rows": _rows(work, built.batch_id), "verdict": _verdict(verdict)}
+
+
+def _rows(work: Workspace, batch_id: str) -> int:
+    with work.warehouse.reading() as connection:
+        seq = batches.required(connection, batch_id)["seq"]
+        query = f"SELECT SUM(received) FROM ops.batch_datasets WHERE batch = {int(seq)}"
+        return int(connection.exec_driver_sql(query).scalar_one())
+
+
+def _verdict(verdict: Any) -> str:
+    return "none" if verdict is None else f"{verdict.name} {'; '.join(verdict.reasons)[:200]}".strip()
+
+
+STEPS: dict[str, Callable[[Workspace, Probe, str, int], dict[str, Any]]] = {
+    "others": others, "load": load, "judge": judge, "publish": publish_batch, "build": build, "build_delta": build_delta,
+    "load_delta": load_delta, "judge_delta": judge_delta, "publish_delta": publish_delta, "by_hand_delta": by_hand_delta,
+}
+
+if __name__ == "__main__":
+    main()

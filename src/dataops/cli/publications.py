@@ -1,0 +1,145 @@
+"""Commands on publications: what was published, and the one change among them, going back."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dataops.cli.listing import Group, Json, Limit, Row, listed, newest, of, shown, window
+from dataops.cli.screen import Screen
+from dataops.cli.text import iso, stamp
+from dataops.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from dataops.workspace import Workspace
+
+publications = typer.Typer(help="What was published, and going back to it.", no_args_is_help=True)
+
+
+@publications.command("list")
+def list_publications(ctx: typer.Context, group: Group = None, limit: Limit = 20, as_json: Json = False) -> int:
+    """List publications, newest first.
+
+    Examples:  dataops publications list  |  dataops publications list sales --json
+    """
+    from dataops import ledger
+
+    found = newest(ledger.publications, group, limit)
+    names = ("publication", "group", "kind", "verdict", "published", "figures", "previous", "reason")
+    rows = [
+        (
+            r["publication_id"],
+            r["group_name"],
+            r["kind"],
+            r["verdict"],
+            stamp(r["published_at"]),
+            window(r),
+            r["previous"] or "",
+            r["reason"] or "",
+        )
+        for r in found
+    ]
+    return listed(ctx.obj, "publications", names, rows, [_publication(r) for r in found], as_json=as_json)
+
+
+@publications.command("show")
+def show_publication(
+    ctx: typer.Context,
+    publication: Annotated[str, typer.Argument(metavar="ID", help="id, unique prefix or latest")] = "latest",
+    as_json: Json = False,
+) -> int:
+    """Show a publication: what it changed, dataset by dataset, with control totals.
+
+    Examples:  dataops publications show sales-0001  |  dataops publications show latest
+    """
+    from dataops import ledger
+    from dataops.cli import records
+    from dataops.workspace import open_workspace
+
+    with open_workspace().warehouse.reading() as connection:
+        found = records.one(connection, ledger.publications, "publication_id", publication, "publication")
+        datasets = of(connection, ledger.publication_datasets, "publication", found["seq"])
+    keys = ("table_name", "received", "new", "changed", "unchanged", "quarantined", "deleted", "retained", "controls")
+    content = _publication(found) | {"datasets": [{k: r[k] for k in keys} for r in datasets]}
+    screen: Screen = ctx.obj
+    code = shown(screen, "publication", content, as_json=as_json)
+    if not as_json:
+        screen.hint(f'\nRead it:  dataops query "…" --as-of {found["publication_id"]}')
+        if found["previous"]:
+            screen.hint(f"Undo it:  {_undo(found['group_name'], found['previous'])}")
+    return code
+
+
+def _undo(group: str, publication: str) -> str:
+    return f'dataops publications rollback {group} --to {publication} --reason "…"'
+
+
+def _publication(r: Row) -> Row:
+    return {
+        "publication": r["publication_id"],
+        "number": r["seq"],
+        "group": r["group_name"],
+        "kind": r["kind"],
+        "verdict": r["verdict"],
+        "published_at": iso(r["published_at"]),
+        "window_end": iso(r["window_end"]),
+        "previous": r["previous"],
+        "reason": r["reason"],
+        "rules_hash": r["rules_hash"],
+    }
+
+
+@publications.command("rollback")
+def roll_back(
+    ctx: typer.Context,
+    group: Annotated[str, typer.Argument(metavar="GROUP", help="the group that goes back")],
+    to: Annotated[str, typer.Option("--to", metavar="ID", help="the publication whose state comes back")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="why; kept in the ledger")],
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask; needed where nobody can answer")] = False,
+) -> int:
+    """Make a group stand as an earlier publication left it; that is a publication of its own.
+
+    Examples:  dataops publications rollback sales --to sales-0041 --reason "wrong price list"
+    """
+    from dataops import jobs
+    from dataops.cli import records
+    from dataops.workspace import open_workspace
+
+    screen: Screen = ctx.obj
+    work = open_workspace()
+    work.catalog.group(group)
+    if not reason.strip():
+        raise DeclarationError("--reason is empty; say why, it stands in the ledger for ever")
+    wanted = records.publication_id(work, to, group)
+    before = _standing(work, group)
+    screen.line(f"{group}: {before} -> as {wanted} left it")
+    if not yes:
+        _confirm()
+    done = jobs.roll_back(work, group, wanted, reason)
+    if done.status == "unchanged":
+        screen.line(f"nothing new: {group} stands as {wanted} left it already; nothing was published.")
+        return 0
+    screen.line(
+        f"PUBLISHED  {done.publication_id}: {done.total('new'):,} rows brought back, {done.total('deleted'):,} removed."
+    )
+    screen.hint(f"\nUndo it:  {_undo(group, before)}")
+    screen.hint("What was built from it is older now: dataops status")
+    return 0
+
+
+def _standing(work: Workspace, group: str) -> str:
+    from dataops import ledger
+
+    with work.warehouse.reading() as connection:
+        last = ledger.last_publication(connection, group)
+    return str(last["publication_id"]) if last else "nothing"
+
+
+def _confirm() -> None:
+    """Asks on a terminal. Raises DeclarationError where nobody can answer, Abort for a no."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise DeclarationError("nobody can be asked here, so nothing was changed; add --yes")
+    if not typer.confirm("Go back?", err=True):
+        raise typer.Abort

@@ -1,0 +1,183 @@
+"""The command `status`: the sentence first, then one line per group; bad data is no failure of the command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dataops.cli.screen import Screen
+from dataops.cli.text import WIDTH, age, counted, day, iso, labelled, stamp
+
+if TYPE_CHECKING:
+    from dataops.status import GroupFacts, Status
+    from dataops.workspace import Workspace
+
+
+def status(
+    ctx: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document (docs/reference/json/)")] = False,
+    check: Annotated[bool, typer.Option("--check", help="exit 1 if anything is held; for cron and CI")] = False,
+) -> int:
+    """Say whether the figures can be trusted: what is held, as of when they stand, who must act.
+
+    Examples:  dataops status  |  dataops status --json  |  dataops status --check && make reports
+    """
+    from dataops import status as facts
+    from dataops.workspace import open_workspace
+
+    screen: Screen = ctx.obj
+    work = open_workspace()
+    found = facts.read(work)
+    if as_json:
+        screen.document(document(found))
+    else:
+        screen.lines(lines(found, place(work)))
+        if step := next_step(found):
+            screen.hint(f"\nNext: {step}")
+    return 1 if check and found.held else 0
+
+
+def place(work: Workspace) -> str:
+    """The warehouse, its size where it is a file, and the source."""
+    paths, name = work.settings.paths, work.warehouse.name
+    if work.warehouse.dialect == "duckdb":
+        from dataops.warehouse.duckdb import file_of
+
+        file = file_of(work.warehouse.url)
+        size = f", {file.stat().st_size / 2**20:,.0f} MB" if file.exists() else ", not there yet"
+        name = f"duckdb {paths.shown(file)}{size}"
+    return f"{name}; source {work.settings.source_url or 'found when loading'}"
+
+
+def lines(found: Status, where: str) -> list[str]:
+    """The page, at most 80 columns wide where ids allow."""
+    from dataops.sentence import SHAPES
+
+    held = f"{found.quarantined:,} rows" + (
+        f", oldest {age(found.taken_at - found.oldest_quarantined)}" if found.oldest_quarantined else ""
+    )
+    return [
+        *labelled(f"{SHAPES[found.worst]} ", found.sentence, 2),
+        *(line for text in _details(found) for line in labelled("", text, 2)),
+        "",
+        *_table(found),
+        "",
+        *labelled("  Warnings", _warnings(found), 14),
+        *labelled("  Quarantine", held if found.quarantined else "no rows", 14),
+        *labelled("  Warehouse", where, 14),
+    ]
+
+
+def _warnings(found: Status) -> str:
+    warned = {f.state.group: f.rules.get("warned", 0) for f in found.groups}
+    parts = ", ".join(f"{group} {count}" for group, count in warned.items() if count)
+    return f"{counted(sum(warned.values()), 'rule')} warned: {parts}" if parts else "none"
+
+
+def _details(found: Status) -> list[str]:
+    """As of when the figures of what is not well stand, and which incidents are open."""
+    stand = [
+        f"{f.state.group.capitalize()} figures stand at {day(f.as_of_day)}."
+        for f in found.groups
+        if f.state.state in {"held", "late"} and f.as_of_day
+    ]
+    named = ", ".join(incident["incident_id"] for incident in found.incidents)
+    return [" ".join([*stand, *([f"Open: {named}."] if named else [])])] if stand or named else []
+
+
+OUTCOMES = ("passed", "warned", "failed", "error")
+NAMES = ("GROUP", "STATE", "FIGURES AS OF", "PUBLICATION", "RULES", "HELD", "AGE")
+TEXTS = 4  # columns that are text, and so stand left
+
+
+def _table(found: Status) -> list[str]:
+    rows = [NAMES, *(_row(facts, found) for facts in found.groups)]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(NAMES))]
+    gap = "  " if sum(widths) + 2 * len(widths) <= WIDTH else " "
+    return ["  " + gap.join(_cell(row[n], n, width) for n, width in enumerate(widths)).rstrip() for row in rows]
+
+
+def _cell(text: str, position: int, width: int) -> str:
+    return text.ljust(width) if position < TEXTS else text.rjust(width)
+
+
+def _row(facts: GroupFacts, found: Status) -> tuple[str, ...]:
+    from dataops.sentence import SHAPES
+
+    state = facts.state
+    unbroken = facts.rules.get("passed", 0) + facts.rules.get("warned", 0)
+    rules = f"{unbroken}/{facts.rules_declared}" if facts.rules else "-"
+    return (
+        state.group,
+        f"{SHAPES[state.state]} {state.state}",
+        _as_of(facts),
+        state.publication or "-",
+        rules,
+        f"{facts.rows_held:,}",
+        age(found.taken_at - facts.confirmed_at) if facts.confirmed_at else "-",
+    )
+
+
+def _as_of(facts: GroupFacts) -> str:
+    if facts.as_of_day is None:
+        return "-"
+    return f"{facts.as_of_day:%Y-%m-%d}" if facts.figures_are_days else stamp(facts.as_of_day)
+
+
+def next_step(found: Status) -> str | None:
+    """What a person would run now, None when there is nothing to do."""
+    if found.incidents:
+        return f"dataops incidents show {found.incidents[0]['incident_id']}"
+    for state in found.states:
+        if state.state == "waiting" and not state.waits_for:
+            return "make demo" if all(s.publication is None for s in found.states) else _run(state.group)
+    return "dataops quarantine list" if found.quarantined else None
+
+
+def _run(group: str) -> str:
+    return "dataops build" if group == "curated" else f"dataops load {group}"
+
+
+def document(found: Status) -> dict[str, Any]:
+    """The document dataops.status/1."""
+    return {
+        "schema": "dataops.status/1",
+        "as_of": iso(found.taken_at),
+        "healthy": found.healthy,
+        "state": found.worst,
+        "sentence": found.sentence,
+        "groups": [_group(facts) for facts in found.groups],
+        "quarantine": {
+            "rows": found.quarantined,
+            "oldest": iso(found.oldest_quarantined),
+            "datasets": dict(found.open_tables),
+        },
+        "incidents": [
+            {
+                "incident": i["incident_id"],
+                "group": i["group_name"],
+                "sentence": i["sentence"],
+                "since": iso(i["opened_at"]),
+            }
+            for i in found.incidents
+        ],
+        "next": next_step(found),
+    }
+
+
+def _group(facts: GroupFacts) -> dict[str, Any]:
+    state = facts.state
+    return {
+        "group": state.group,
+        "state": state.state,
+        "waits_for": list(state.waits_for),
+        "rolled_back": state.rolled_back,
+        "figures_as_of": _as_of(facts) if facts.figures_are_days else iso(facts.figures_as_of),
+        "publication": state.publication,
+        "confirmed_at": iso(facts.confirmed_at),
+        "rules": {"declared": facts.rules_declared, **{name: facts.rules.get(name, 0) for name in OUTCOMES}},
+        "rows_held": facts.rows_held,
+        "money_held": facts.money_held,
+        "incident": facts.incident,
+    }
