@@ -1,4 +1,4 @@
-"""A delta as one writes it by hand for these tables: difference, history, delete, insert; one transaction, no checks."""
+"""A delta as one writes it by hand: difference, history, delete, insert; one transaction, no checks."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 
 @dataclass
 class Probe:
-    """Seconds, CPU seconds (all threads) and statements of named steps, in the order they ran; a step may run several times."""
+    """Seconds, CPU seconds (all threads) and statements of named steps; a step may run several times."""
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
     cpu: dict[str, list[float]] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Probe:
     def __post_init__(self) -> None:
         sa.event.listen(Engine, "before_cursor_execute", self._count)
 
-    def _count(self, *_: Any) -> None:
+    def _count(self, *_: object) -> None:
         self._issued += 1
 
     def count_soda(self) -> None:
@@ -35,8 +35,8 @@ class Probe:
         for name in ("execute_query", "execute_update", "execute_query_one_by_one", "execute_query_iterate"):
             setattr(DataSourceConnection, name, self._counted(getattr(DataSourceConnection, name)))
 
-    def _counted(self, call: Any) -> Any:
-        def counted(*args: Any, **kwargs: Any) -> Any:
+    def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: object, **kwargs: object) -> object:
             self._issued += 1
             return call(*args, **kwargs)
 

@@ -1,7 +1,6 @@
 """Measures load, gate, publish and build side by side with hand-written SQL, and prints one plain table.
 
-    python benchmarks/run.py --scale 1 --scale 10             DuckDB
-    python benchmarks/run.py --scale 1 --warehouse postgresql://user:password@host:port/database   (is replaced!)
+Without --warehouse on DuckDB; with a PostgreSQL URL, the database that it names is replaced.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -110,8 +110,8 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", action="append", type=str, help="generator scale; may be given several times; default 1, 10")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", action="append", help="generator scale; may be given several times; default 1, 10")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each step, of which the median is printed")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--warehouse", help="PostgreSQL URL; its database is replaced. Default: DuckDB below --home")
@@ -134,7 +134,7 @@ def _home(asked: Path | None) -> Iterator[Path]:
 def _measure(place: Place, scale: str, asked: argparse.Namespace) -> Found:
     found = Found()
     source = f"generator:?scale={scale}&seed={asked.seed}"
-    few = asked.repeat if float(scale) <= 10 else 1  # noqa: PLR2004  minutes each beyond
+    few = asked.repeat if float(scale) <= 10 else 1  # minutes each beyond
 
     def run(step: str, batch: str = "-", source: str = source, repeat: int = asked.repeat) -> dict[str, Any]:
         return found.add(step, _child(place, step, batch, source, repeat))
@@ -179,17 +179,26 @@ def _child(place: Place, step: str, batch: str, source: str, repeat: int) -> dic
 
 
 def _header(asked: argparse.Namespace) -> Iterator[str]:
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False)
-    dirty = subprocess.run(["git", "status", "--porcelain", "src"], cwd=PROJECT, capture_output=True, text=True, check=False)
-    yield f"commit     {git.stdout.strip()}{' with changes in src/' if dirty.stdout.strip() else ''}"
-    yield f"command    python benchmarks/run.py {' '.join(f'--scale {scale}' for scale in asked.scale)}"
-    yield f"machine    {psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
-    yield f"warehouse  {'PostgreSQL' if asked.warehouse else 'DuckDB'}; seed {asked.seed}; medians of {asked.repeat} runs"
+    scales = " ".join(f"--scale {scale}" for scale in asked.scale)
+    memory = psutil.virtual_memory().total / 2**30
+    python = f"{platform.system()}, Python {platform.python_version()}"
+    changed = " with changes in src/" if _git("status", "--porcelain", "src") else ""
+    yield f"commit     {_git('rev-parse', '--short', 'HEAD')}{changed}"
+    yield f"command    python benchmarks/run.py {scales} --repeat {asked.repeat}"
+    yield f"machine    {psutil.cpu_count()} cores, {memory:.0f} GiB, {python}"
+    kind = "PostgreSQL" if asked.warehouse else "DuckDB"
+    yield f"warehouse  {kind}; seed {asked.seed}; medians of {asked.repeat} runs"
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=PROJECT, capture_output=True, text=True, check=False)  # noqa: S607
+    return done.stdout.strip()
 
 
 def _table(scale: str, found: Found) -> Iterator[str]:
     yield f"\nscale {scale}"
-    yield f"  {'step':<36}{'rows':>12}{'seconds':>10}{'CPU s':>9}{'rows/s':>12}{'peak MiB':>10}{'statements':>12}"
+    titles = f"{'rows':>12}{'seconds':>10}{'CPU s':>9}{'rows/s':>12}{'peak MiB':>10}{'statements':>12}"
+    yield f"  {'step':<36}{titles}"
     for name in found.seconds:
         seconds, rows = found.median(name), found.rows.get(name)
         speed = f"{rows / seconds:,.0f}" if rows else "-"
@@ -199,9 +208,10 @@ def _table(scale: str, found: Found) -> Iterator[str]:
         )
     judged = found.facts["judge"]
     yield f"  process start of a gate (both engines imported): {judged['process_start']:.1f} s"
-    yield f"  gate (soda + gx + judge) / by hand: {_gate_ratio(found):.2f}; in CPU time {_gate_ratio(found, cpu=True):.2f}"
-    yield f"  delta publish / by hand: {_delta_ratio(found):.2f}; in CPU time {_delta_ratio(found, cpu=True):.2f}"
-    yield "  verdicts: " + ", ".join(f"{step} {told['verdict']}" for step, told in found.facts.items() if "verdict" in told)
+    for name, ratio in (("gate (soda + gx + judge) / by hand", _gate_ratio), ("delta publish / by hand", _delta_ratio)):
+        yield f"  {name}: {ratio(found):.2f}; in CPU time {ratio(found, cpu=True):.2f}"
+    verdicts = (f"{step} {told['verdict']}" for step, told in found.facts.items() if "verdict" in told)
+    yield f"  verdicts: {', '.join(verdicts)}"
     yield f"  rules that gate and hand count differently: {', '.join(judged['disagree']) or 'none'}"
 
 
@@ -216,12 +226,13 @@ def _delta_ratio(found: Found, *, cpu: bool = False) -> float:
 def _growth(found: dict[str, Found]) -> Iterator[str]:
     """How the delta's cost grows with the table: per delivered row, and against the hand-written one."""
     scales = sorted(found, key=float)
-    for small, large in zip(scales, scales[1:], strict=False):
+    for small, large in pairwise(scales):
         a, b = found[small], found[large]
         per_row = [f.median("delta: publish") / f.rows["delta: publish"] for f in (a, b)]
         yield f"\nfrom scale {small} to {large}"
         yield f"  delta publish, seconds per row written: x {per_row[1] / per_row[0]:.2f}"
-        yield f"  delta publish / by hand: {_delta_ratio(a):.2f} -> {_delta_ratio(b):.2f}, x {_delta_ratio(b) / _delta_ratio(a):.2f}"
+        grows = _delta_ratio(b) / _delta_ratio(a)
+        yield f"  delta publish / by hand: {_delta_ratio(a):.2f} -> {_delta_ratio(b):.2f}, x {grows:.2f}"
 
 
 if __name__ == "__main__":

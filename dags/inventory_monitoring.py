@@ -5,8 +5,8 @@ day of that hour: movements carry a date and no time of day, so an hour's window
 Rows of the day that are known already count as unchanged, and stock itself is read whole and compared.
 
 **Reads** group `inventory`; one long window by `{"window": "2014-05-01..2014-07-01"}` (the end is not included).
-**Writes** `validated.*` of the group; held rows go to `quarantine.*`. A publication is announced as a partition of asset
-`validated/inventory`; an hour in which nothing changed publishes and announces nothing.
+**Writes** `validated.*` of the group; held rows go to `quarantine.*`. A publication is announced as a partition of
+asset `validated/inventory`; an hour in which nothing changed publishes and announces nothing.
 
 **When it fails.** A red `verdict` means that the delivery was held and stock stands as of the hour before: its log
 names the first rule and the command to look further; the next hour tries again by itself. Any other red task is
@@ -18,6 +18,11 @@ from airflow.sdk import DAG
 from dataops.airflow.blocks import ONE_WINDOW, POLICY, each, load
 
 with DAG(
-    "inventory_monitoring", schedule=each("0 * * * *", "%Y-%m-%dT%H"), params=ONE_WINDOW, doc_md=__doc__, tags=["load"], **POLICY
+    "inventory_monitoring",
+    schedule=each("0 * * * *", "%Y-%m-%dT%H"),
+    params=ONE_WINDOW,
+    doc_md=__doc__,
+    tags=["load"],
+    **POLICY,
 ):
     load("inventory", windowed=True)

@@ -16,5 +16,7 @@ from airflow.sdk import DAG
 
 from dataops.airflow.blocks import ONE_WINDOW, POLICY, build, each, load
 
-with DAG("sales_etl", schedule=each("0 2 * * *"), params=ONE_WINDOW, doc_md=__doc__, tags=["load", "curated"], **POLICY):
+with DAG(
+    "sales_etl", schedule=each("0 2 * * *"), params=ONE_WINDOW, doc_md=__doc__, tags=["load", "curated"], **POLICY
+):
     load("sales", windowed=True) >> build("curated")

@@ -5,6 +5,7 @@ The list of contract files *is* the list of datasets. No I/O beyond reading thos
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from dataops.paths import Paths
 from dataops.yaml_files import read
 
 Engine = Literal["soda", "gx", "platform"]
+LAYERS = ("raw", "curated", "marts")
 READABLE = "SRC-000"  # the platform's own rules, one of each per dataset: every value could be read as its type,
 DELETIONS = "SRC-001"  # and a whole delivery does not lose more published rows than the checkpoint allows
 
@@ -170,6 +172,7 @@ def load(paths: Paths) -> Catalog:
     """Reads and cross-checks all declarations. Raises DeclarationError naming file, line and key."""
     checkpoints = {path.stem: _checkpoint(path, paths) for path in sorted(paths.checkpoints.glob("*.yml"))}
     datasets = [_dataset(path, paths) for path in sorted(paths.contracts.glob("*/*.yml"))]
+    _refuse_strays(paths)
     _refuse_orphans(paths)
     _refuse_double_rules(datasets)
     groups = {name: _group(checkpoint, datasets, paths) for name, checkpoint in checkpoints.items()}
@@ -204,7 +207,7 @@ def _dataset(path: Path, paths: Paths) -> Dataset:
     rules = (
         *_platform_rules(layer, table, contract, paths.shown(path)),
         *_contract_rules(contract, table, paths.shown(path)),
-        *_suite_rules(suite, table, paths.shown(suite_path)),
+        *_suite_rules(suite, table, paths.shown(suite_path), contract),
         *(link.rule for link in links),
     )
     return Dataset(layer, table, contract, suite, rules, links, paths.shown(path), paths.shown(suite_path))
@@ -224,8 +227,6 @@ def _check_contract(contract: ContractFile, layer: str, file: str) -> None:
         raise DeclarationError(
             f"{file}: no row_count check, so an empty batch would pass; add one, or say may_be_empty: true"
         )
-    if not any(item.type == "duplicate" for item in contract.checks):
-        raise DeclarationError(f"{file}: no duplicate check over the key {', '.join(platform.key)}")
 
 
 def _platform_rules(layer: str, table: str, contract: ContractFile, file: str) -> Iterator[Rule]:
@@ -252,10 +253,15 @@ def _contract_rules(contract: ContractFile, table: str, file: str) -> Iterator[R
         )
 
 
-def _suite_rules(suite: SuiteFile, table: str, file: str) -> Iterator[Rule]:
+def _suite_rules(suite: SuiteFile, table: str, file: str, contract: ContractFile) -> Iterator[Rule]:
+    known = [column.name for column in contract.columns]
     for item in suite.expectations:
         names = (item.kwargs.get(key) for key in ("column", "column_A", "column_B"))
         columns = tuple(str(name) for name in names if name) or tuple(item.kwargs.get("column_list", ()))
+        if unknown := [name for name in columns if name not in known]:
+            close = difflib.get_close_matches(unknown[0], known, n=1)
+            meant = f'; did you mean "{close[0]}"?' if close else ""
+            raise DeclarationError(f"{file}, rule {item.meta.rule}: no column {unknown[0]!r} in {table}{meant}")
         yield Rule(
             item.meta.rule, table, "gx", item.severity, item.description, item.notes, file, item.type, columns, item
         )
@@ -269,6 +275,16 @@ def _links(contract: ContractFile, table: str, file: str) -> Iterator[Link]:
             reference.rule, table, "platform", reference.severity, says, reference.why, file, "reference", columns
         )
         yield Link(columns, reference.to, rule)
+
+
+def _refuse_strays(paths: Paths) -> None:
+    """A declaration with another ending or in another folder would be read by nobody and missed by nobody."""
+    for folder, places in ((paths.contracts, LAYERS), (paths.expectations, LAYERS), (paths.checkpoints, (".",))):
+        for path in sorted(path for path in folder.rglob("*") if path.suffix in {".yml", ".yaml"}):
+            place = str(path.parent.relative_to(folder))
+            if path.suffix != ".yml" or place not in places:
+                expected = " or ".join(f"{folder.name}/{layer}/" for layer in places).replace("/./", "/")
+                raise DeclarationError(f"{paths.shown(path)} would not be read; write {path.stem}.yml in {expected}")
 
 
 def _refuse_orphans(paths: Paths) -> None:

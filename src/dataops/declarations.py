@@ -93,6 +93,12 @@ class Threshold(Strict):
     metric: Literal["count", "percent"] | None = None
     unit: Literal["day", "hour", "minute"] | None = None
 
+    @model_validator(mode="after")
+    def _says_a_bound(self) -> Threshold:
+        if not any(name.startswith("must_") for name in self.model_fields_set):
+            raise ValueError("a threshold says a bound, such as must_be_greater_than: 0")
+        return self
+
 
 class _Check(Strict):
     name: Sentence
@@ -190,6 +196,23 @@ class ContractFile(Strict):
         used |= {self.platform.cursor} if self.platform.cursor else set()
         if unknown := sorted(used - set(names)):
             raise ValueError(f"x-dataops names columns that the contract does not list: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _key_is_guarded(self) -> ContractFile:
+        """A key that is empty or repeated finds no row or several when a batch is compared with what stands."""
+        key = self.platform.key
+        unique = (i.check for i in self.checks if i.type == "duplicate" and i.check.attributes.severity == "critical")
+        if not any(set(getattr(check, "columns", None) or ()) == set(key) for check in unique):
+            raise ValueError(f"no critical duplicate check over the key {', '.join(key)}")
+        required = {
+            column.name
+            for column in self.columns
+            for item in column.checks
+            if item.type == "missing" and item.check.attributes.severity == "critical" and not item.check.threshold
+        }
+        if unguarded := [name for name in key if name not in required]:
+            raise ValueError(f"no critical missing check for {', '.join(unguarded)} of the key")
         return self
 
 

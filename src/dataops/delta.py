@@ -68,10 +68,11 @@ def apply(
     }
     found = []
     for dataset in datasets:
-        accepted = _accepted(dataset, batch)
-        counts = _write(connection, dataset, accepted, publication, int(scopes[dataset.table]["received"]))
+        counts = _write(
+            connection, dataset, _accepted(dataset, batch), publication, int(scopes[dataset.table]["received"])
+        )
         held = controls(connection, dataset, f"(SELECT * FROM quarantine.{dataset.table} WHERE _batch = {int(batch)})")
-        release(connection, dataset, accepted, batch, publication)
+        release(connection, dataset, batch, publication)
         found.append(_completed(counts, dataset, scopes, held, gone[dataset.table]))
         failpoint("dataset_written")
     return found
@@ -202,13 +203,13 @@ def _children(group: Group, dataset: Dataset, batch: int) -> list[tuple[str, tup
     ]
 
 
-def release(connection: Connection, dataset: Dataset, accepted: str, batch: int, publication: int) -> None:
+def release(connection: Connection, dataset: Dataset, batch: int, publication: int) -> None:
     """Closes quarantine entries of earlier batches whose key arrived now and was accepted."""
     open_ = f"_released IS NULL AND _batch < {int(batch)}"
     if connection.exec_driver_sql(f"SELECT COUNT(*) FROM quarantine.{dataset.table} WHERE {open_}").scalar_one():
         connection.exec_driver_sql(
             f"UPDATE quarantine.{dataset.table} AS q SET _released = {publication} WHERE {open_}"
-            f" AND EXISTS (SELECT 1 FROM {accepted} AS a WHERE {equal('a', 'q', dataset.key)})"
+            f" AND EXISTS (SELECT 1 FROM {_accepted(dataset, batch)} AS a WHERE {equal('a', 'q', dataset.key)})"
         )
 
 

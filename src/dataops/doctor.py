@@ -44,7 +44,7 @@ def run(names: Sequence[str] = (), seconds: float = SECONDS) -> list[Finding]:
     """
     if unknown := sorted(set(names) - PROBES.keys()):
         raise DeclarationError(f"nothing to look at under {', '.join(unknown)}; there are {', '.join(PROBES)}")
-    # A warehouse file that another process holds must be named before the time is over.
+    # Another process that holds the warehouse file must be named before the time is over.
     settings = replace(settings_.load(), lock_seconds=seconds / 2)
     wanted = [name for name in PROBES if not names or name in names]
     _import_first()

@@ -15,7 +15,7 @@ from dataops.catalog import Dataset, Group
 from dataops.delta import Counts, place
 from dataops.errors import DataRejected, DeclarationError, PlatformError
 from dataops.failpoint import failpoint
-from dataops.publish import Publication, write
+from dataops.publish import Publication, outcome_of, write
 from dataops.tables import controls, dangling, distinct, equal, quoted
 from dataops.warehouse import CommitUnknownError
 from dataops.workspace import Workspace
@@ -58,9 +58,7 @@ def roll_back(work: Workspace, group: Group, publication_id: str, reason: str) -
 
 
 def _look_up(work: Workspace, group: Group, attempt: str) -> Publication:
-    with work.warehouse.reading() as connection:
-        where = ledger.publications.c.attempt == attempt
-        found = ledger.one(connection, sa.select(ledger.publications).where(where))
+    found = outcome_of(work, attempt, f"the roll-back of {group.name}")
     if found is None:
         raise PlatformError(f"the roll-back of {group.name} was not committed; it is safe to run again")
     return Publication("published", group.name, "", found["publication_id"])
@@ -77,7 +75,7 @@ def _roll_back(work: Workspace, group: Group, publication_id: str, reason: str, 
         goal = int(str(target["seq"]))
         removed = {d.table: _remove(connection, d, goal, seq) for d in reversed(group.datasets)}
         counts = [_restore(connection, d, goal, seq, removed[d.table]) for d in group.datasets]
-        _require_parents_kept(connection, group)
+        _require_closure(connection, group)
         if not any(c.new or c.deleted for c in counts):
             return Publication("unchanged", group.name, "", str(target["publication_id"]))
         values = {"window_end": target["window_end"], "rules_hash": target["rules_hash"], "reason": reason}
@@ -117,16 +115,26 @@ def _restore(connection: Connection, dataset: Dataset, goal: int, seq: int, remo
     )
 
 
-def _require_parents_kept(connection: Connection, group: Group) -> None:
+def _require_closure(connection: Connection, group: Group) -> None:
+    """No row refers to one that is not there: neither others' to what would go, nor what would return to what went."""
     for child in (*group.datasets, *group.inside):
-        for link in child.links:
-            if link.rule.severity != "critical" or link.to not in {d.table for d in group.datasets}:
+        for link in (link for link in child.links if link.rule.severity == "critical"):
+            if child.table not in group.tables and link.to not in group.tables:
                 continue
-            target = group.dataset(link.to)
+            target = group.target(link)
             without = dangling(link.columns, place(target), target.key)
             count = connection.exec_driver_sql(f"SELECT COUNT(*) FROM {place(child)} AS c WHERE {without}").scalar_one()
             if count:
-                raise DataRejected(
-                    f"{count} published rows of {child.name} refer to rows of {target.table} that would go.\n"
-                    f"Nothing was changed; roll back {child.group} first."
-                )
+                raise DataRejected(_open_end(group, child, target, count))
+
+
+def _open_end(group: Group, child: Dataset, target: Dataset, count: int) -> str:
+    if target.table in group.tables:
+        return (
+            f"{count} published rows of {child.name} refer to rows of {target.table} that would go.\n"
+            f"Nothing was changed; roll back {child.group} first."
+        )
+    return (
+        f"{count} rows of {child.name} that would return refer to rows of {target.table} that are not published any"
+        f" more.\nNothing was changed; roll back {target.group} first."
+    )

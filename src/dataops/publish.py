@@ -6,6 +6,7 @@ that raised is looked up in the ledger by the attempt's id, which was made befor
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -215,7 +216,8 @@ def _close_unchanged(work: Workspace, batch_id: str) -> Publication:
     """Nothing differs from what stands: no publication, and the landed copy is dropped again."""
     with work.warehouse.transaction() as connection:
         batch = batches.required(connection, batch_id)
-        group = work.catalog.group(batch["group_name"])
+        group = batches.group_of(connection, work, batch)
+        _release(connection, group, batch)
         ledger.set_state(connection, batch["seq"], "unchanged")
         if group.layer == "raw":
             batches.discard_rows(connection, group, batch["seq"])
@@ -224,11 +226,38 @@ def _close_unchanged(work: Workspace, batch_id: str) -> Publication:
     return Publication("unchanged", batch["group_name"], batch_id, None, (), tuple(solved))
 
 
+def _release(connection: Connection, group: Group, batch: dict[str, Any]) -> None:
+    """The source is back at what stands: what was held of these keys in between is settled, with nothing to publish."""
+    standing = ledger.last_publication(connection, group.name)
+    if standing is not None:
+        batches.point_at(connection, group, batch)
+        for dataset in group.datasets:
+            delta.release(connection, dataset, batch["seq"], standing["seq"])
+
+
+def outcome_of(work: Workspace, attempt: str, what: str) -> dict[str, Any] | None:
+    """The publication of an attempt whose COMMIT raised, or None; waits for a warehouse that is restarting.
+
+    Raises PlatformError when the ledger cannot be read either.
+    """
+    where = ledger.publications.c.attempt == attempt
+    deadline = time.monotonic() + work.settings.lock_seconds
+    while True:
+        try:
+            with work.warehouse.reading() as connection:
+                return ledger.one(connection, sa.select(ledger.publications).where(where))
+        except PlatformError as error:
+            if time.monotonic() > deadline:
+                raise PlatformError(
+                    f"whether {what} was published is not known: COMMIT was not confirmed, and the ledger cannot be"
+                    f" read: {str(error).splitlines()[0]}\nIt is safe to run again: nothing is published twice."
+                ) from error
+        time.sleep(0.2)
+
+
 def _look_up(work: Workspace, batch_id: str, attempt: str) -> Publication:
     """COMMIT raised: whether it happened stands in the ledger. Raises PlatformError when it did not."""
-    with work.warehouse.reading() as connection:
-        where = ledger.publications.c.attempt == attempt
-        found = ledger.one(connection, sa.select(ledger.publications).where(where))
+    found = outcome_of(work, attempt, batch_id)
     if found is None:
         raise PlatformError(
             f"publishing {batch_id} was not committed; what stood before still stands.\n"

@@ -5,6 +5,7 @@ Knows nothing of warehouses or sources beyond their addresses.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
 def _checked_url(url: str) -> str:
     try:
         backend = make_url(url).get_backend_name()
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         # The value may hold a password: the message must not repeat it.
         raise DeclarationError(
             f"DATAOPS_WAREHOUSE_URL is not a URL; expected {KNOWN['DATAOPS_WAREHOUSE_URL']}"
@@ -75,6 +76,9 @@ def _checked_url(url: str) -> str:
 def _seconds(environ: Mapping[str, str]) -> float:
     text = environ.get("DATAOPS_LOCK_SECONDS", "60")
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        raise DeclarationError(f"DATAOPS_LOCK_SECONDS is {text!r}, not a number of seconds") from None
+        seconds = -1
+    if not 0 <= seconds < math.inf:
+        raise DeclarationError(f"DATAOPS_LOCK_SECONDS is {text!r}, not a number of seconds")
+    return seconds

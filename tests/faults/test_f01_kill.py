@@ -38,7 +38,9 @@ def test_kill_at_a_named_point_leaves_a_whole_publication_and_a_second_run_ends_
     stages: Stages, point: str
 ) -> None:
     passing = stages.passing(point)
-    assert passing or point in ELSEWHERE or (stages.engine == "postgres" and point in ONLY_DUCKDB), f"{point} is never hit"
+    assert passing or point in ELSEWHERE or (stages.engine == "postgres" and point in ONLY_DUCKDB), (
+        f"{point} is never hit"
+    )
     chosen = [stage for stage in passing if KILLS > 40 or stage.step in CHOSEN] or passing
     for stage in chosen:
         place = stages.before(stage.step)
@@ -51,8 +53,8 @@ def test_kill_at_a_named_point_leaves_a_whole_publication_and_a_second_run_ends_
 def test_random_kills_end_in_s_star(stages: Stages) -> None:
     """Any step, killed up to three times at any moment, then left alone."""
     seed = int(os.environ.get("DATAOPS_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
-    print(f"DATAOPS_TEST_SEED={seed} kills={KILLS}")
-    dice = random.Random(seed)
+    print(f"DATAOPS_TEST_SEED={seed} kills={KILLS}")  # noqa: T201  to repeat it
+    dice = random.Random(seed)  # noqa: S311  a test's dice
     quick = [stage for stage in stages.all if not stage.step.startswith("gate")]
     killed = 0
     while killed < KILLS:

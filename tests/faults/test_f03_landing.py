@@ -70,7 +70,8 @@ def _stray_rows(place: Place) -> list[tuple[object, ...]]:
     """Raw rows of no batch, or not as many as the batch says it received."""
     return fetch(
         place.open(),
-        "SELECT r._batch, COUNT(*) FROM raw.order_line AS r LEFT JOIN ops.batches AS b ON b.seq = r._batch AND b.state <> 'open'"
+        "SELECT r._batch, COUNT(*) FROM raw.order_line AS r"
+        " LEFT JOIN ops.batches AS b ON b.seq = r._batch AND b.state <> 'open'"
         " LEFT JOIN ops.batch_datasets AS d ON d.batch = b.seq AND d.table_name = 'order_line'"
         " GROUP BY r._batch, d.received HAVING COUNT(*) <> COALESCE(d.received, -1)",
     )

@@ -78,11 +78,11 @@ BAD_SUITES = {
         "type: expect_column_values_to_be_beetween",
         ["rule SAL-031", "expect_column_values_to_be_beetween"],
     ),
-    "bad severity": ("severity: critical", "severity: fatal", ["line 5", "SAL-031", "severity", "fatal"]),
+    "bad severity": ("severity: critical", "severity: fatal", ["line 5", "rule SAL-031", "severity", "critical"]),
     "unknown argument": ('"min_value": 1,', '"minimum": 1,', ["rule SAL-031", "minimum"]),
     "bound missing": ('"min_value": 1, "max_value": 1000', '"strict_min": true', ["rule SAL-031", "min_value"]),
     "unknown key": ("description:", "descripton:", ["line 6", "SAL-031", "descripton", 'did you mean "description"']),
-    "unknown column": ('"column": "qty"', '"column": "quantity"', ["rule SAL-031", "quantity"]),
+    "unknown column": ('"column": "qty"', '"column": "quantity"', ["rule SAL-031", "no column 'quantity' in order_line"]),
     "unknown table": ("FROM {batch} b WHERE", "FROM {bach} b WHERE", ["rule SAL-033", "bach"]),
     "no batch in it": ("FROM {batch} b WHERE", "FROM {order_line} b WHERE", ["rule SAL-033", "{batch}"]),
     "another column": ("SELECT b._row FROM", "SELECT b.qty FROM", ["rule SAL-033", "_row"]),
@@ -99,7 +99,7 @@ def test_a_mistake_in_a_suite_is_a_declaration_error(duck: Any, case: str) -> No
 
 
 BAD_CONTRACTS = {
-    "checks misspelt": ("\nchecks:", "\ncheks:", ["line 40", '"cheks"', 'did you mean "checks"?']),
+    "checks misspelt": ("\nchecks:", "\ncheks:", ["line 36", '"cheks"', 'did you mean "checks"?']),
     "checks empty": ("\nchecks:\n  - schema:", "\nchecks: []\nx:\n  - schema:", ["checks"]),
     "threshold misplaced": (
         "      threshold: {must_be_greater_than: 0}",

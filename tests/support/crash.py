@@ -160,7 +160,7 @@ def _run(
     sys.stdout.flush()
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _stop(_number: int, _frame: FrameType | None) -> None:
     """As the command line does: the first SIGTERM raises, a second one must not break the roll-back."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise TerminatedError(3)

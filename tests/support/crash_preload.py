@@ -1,4 +1,4 @@
-"""Imported once by the process that every child is forked from: all that is slow to import, and nothing that connects."""
+"""Imported once by the process that every child is forked from: what is slow to import, nothing that connects."""
 
 from __future__ import annotations
 

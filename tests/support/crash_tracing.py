@@ -37,4 +37,4 @@ def _attached(pid: int, errors: Path) -> bool:
 
 def struck(log: Path) -> int:
     """How many calls were tampered with."""
-    return log.read_text(encoding="utf-8", errors="replace").count("(INJECTED)")
+    return log.read_text(encoding="utf-8", errors="replace").replace("(DELAYED)", "(INJECTED)").count("(INJECTED)")

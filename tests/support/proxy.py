@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
-Action = Literal["drop request", "drop answer", "reset", "stall"]
+Action = Literal["drop request", "drop answer", "reset"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Fault:
     """What happens to the first connection that sends `pattern` (or, without one, more than `limit` bytes).
 
     drop request: the pattern is never sent on; drop answer: it is, and the server's answer to it is swallowed; reset:
-    as drop request, but with RST instead of FIN; stall: nothing is sent on any more, the connection stays open.
+    as drop request, but with RST instead of FIN.
     """
 
     action: Action
@@ -66,11 +66,15 @@ class Proxy:
             for target in (link.forward, link.back):
                 threading.Thread(target=target, daemon=True).start()
 
-    def close(self) -> None:
+    def refuse(self) -> None:
+        """New connections are refused from now on; the open ones stay."""
         # A blocked accept() is not woken by close() alone.
         with suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+
+    def close(self) -> None:
+        self.refuse()
         for end in self._open:
             _close(end)
 
@@ -126,8 +130,6 @@ class _Link:
         elif fault.limit:
             self.server.sendall(data[: max(0, fault.limit - self.proxy.sent[self.number])])
         self.proxy.struck.set()
-        if fault.action == "stall":
-            return
         if fault.action == "reset":
             self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.client.close()

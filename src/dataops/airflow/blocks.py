@@ -58,7 +58,7 @@ def asset_of(layer: str, group: str) -> Asset:
 
 
 def load(group: str, *, windowed: bool) -> TaskGroup:
-    """extract -> gx_checkpoint, soda_scan -> verdict -> publish, for a group that comes from a source."""
+    """Extract -> gx_checkpoint, soda_scan -> verdict -> publish, for a group that comes from a source."""
     with TaskGroup(group, tooltip=f"{group}: source to validated") as tasks:
         extract = Extract(task_id="extract", group=group, windowed=windowed)
         _gate_and_publish(extract, group, asset_of("validated", group), replaceable=False)
@@ -66,7 +66,7 @@ def load(group: str, *, windowed: bool) -> TaskGroup:
 
 
 def build(group: str = "curated") -> TaskGroup:
-    """build -> gx_checkpoint, soda_scan -> verdict -> publish, for a group made of models."""
+    """Build -> gx_checkpoint, soda_scan -> verdict -> publish, for a group made of models."""
     with TaskGroup(group, tooltip=f"{group}: models over what is published") as tasks:
         built = Build(task_id="build", group=group)
         _gate_and_publish(built, group, asset_of(group, "all"), replaceable=True)

@@ -79,7 +79,11 @@ class Headless:
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "secrets.json"
         if not file.exists():
-            made = {"jwt": secrets.token_urlsafe(48), "key": secrets.token_urlsafe(24), "password": secrets.token_urlsafe(9)}
+            made = {
+                "jwt": secrets.token_urlsafe(48),
+                "key": secrets.token_urlsafe(24),
+                "password": secrets.token_urlsafe(9),
+            }
             file.touch(mode=0o600)
             file.write_text(json.dumps(made), encoding="utf-8")
         found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
@@ -120,11 +124,13 @@ class Headless:
         log = self.folder / "migrate.log"
         with log.open("wb") as out:
             command = [sys.executable, "-m", "airflow", "db", "migrate"]
-            ended = subprocess.run(command, env=self.environment(), stdout=out, stderr=out, cwd=self.project, check=False)  # noqa: S603
+            ended = subprocess.run(  # noqa: S603  our own command line
+                command, env=self.environment(), stdout=out, stderr=out, cwd=self.project, check=False
+            )
         if ended.returncode:
             raise PlatformError(f"airflow db migrate failed; its log is {log}:\n{_tail(log)}")
 
-    def start(self, seconds: float = 180, dags: Sequence[str] = ()) -> None:
+    def start(self, seconds: float = 300, dags: Sequence[str] = (), *, paused: bool = False) -> None:
         """Starts what is not running and waits until all is healthy, `dags` are known and the pool exists.
 
         Raises PlatformError with the log of the process that ended, or naming what is not healthy yet.
@@ -138,7 +144,7 @@ class Headless:
         self.client.ensure_pool("warehouse", 1, "DuckDB has one writer; raise it on PostgreSQL")
         self._until(seconds, f"to know {', '.join(dags)}", lambda: not set(dags) - set(self.client.dags()))
         for dag in dags:
-            self.client.pause(dag, paused=False)
+            self.client.pause(dag, paused=paused)
 
     def _spawn(self, name: str) -> None:
         if name in self._processes:
@@ -146,20 +152,17 @@ class Headless:
         with (self.folder / f"{name}.log").open("ab") as out:
             self._processes[name] = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "airflow", *COMMANDS[name]],
-                env=self.environment(), stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=self.project,
+                env=self.environment(),
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                cwd=self.project,
                 start_new_session=True,
             )
         self._record()
 
     def _record(self) -> None:
-        """Process ids with their birth, so that a later `stop_recorded` never stops somebody else's process."""
-        found = {}
-        for name, process in self._processes.items():
-            try:
-                found[name] = {"pid": process.pid, "born": psutil.Process(process.pid).create_time()}
-            except psutil.NoSuchProcess:
-                continue
-        self.pids.write_text(json.dumps(found | {"url": self.url}), encoding="utf-8")
+        record(self.pids, self.url, {name: process.pid for name, process in self._processes.items()})
 
     def _until(self, seconds: float, what: str, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + seconds
@@ -167,10 +170,12 @@ class Headless:
             for name, process in self._processes.items():
                 if process.poll() is not None:
                     log = self.folder / f"{name}.log"
-                    raise PlatformError(f"Airflow's {name} ended with {process.returncode}; its log is {log}:\n{_tail(log)}")
+                    raise PlatformError(
+                        f"Airflow's {name} ended with {process.returncode}; its log is {log}:\n{_tail(log)}"
+                    )
             if time.monotonic() > deadline:
                 raise PlatformError(
-                    f"waited {seconds:g} s for Airflow {what}; healthy are {', '.join(self.client.healthy()) or 'none'};"
+                    f"waited {seconds:g} s for Airflow {what}; healthy are {', '.join(self.client.healthy())};"
                     f" logs are in {self.folder}"
                 )
             time.sleep(0.3)
@@ -193,8 +198,22 @@ class Headless:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
+
+
+def record(pids: Path, url: str, processes: Mapping[str, int]) -> None:
+    """Writes process ids with their birth, so that `stop_recorded` never stops somebody else's process."""
+    found = {name: process for name, pid in processes.items() if (process := _process(pid))}
+    entries = {name: {"pid": process.pid, "born": process.create_time()} for name, process in found.items()}
+    pids.write_text(json.dumps(entries | {"url": url}), encoding="utf-8")
+
+
+def recorded_url(pids: Path) -> str:
+    """Where the recorded processes answer."""
+    return str(json.loads(pids.read_text(encoding="utf-8"))["url"])
 
 
 def running(pids: Path) -> dict[str, int]:

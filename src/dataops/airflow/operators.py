@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from dataops.workspace import Workspace
 
 
-class GateBlocked(AirflowFailException):  # type: ignore[misc]  # noqa: N818  the words of the message users read
+class GateBlocked(AirflowFailException):  # type: ignore[misc]
     """The verdict is FAILED: nothing downstream may run, and trying again would judge the same rows."""
 
 
-class _Stopped(BaseException):  # noqa: N818  not an error: it must pass through every `except Exception` on its way out
+class _Stopped(BaseException):
     pass
 
 
@@ -100,7 +100,9 @@ class Build(Job):
         from dataops import jobs
 
         built = jobs.build_candidates(work, self.group)
-        self.log.info("built %s; waiting: %s", ", ".join(built.models) or "nothing", ", ".join(built.waiting) or "nothing")
+        self.log.info(
+            "built %s; waiting: %s", ", ".join(built.models) or "nothing", ", ".join(built.waiting) or "nothing"
+        )
         if not built.models:
             raise AirflowSkipException("no input changed since the last build, so nothing can differ")
         return built.batch_id
@@ -175,7 +177,7 @@ class Publish(BatchJob):
         self.log.info("%s: %s %s", done.batch_id, done.status, done.publication_id or "")
         if done.publication_id is None or _is_announced(self.asset, done.publication_id):
             # Airflow would announce every outlet of a task that succeeds.
-            self.outlets = []
+            self.outlets: list[Asset] = []
             return done.publication_id
         event = context["outlet_events"][self.asset]
         event.extra = {"publication": done.publication_id, "batch": done.batch_id}

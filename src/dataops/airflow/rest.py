@@ -117,12 +117,18 @@ class Client:
 
     def clear(self, dag_id: str, run_id: str, tasks: list[str], *, downstream: bool = False) -> None:
         """Lets tasks of a run run again."""
-        body = {"dry_run": False, "only_failed": False, "dag_run_id": run_id, "task_ids": tasks,
-                "include_downstream": downstream, "reset_dag_runs": True}
+        body = {
+            "dry_run": False,
+            "only_failed": False,
+            "dag_run_id": run_id,
+            "task_ids": tasks,
+            "include_downstream": downstream,
+            "reset_dag_runs": True,
+        }
         self.call("POST", f"/dags/{dag_id}/clearTaskInstances", body)
 
     def events(self, asset: str) -> list[dict[str, Any]]:
-        """Events of an asset by its name, oldest first: partition_key, extra, source_dag_id, …"""
+        """Events of an asset by its name, oldest first: partition_key, extra, source_dag_id and more."""
         found = self.call("GET", f"/assets?name_pattern={quote(asset)}")["assets"]
         ids = [a["id"] for a in found if a["name"] == asset]
         if not ids:

@@ -48,7 +48,7 @@ def check(
 
 
 def require_complete(catalog: Catalog, paths: Paths) -> None:
-    """A curated table is four files: SQL, contract, suite, test case. Raises DeclarationError naming the missing one."""
+    """A curated table is SQL, contract, suite and test case. Raises DeclarationError naming the missing file."""
     from dataops.errors import DeclarationError
 
     models = {model.table: model for model in catalog.models}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import sqlalchemy as sa
 import typer
 
 from dataops.cli.listing import Group, Json, Limit, Row, listed, newest, window
@@ -62,6 +61,8 @@ def show_incident(
 
     Examples:  dataops incidents show 7  |  dataops incidents show latest
     """
+    import sqlalchemy as sa
+
     from dataops import ledger
     from dataops.cli import records
     from dataops.workspace import open_workspace
@@ -102,9 +103,8 @@ def _incident_lines(work: Workspace, r: Row, batch: Row) -> list[str]:
     detail = r["detail"]
     shape = "■" if r["state"] == "open" else "●"
     rules = {rule.id: rule for group in work.catalog.groups.values() for rule in group.rules}
-    found = [
-        f"{r['incident_id']}   {shape} {r['state']} · {r['group_name']} · since {day(r['opened_at'])} {r['opened_at']:%H:%M} UTC"
-    ]
+    since = f"{day(r['opened_at'])} {r['opened_at']:%H:%M} UTC"
+    found = [f"{r['incident_id']}   {shape} {r['state']} · {r['group_name']} · since {since}"]
     found += labelled("", r["sentence"][:1].upper() + r["sentence"][1:], 0)
     for item in detail.get("rules", []):
         amount = f"{item['failing']:,} rows" if item["failing"] is not None else f"observed {item['observed']}"

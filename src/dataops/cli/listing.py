@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import sqlalchemy as sa
 import typer
 
 from dataops.cli.screen import Screen
 from dataops.cli.text import labelled
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
     from sqlalchemy.engine import Connection
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document (docs/reference/json/)")]
@@ -28,6 +28,8 @@ def window(r: Row) -> str:
 
 def newest(table: sa.Table, group: str | None, limit: int, where: sa.ColumnElement[bool] | None = None) -> list[Row]:
     """The newest records of a ledger table. Raises DeclarationError for an unknown group."""
+    import sqlalchemy as sa
+
     from dataops.cli import records
     from dataops.workspace import open_workspace
 
@@ -43,6 +45,8 @@ def newest(table: sa.Table, group: str | None, limit: int, where: sa.ColumnEleme
 
 def of(connection: Connection, table: sa.Table, column: str, seq: int) -> list[Row]:
     """What belongs to one record, by table."""
+    import sqlalchemy as sa
+
     from dataops import ledger
 
     return ledger.rows(connection, sa.select(table).where(table.c[column] == seq).order_by(table.c.table_name))

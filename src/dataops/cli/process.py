@@ -163,16 +163,18 @@ class RunLog:
         """Sends what is logged to the file; the platform's own warnings (with -v: statements) to the screen as well."""
         root, level = logging.getLogger(), logging.INFO if verbosity > 0 else logging.WARNING
         handlers = [_ToFile(self), _ToScreen(level)]
-        before = root.level
+        statements = logging.getLogger("sqlalchemy.engine")
+        before = root.level, statements.level
         logging.captureWarnings(capture=True)
         if verbosity > 0:
-            logging.getLogger("sqlalchemy.engine").setLevel(logging.INFO)
+            statements.setLevel(logging.INFO)
         root.handlers += handlers
         try:
             yield
         finally:
             root.handlers = [h for h in root.handlers if h not in handlers]
-            root.setLevel(before)
+            root.setLevel(before[0])
+            statements.setLevel(before[1])
             logging.captureWarnings(capture=False)
 
 

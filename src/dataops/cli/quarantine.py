@@ -7,12 +7,11 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
-import sqlalchemy as sa
 import typer
 
 from dataops.cli.listing import Json, Limit, Row
 from dataops.cli.screen import Screen, Stdout, plain_text
-from dataops.cli.text import stamp
+from dataops.cli.text import iso
 from dataops.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -98,6 +97,8 @@ def show_rows(
 @contextmanager
 def _there(work: Workspace) -> Iterator[tuple[Connection, set[str]]]:
     """A connection, and the datasets that have a quarantine yet."""
+    import sqlalchemy as sa
+
     query = sa.text("SELECT table_name FROM information_schema.tables WHERE table_schema = 'quarantine'")
     with work.warehouse.reading() as connection:
         yield connection, {str(row[0]) for row in connection.execute(query)}
@@ -120,7 +121,7 @@ def _summary(connection: Connection, dataset: Dataset) -> list[Row]:
             "broke": int(row[3]),
             "fell": int(row[2]) - int(row[3]),
             "rules": ", ".join(sorted(set((row[6] or "").split(",")) - {""})),
-            "since": stamp(row[4]),
+            "since": iso(row[4]),
         }
         for row in found
     ]
@@ -129,6 +130,8 @@ def _summary(connection: Connection, dataset: Dataset) -> list[Row]:
 def _rows(
     connection: Connection, dataset: Dataset, rule: str | None, batch: str | None, limit: int | None
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
+    import sqlalchemy as sa
+
     from dataops.tables import quoted
 
     columns = quoted(dataset.column_names, "q")

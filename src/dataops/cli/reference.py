@@ -72,18 +72,12 @@ def _value(parameter: Any) -> str:  # noqa: ANN401
 
 
 def _said(parameter: Any) -> str:  # noqa: ANN401
+    text = parameter.help or ""
     required = " (required)" if parameter.required and parameter.param_type_name == "option" else ""
-    default = (
-        parameter.default
-        if isinstance(parameter.default, int | str) and not getattr(parameter, "is_flag", False)
-        else None
-    )
-    given = (
-        f"; default {getattr(default, 'value', default)}"
-        if default not in {None, ""} and "default" not in (parameter.help or "")
-        else ""
-    )
-    return f"{parameter.help or ''}{given}{required}".replace("|", "\\|")
+    default = getattr(parameter.default, "value", parameter.default)
+    counted = isinstance(default, int | str) and not isinstance(default, bool) and default not in {0, ""}
+    given = f"; default {default}" if counted and "default" not in text else ""
+    return f"{text}{given}{required}".replace("|", "\\|")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import warnings
 
@@ -21,7 +22,10 @@ from dataops.workspace import Workspace, open_workspace
 
 def main() -> int:
     """Plays the acts; a failed one says what to do, and the next `make demo` resumes with it."""
-    screen, watch = Screen(), Watch()
+    already = next((float(a.partition("=")[2]) for a in sys.argv[1:] if a.startswith("--started=")), 0.0)
+    screen, watch = Screen(), Watch(already)
+    # As Ctrl-C: on its way out the exception stops the Airflow that act 6 started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _play(screen, watch)
     except DataopsError as error:
@@ -79,9 +83,11 @@ def _farewell(stage: Stage, watch: Watch, before: int) -> None:
     solved = states.count("resolved")
     made_text = f"{made} publications" if made else "nothing was published, all was there already"
     screen.line()
-    screen.line(f"Done in {took}. {made_text}; {len(states)} incident opened, {solved} solved; 0 rows lost.")
+    screen.line(f"Done in {took}: {made_text}; {len(states)} incident opened, {solved} solved.")
     screen.line()
-    screen.note("steward site   data_docs/index.html                (double click, no server)")
+    paths = stage.work.settings.paths
+    front = paths.shown(paths.data_docs / "index.html")
+    screen.note(f"steward site   {front:<35} (double click, no server)")
     screen.note("Airflow, site  make up")
     screen.note("next           .venv/bin/dataops status")
     screen.note('               .venv/bin/dataops query "select * from curated.fct_sales limit 5"')

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,7 +15,7 @@ from dataops import jobs, ledger
 from dataops.demo.memory import Facts, Memory
 from dataops.demo.origin import FAULTS, Origin, Totals
 from dataops.demo.screen import Screen, Watch, seconds
-from dataops.errors import DataopsError, VerdictError
+from dataops.errors import DataopsError
 from dataops.gate import policy
 from dataops.gate.verdict import Verdict
 from dataops.publish import Publication
@@ -61,7 +62,8 @@ def first_look(stage: Stage) -> None:
     _publish_curated(stage, "first look: curated")
     say_totals(stage, BAD_DAY)
     site(stage)
-    stage.screen.note("Look now, if you like: data_docs/index.html (the rest goes on meanwhile)")
+    front = stage.work.settings.paths.shown(stage.work.settings.paths.data_docs / "index.html")
+    stage.screen.note(f"Look now, if you like: {front} (the rest goes on meanwhile)")
 
 
 def _imports_of_the_engines(stage: Stage) -> threading.Thread:
@@ -138,27 +140,29 @@ def _say_group(stage: Stage, group: str, facts: Facts, before: bool) -> None:
     if before:
         stage.screen.note(f"{group:<11} already there: {facts['rows']:,} rows, {facts['publication'] or 'unchanged'}")
         return
-    text = f"{group:<11} {facts['rules']:>3} rules passed {facts['rows']:>9,} rows published  {facts['publication'] or ''}"
+    text = (
+        f"{group:<11} {facts['rules']:>3} rules passed {facts['rows']:>9,} rows published  {facts['publication'] or ''}"
+    )
     stage.screen.timed(text, facts["took"])
 
 
 def say_totals(stage: Stage, until: datetime) -> None:
     """Published revenue and gross profit beside the source's own sums. Raises DemoError unless they are equal."""
-    published, expected = _published(stage.work), stage.origin.totals(until)
+    published, expected = _published(stage.work, until), stage.origin.totals(until)
     if published != expected:
         raise DemoError(
-            f"published: {published.lines:,} lines, revenue {published.revenue}, gross profit {published.gross_profit}\n"
-            f"in source: {expected.lines:,} lines, revenue {expected.revenue}, gross profit {expected.gross_profit}\n"
+            f"published: {published}\n"
+            f"in source: {expected}\n"
             "They differ, so the demo stops. See: .venv/bin/dataops status"
         )
     money = f"Revenue {published.revenue:,.2f}   Gross profit {published.gross_profit:,.2f}"
     stage.screen.note(f"{money}  as in the source.")
 
 
-def _published(work: Workspace) -> Totals:
-    query = "SELECT COUNT(*), SUM(revenue), SUM(gross_profit) FROM curated.fct_sales"
+def _published(work: Workspace, until: datetime) -> Totals:
+    query = sa.text("SELECT COUNT(*), SUM(revenue), SUM(gross_profit) FROM curated.fct_sales WHERE order_date < :until")
     with work.warehouse.reading() as connection:
-        lines, revenue, profit = connection.exec_driver_sql(query).one()
+        lines, revenue, profit = connection.execute(query, {"until": until.date()}).one()
     return Totals(int(lines), Decimal(revenue or 0), Decimal(profit or 0))
 
 
@@ -211,8 +215,8 @@ def _incident(work: Workspace, batch_id: str) -> Facts:
 
 
 def _say_held(stage: Stage, facts: Facts, before: bool) -> None:
-    shares = f"{facts['rows_held']:,} of {facts['rows']:,} rows = {facts['share']:.1%} of the money, quota {facts['quota']:.0%}"
-    text = f"{'sales':<11} HELD      {shares}"
+    rows = f"{facts['rows_held']:,} of {facts['rows']:,} rows"
+    text = f"{'sales':<11} HELD      {rows} = {facts['share']:.1%} of the money, quota {facts['quota']:.0%}"
     if before:
         stage.screen.note(f"{text} (then)")
     else:
@@ -260,24 +264,27 @@ def site(stage: Stage) -> None:
     stage.screen.meanwhile("Data Docs")
     try:
         data_docs.build(stage.work)
-    except (DataopsError, OSError) as error:
-        stage.screen.note(f"Data Docs were not renewed: {str(error).splitlines()[0]}")
+    except Exception as error:
+        logging.getLogger("dataops").warning("Data Docs were not renewed", exc_info=True)
+        stage.screen.note(f"Data Docs were not renewed ({type(error).__name__}); see {_shown(stage)}/demo.log")
     else:
         stage.screen.meanwhile(f"Data Docs {seconds(watch.took)}")
 
 
+def _shown(stage: Stage) -> str:
+    paths = stage.work.settings.paths
+    return paths.shown(paths.log)
+
+
 def day(moment: datetime) -> str:
-    """30 April 2014"""
+    """As in `30 April 2014`."""
     return f"{moment.day} {moment:%B %Y}"
 
 
-def still_holds(work: Workspace) -> Any:  # noqa: ANN401  a predicate over remembered facts
+def still_holds(work: Workspace) -> Callable[[Facts], bool]:
     """Whether what a remembered step published is in the ledger still."""
     with work.warehouse.reading() as connection:
         if ledger.version(connection) is None:
-            return lambda facts: False  # noqa: ARG005
+            return lambda _facts: False
         known = {row[0] for row in connection.execute(sa.select(ledger.publications.c.publication_id))}
     return lambda facts: facts.get("publication") is None or facts["publication"] in known
-
-
-__all__ = ["DemoError", "Stage", "VerdictError", "bad_delivery", "data_found", "first_look", "say_totals", "site"]

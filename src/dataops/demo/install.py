@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _first_act(screen: Screen) -> None:
     watch = Watch()
-    screen.line("AdventureWorks DataOps demo: 6 steps, about 4 minutes the first time.")
+    screen.line("AdventureWorks DataOps demo: 6 steps, about 5 minutes the first time.")
     screen.line("Everything is written below ./var and ./data_docs; `make demo-clean` removes it.")
     screen.line()
     version = ".".join(str(part) for part in sys.version_info[:3])

@@ -1,7 +1,7 @@
 """Makes the compiled lock acceptable to every pip: run by `make lock` on what uv compiled.
 
 In hash mode pip before 23.3 wants `sqlalchemy[asyncio]==2.0.58`, which a dependency asks for, and `sqlalchemy==2.0.58`,
-which others ask for, both spelled out; uv writes only the first. So every pin with extras is written a second time without.
+which others ask for, both spelled out; uv writes only the first. So every pin with extras is written twice.
 Standard library only.
 """
 
@@ -18,7 +18,7 @@ def both_spellings(text: str) -> str:
     """The lock with each block `name[extras]==version` preceded by the same block without extras."""
     blocks: list[list[str]] = []
     for line in text.splitlines():
-        if line[:1].strip() and not line.startswith("#") or not blocks:
+        if (line[:1].strip() and not line.startswith("#")) or not blocks:
             blocks.append([])
         blocks[-1].append(line)
     lines: list[str] = []

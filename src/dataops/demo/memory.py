@@ -1,4 +1,4 @@
-"""What the demo has already done: `demo.json` in the home folder, one entry per finished step. A re-run goes on from it."""
+"""What the demo has already done: `demo.json` in the home folder, one entry per finished step; a re-run goes on."""
 
 from __future__ import annotations
 

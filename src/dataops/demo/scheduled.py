@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 from dataops.airflow.headless import Headless, running
@@ -35,15 +38,13 @@ def plan(last: datetime) -> list[Start]:
     return [
         Start("airflow: reference", "reference_etl", today),
         Start("airflow: sales, the rest", "sales_etl", before, {"window": rest}),
-        Start("airflow: sales, the last day", "sales_etl", today),
         Start("airflow: inventory", "inventory_monitoring", f"{today}T23", {"window": stock}),
+        Start("airflow: sales, the last day", "sales_etl", today),
     ]
 
 
 def rest_under_airflow(stage: Stage) -> None:
     """Runs what is not done yet and ties the totals; starts no Airflow when nothing is left to do."""
-    from importlib.metadata import version
-
     last = stage.origin.last_day
     left = [start for start in plan(last) if start.step not in stage.memory]
     stage.screen.act(6, f"The rest, under a real headless Airflow {version('apache-airflow')}")
@@ -58,15 +59,15 @@ def rest_under_airflow(stage: Stage) -> None:
 def _run_all(stage: Stage, left: list[Start]) -> None:
     watch = Watch()
     paths = stage.work.settings.paths
-    environ = {"DATAOPS_SOURCE_URL": stage.origin.url, "DATAOPS_WAREHOUSE_URL": stage.work.settings.warehouse_url}
-    airflow = Headless(paths.project, paths.home, environ=_inherited() | environ)
+    settings = {"DATAOPS_SOURCE_URL": stage.origin.url, "DATAOPS_WAREHOUSE_URL": stage.work.settings.warehouse_url}
+    airflow = Headless(paths.project, paths.home, environ=os.environ | settings)
     try:
         stage.screen.meanwhile("Airflow boots")
         airflow.start(dags=DAGS)
         stage.screen.timed("boot", watch.took)
         for start in left:
-            facts, _ = stage.memory.once(start.step, lambda start=start: _run_one(stage, airflow, start))  # type: ignore[misc]
-            stage.screen.timed(f"{facts['dag']:<21} ok  {facts['what']:<24} {facts['tasks']}", facts["took"])
+            facts, _ = stage.memory.once(start.step, partial(_run_one, stage, airflow, start))
+            stage.screen.timed(f"{facts['dag']:<20} ok  {facts['what']:<22} {facts['tasks']}", facts["took"])
     finally:
         stage.screen.meanwhile("Airflow stops")
         airflow.stop()
@@ -91,11 +92,5 @@ def _run_one(stage: Stage, airflow: Headless, start: Start) -> Facts:
             f"Log: {airflow.folder / 'logs'}; then: make demo, which goes on here"
         )
     skipped = len(run.in_state("skipped"))
-    tasks = f"{len(run.tasks)} tasks" + (f", {skipped} with nothing to do" if skipped else "")
+    tasks = f"{len(run.tasks)} tasks" + (f", {skipped} skipped" if skipped else "")
     return {"dag": start.dag_id, "what": start.conf.get("window", start.partition), "tasks": tasks, "took": watch.took}
-
-
-def _inherited() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TextIO
 
 WIDTH = 80
@@ -16,7 +14,7 @@ INDENT = " " * 6
 
 
 def seconds(value: float) -> str:
-    """`3.8 s`"""
+    """As in `3.8 s`."""
     return f"{value:.1f} s"
 
 
@@ -30,7 +28,7 @@ class Screen:
 
     def line(self, text: str = "") -> None:
         self._erase()
-        print(text, file=self._out, flush=True)  # noqa: T201  this module is the demo's printer
+        print(text, file=self._out, flush=True)
 
     def act(self, number: int, title: str) -> None:
         self.line(f"[{number}/6] {title}")
@@ -62,16 +60,11 @@ class Screen:
 
 
 class Watch:
-    """Measures a step."""
+    """Measures a step; `already` seconds went by before it was made."""
 
-    def __init__(self) -> None:
-        self._start = time.monotonic()
+    def __init__(self, already: float = 0.0) -> None:
+        self._start = time.monotonic() - already
 
     @property
     def took(self) -> float:
         return time.monotonic() - self._start
-
-
-@contextmanager
-def watched() -> Iterator[Watch]:
-    yield Watch()

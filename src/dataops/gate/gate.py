@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -24,6 +25,8 @@ from dataops.workspace import Workspace
 
 AuditEngine = Literal["soda", "gx"]
 SAMPLE_ROWS = 5
+UNABLE = (PlatformError, ConnectionError, sa.exc.DBAPIError)
+UNANSWERABLE = (sa.exc.DataError, sa.exc.ProgrammingError, sa.exc.NotSupportedError)  # asking again would not help
 SETTLED = ("published", "unchanged")  # a repeated task must change nothing any more
 
 
@@ -42,21 +45,30 @@ def audit(work: Workspace, batch_id: str, engine: AuditEngine) -> list[RuleResul
         if batch["state"] in SETTLED:
             return []
         _require_parents(connection, group)
-        batches.point_at(connection, group, batch)
-        seen = relations(connection, group, batch["seq"])
-    try:
+        with _explained(batch):
+            batches.point_at(connection, group, batch)
+            seen = relations(connection, group, batch["seq"])
+    with _explained(batch):
         results = _ask(work, group, batch_id, engine, seen)
-    except (PlatformError, ConnectionError, sa.exc.DBAPIError) as error:
-        raise VerdictError(
-            f"the gate could not judge {batch_id}: {str(error).splitlines()[0]}\n"
-            "Verdict ERROR: nothing was published or rejected.\n"
-            f"It is safe to run again: dataops gate {group.name} --batch {batch_id}"
-        ) from error
     failpoint("audited")
     with work.warehouse.transaction() as connection:
         _store(connection, batch["seq"], group, results, engine)
         failpoint("results_stored")
     return results
+
+
+@contextmanager
+def _explained(batch: dict[str, Any], errors: tuple[type[Exception], ...] = UNABLE) -> Iterator[None]:
+    """What a warehouse says when it cannot judge becomes a VerdictError that says what to do."""
+    try:
+        yield
+    except errors as error:
+        said = str(getattr(error, "orig", None) or error).strip()
+        raise VerdictError(
+            f"the gate could not judge {batch['batch_id']}: {(said.splitlines() or [type(error).__name__])[0]}\n"
+            "Verdict ERROR: nothing was published or rejected.\n"
+            f"It is safe to run again: dataops gate {batch['group_name']} --batch {batch['batch_id']}"
+        ) from error
 
 
 def _ask(work: Workspace, group: Group, batch_id: str, engine: AuditEngine, seen: dict[str, str]) -> list[RuleResult]:
@@ -85,22 +97,29 @@ def judge(work: Workspace, batch_id: str) -> Verdict:
         group = batches.group_of(connection, work, batch)
         if batch["state"] in SETTLED:
             return Verdict("PASSED", batch_id, group.name, ("judged and settled before",), ())
-        batches.point_at(connection, group, batch)
-        received = _received(connection, batch["seq"])
-        stored = _stored(connection, group, batch["seq"])
-        results = [_agreeing(result, received) for result in stored]
-        results += [r for d in group.datasets for r in _own_rules(connection, group, d, batch["seq"])]
-        closure, held = quarantine.collect(connection, group, results)
-        failpoint("rows_held")
-        results = _replaced(results, closure)
-        held = [replace(h, received=received.get(h.table, 0)) for h in held]
-        verdict = policy.decide(group, batch_id, results, held, _money(connection, group))
-        verdict = replace(verdict, results=tuple(_sampled(connection, group, r) for r in verdict.results))
-        quarantine.keep(connection, group.datasets, batch["seq"])
+        with _explained(batch, UNANSWERABLE):
+            verdict = _decided(connection, group, batch)
         failpoint("quarantine_written")
         _record(connection, batch, group, verdict)
         failpoint("judged")
     failpoint("verdict_committed")
+    return verdict
+
+
+def _decided(connection: Connection, group: Group, batch: dict[str, Any]) -> Verdict:
+    """The verdict from what both engines said and the platform's own rules; the rows that it holds are kept."""
+    batches.point_at(connection, group, batch)
+    received = _received(connection, batch["seq"])
+    stored = _stored(connection, group, batch["seq"])
+    results = [_agreeing(result, received) for result in stored]
+    results += [r for d in group.datasets for r in _own_rules(connection, group, d, batch["seq"])]
+    closure, held = quarantine.collect(connection, group, results)
+    failpoint("rows_held")
+    results = _replaced(results, closure)
+    held = [replace(h, received=received.get(h.table, 0)) for h in held]
+    verdict = policy.decide(group, str(batch["batch_id"]), results, held, _money(connection, group))
+    verdict = replace(verdict, results=tuple(_sampled(connection, group, r) for r in verdict.results))
+    quarantine.keep(connection, group.datasets, batch["seq"])
     return verdict
 
 

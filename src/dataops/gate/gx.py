@@ -14,6 +14,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 import sqlglot
 from sqlalchemy.dialects import postgresql
 
@@ -24,6 +25,7 @@ from dataops.warehouse import Warehouse
 
 Relations = Mapping[str, str]  # table -> SQL of the relation that a rule sees under that name
 ROWS_TYPE = "unexpected_rows_expectation"
+ROWS_LISTED = "unexpected_rows_query.table"  # GX's name for the rows themselves, beside their count
 CHEAPEST = {"result_format": "BOOLEAN_ONLY"}
 
 
@@ -87,12 +89,18 @@ def _engine(context: Any, warehouse: Warehouse) -> Iterator[tuple[Any, Any]]:  #
 
 
 def _record(engine: Any) -> dict[Any, Any]:  # noqa: ANN401  GX's own type
-    """Keeps what GX resolves: its cheapest result format does not return the counts it computed."""
+    """Keeps what GX resolves: its cheapest result format does not return the counts it computed.
+
+    For a rule in SQL GX runs the query twice, once to count and once to list rows that no result ever shows; the
+    second is answered here with an empty list. Which rows fail is asked by the platform, from the same query.
+    """
     resolved: dict[Any, Any] = {}
     original = engine.resolve_metrics
 
-    def recording(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        found = original(*args, **kwargs)
+    def recording(metrics_to_resolve: Iterable[Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        asked = list(metrics_to_resolve)
+        found = original([m for m in asked if m.metric_name != ROWS_LISTED], *args, **kwargs)
+        found |= {m.id: [] for m in asked if m.metric_name == ROWS_LISTED}
         resolved.update(found)
         return found
 
@@ -162,6 +170,11 @@ def rows_query(rule: Rule, relations: Relations, dialect: str, batch: str) -> st
         raise DeclarationError(f"{rule.file}, rule {rule.id}: not SQL: {str(error).splitlines()[0]}") from None
     if not isinstance(tree, sqlglot.exp.Query):
         raise DeclarationError(f"{rule.file}, rule {rule.id}: only a SELECT can name unexpected rows")
+    if "batch" not in placeholders.used or tree.named_selects != ["_row"]:
+        raise DeclarationError(
+            f"{rule.file}, rule {rule.id}: the query names the failing rows of {{batch}} by the one column _row;"
+            f" it selects {', '.join(tree.named_selects)} from {', '.join(sorted(placeholders.used)) or 'no dataset'}"
+        )
     sql = tree.sql(dialect=dialect)
     for name in placeholders.used - {"batch"}:
         if relations and name not in relations:
@@ -220,11 +233,18 @@ def _result(rule: Rule, found: Any, engine: Any, resolved: Mapping[Any, Any]) ->
         )
     map_metric = getattr(expectation, "map_metric", None)
     if map_metric is None:
-        return judged(rule, success, observed=str((found.result or {}).get("observed_value")), checked=checked)
+        return judged(rule, success, observed=_observed(expectation, needed, resolved), checked=checked)
     counted = needed[f"{map_metric}.unexpected_count"]
     failing = _value(counted, resolved)
     predicate = _predicate(f"{map_metric}.condition", counted, resolved)
     return judged(rule, success, observed=str(failing), failing=failing, checked=checked, predicate=predicate)
+
+
+def _observed(expectation: Any, needed: Mapping[str, Any], resolved: Mapping[Any, Any]) -> str | None:  # noqa: ANN401
+    """What an expectation over a whole column saw; its result in the cheapest format does not say."""
+    named = [name for name in getattr(expectation, "metric_dependencies", ()) if name in needed]
+    seen = [resolved.get(needed[name].id) for name in named]
+    return ", ".join(str(value) for value in seen if value is not None) or None
 
 
 def _value(metric: Any, resolved: Mapping[Any, Any]) -> int | None:  # noqa: ANN401
@@ -237,27 +257,42 @@ def _predicate(name: str, counted: Any, resolved: Mapping[Any, Any]) -> Predicat
     from great_expectations.validator.metric_configuration import MetricConfiguration  # noqa: TID251
 
     metric = MetricConfiguration(name, counted.metric_domain_kwargs, counted.metric_value_kwargs)
-    condition = resolved[metric.id][0]
-    dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # "named" leaves % as it is; both warehouses read this dialect
+    condition = _in_domain(resolved[metric.id][0], counted.metric_domain_kwargs)
+    # "named" leaves % as it is. Whether a backslash is doubled is known only once connected; both keep it as it is.
+    dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+    dialect._backslash_escapes = False  # noqa: SLF001
     return Predicate("where", str(condition.compile(dialect=dialect, compile_kwargs={"literal_binds": True})))
+
+
+def _in_domain(condition: Any, domain: Mapping[str, Any]) -> Any:  # noqa: ANN401  SQLAlchemy's own types
+    """GX leaves rows out for their missing values before it counts; the condition alone would still find them."""
+    names = domain.get("column_list") or [domain[key] for key in ("column_A", "column_B") if key in domain]
+    present = [sa.column(name).is_not(None) for name in names]
+    ignored = str(getattr(domain.get("ignore_row_if"), "value", domain.get("ignore_row_if")))
+    if ignored in {"both_values_are_missing", "all_values_are_missing"}:
+        return sa.and_(condition, sa.or_(*present))
+    if ignored in {"either_value_is_missing", "any_value_is_missing"}:
+        return sa.and_(condition, *present)
+    return condition
 
 
 def _keep(file: Path, runs: Mapping[str, Any], found: Iterable[RuleResult]) -> None:
     """GX's results with the counts filled in, for Data Docs."""
-    counts = {r.rule.id: (r.failing, r.checked) for r in found}
+    counts = {r.rule.id: (r.failing, r.checked, r.observed) for r in found}
     kept = {}
     for table, run in runs.items():
         document = run.to_json_dict()
         for item in document["results"]:
-            failing, checked = counts.get(item["expectation_config"]["meta"].get("rule"), (None, None))
+            failing, checked, seen = counts.get(item["expectation_config"]["meta"].get("rule"), (None, None, None))
             if failing is not None and checked:
                 item["result"] = {
                     "element_count": checked,
                     "unexpected_count": failing,
                     "unexpected_percent": 100 * failing / checked,
                 }
-            elif failing is not None:  # a rule in SQL names its failing rows and counts no others
-                item["result"] = {"observed_value": failing}
+            elif failing is not None or seen is not None:
+                # A rule in SQL names its failing rows and counts no others; one over a whole column counts none.
+                item["result"] = {"observed_value": seen if failing is None else failing}
         kept[table] = document
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(kept), encoding="utf-8")

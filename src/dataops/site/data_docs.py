@@ -7,7 +7,7 @@ not made again. Opens by double click: no script, nothing from the network.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ def _window(batch: Mapping[str, Any]) -> str:
 
 
 def _write_today(site: Site, content: _Content, runs: Mapping[str, object]) -> None:
-    shown = [vars(standing) for standing in content.standings]
+    shown = [asdict(standing) for standing in content.standings]
     mark = fingerprint([content.status.sentence, shown, content.head, list(content.pages), sorted(runs)])
     if not site.is_current("index.html", mark):
         text = render(

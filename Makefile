@@ -1,0 +1,45 @@
+# Python that makes .venv; everything else runs in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+BARE := PYTHONPATH=src $(PYTHON) -m dataops.demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-clean test lint up down docs bench lock venv
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+demo:  ## install, load, refuse a bad delivery, run the DAGs, tie the totals (about 5 minutes; resumes)
+	@$(BARE).install
+
+demo-clean: down  ## remove everything the demo wrote, except .venv
+	@$(BARE).clean
+
+test: lint  ## lint, types, import contracts, then all tests
+	$(BIN)/python -m pytest
+
+lint: venv  ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+up: venv  ## Airflow and the docs site on this machine only, left running
+	@$(BIN)/python -m dataops.demo.serve up
+
+down:  ## stop what `make up` started
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m dataops.demo.serve down; fi
+
+docs: venv  ## bring data_docs/ up to date
+	@$(BIN)/dataops docs
+
+bench: venv  ## measure load, gate, publish and build
+	$(BIN)/python benchmarks/run.py
+
+lock: venv  ## compile requirements.txt from pyproject.toml
+	$(BIN)/python -m uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-strip-extras --no-emit-index-url --no-header --quiet --output-file requirements.txt
+	$(BARE).lock requirements.txt
+
+venv:
+	@$(BARE).install --quiet

@@ -1,0 +1,148 @@
+"""Policy over all DAGs: every one is found, documented, owned, retried, pooled, and cheap to parse."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataops.airflow.partitions import NoPartitionError, key_of, window_of
+
+pytestmark = pytest.mark.unit
+
+PROJECT = Path(__file__).resolve().parents[2]
+FILES = sorted((PROJECT / "dags").glob("*.py"))
+EXPECTED = ["inventory_monitoring", "reference_etl", "sales_etl"]
+HEAVY = {"sqlalchemy", "duckdb", "pandas", "numpy", "pyarrow", "great_expectations", "soda_core", "pydantic", "sqlglot"}
+OURS = {"dataops", *(f"dataops.airflow{name}" for name in ("", ".blocks", ".operators", ".partitions"))}
+GATED = ["gx_checkpoint", "publish", "soda_scan", "verdict"]
+
+LOOK = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag(sys.argv[1])
+def told(task):
+    return {"group": task.task_group.group_id, "upstream": sorted(task.upstream_task_ids), "pool": task.pool,
+            "owner": task.owner, "retries": task.retries, "timeout": task.execution_timeout.total_seconds(),
+            "backoff": task.retry_exponential_backoff, "trigger_rule": task.trigger_rule.value,
+            "outlets": [a.name for a in task.outlets]}
+print(json.dumps({"errors": bag.import_errors, "dags": {d.dag_id: {
+    "doc": d.doc_md, "catchup": d.catchup, "active": d.max_active_runs, "timetable": type(d.timetable).__name__,
+    "summary": d.timetable.expression, "tags": sorted(d.tags), "tasks": {t.task_id: told(t) for t in d.tasks}}
+    for d in bag.dags.values()}}))
+"""
+
+PARSE = """
+import runpy, sys
+import airflow.sdk
+from airflow.sdk import DAG, Asset, BaseOperator, CronPartitionTimetable, Param, PartitionedAtRuntime, TaskGroup
+before = set(sys.modules)
+runpy.run_path(sys.argv[1])
+print("\\n".join(sorted(set(sys.modules) - before)))
+"""
+
+
+def _python(code: str, argument: object, home: Path) -> str:
+    mine = {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW__")} | mine
+    command = [sys.executable, "-c", code, str(argument)]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, cwd=home)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """All DAGs as Airflow itself loads them, in a process of their own."""
+    out = _python(LOOK, PROJECT / "dags", tmp_path_factory.mktemp("airflow"))
+    return dict(json.loads(out.splitlines()[-1]))
+
+
+def test_there_are_three_dags_and_none_fails_to_import(found: dict[str, Any]) -> None:
+    assert found["errors"] == {}
+    assert sorted(found["dags"]) == EXPECTED == [file.stem for file in FILES]
+
+
+@pytest.mark.parametrize("dag_id", EXPECTED)
+def test_a_dag_says_when_it_runs_what_it_touches_and_what_to_do_on_failure(found: dict[str, Any], dag_id: str) -> None:
+    doc = found["dags"][dag_id]["doc"]
+    assert all(part in doc for part in ("**When.**", "**Reads**", "**Writes**", "**When it fails.**"))
+
+
+@pytest.mark.parametrize("dag_id", EXPECTED)
+def test_every_task_has_owner_retries_back_off_time_limit_and_pool(found: dict[str, Any], dag_id: str) -> None:
+    dag = found["dags"][dag_id]
+    assert (dag["catchup"], dag["active"], dag["timetable"]) == (False, 1, "CronPartitionTimetable")
+    for task_id, task in dag["tasks"].items():
+        kept = (task["pool"], task["owner"], task["retries"], task["backoff"], task["trigger_rule"])
+        assert kept == ("warehouse", "data-platform", 2, 2, "all_success"), task_id
+        assert task["timeout"] <= 3600, task_id
+
+
+@pytest.mark.parametrize("dag_id", EXPECTED)
+def test_nothing_is_published_but_behind_a_verdict_on_both_engines(found: dict[str, Any], dag_id: str) -> None:
+    tasks = found["dags"][dag_id]["tasks"]
+    for group in {task["group"] for task in tasks.values()}:
+        members = sorted(task_id.rpartition(".")[2] for task_id, task in tasks.items() if task["group"] == group)
+        source = next(name for name in members if name not in GATED)
+        assert members == sorted([*GATED, source])
+        assert tasks[f"{group}.publish"]["upstream"] == [f"{group}.verdict"]
+        assert tasks[f"{group}.verdict"]["upstream"] == [f"{group}.gx_checkpoint", f"{group}.soda_scan"]
+        for engine in ("gx_checkpoint", "soda_scan"):
+            assert tasks[f"{group}.{engine}"]["upstream"] == [f"{group}.{source}"]
+
+
+def test_curated_is_built_only_after_the_load_is_published(found: dict[str, Any]) -> None:
+    for dag_id, group in (("sales_etl", "sales"), ("reference_etl", "reference")):
+        assert found["dags"][dag_id]["tasks"]["curated.build"]["upstream"] == [f"{group}.publish"]
+
+
+def test_only_publish_tasks_announce_an_asset(found: dict[str, Any]) -> None:
+    tasks = [item for dag in found["dags"].values() for item in dag["tasks"].items()]
+    announced = {task_id: task["outlets"] for task_id, task in tasks if task["outlets"]}
+    assert announced == {
+        "sales.publish": ["validated/sales"],
+        "reference.publish": ["validated/reference"],
+        "inventory.publish": ["validated/inventory"],
+        "curated.publish": ["curated/all"],
+    }
+
+
+def test_the_schedules_are_those_of_the_mission(found: dict[str, Any]) -> None:
+    schedules = {dag_id: dag["summary"] for dag_id, dag in found["dags"].items()}
+    assert schedules == {"reference_etl": "30 1 * * *", "sales_etl": "0 2 * * *", "inventory_monitoring": "0 * * * *"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_parsing_a_dag_file_imports_nothing_heavy(file: Path, tmp_path: Path) -> None:
+    new = set(_python(PARSE, file, tmp_path).split())
+    assert not {name for name in new if name.partition(".")[0] in HEAVY}
+    assert {name for name in new if name.partition(".")[0] == "dataops"} == OURS
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_dag_file_is_schedule_wiring_and_documentation_only(file: Path) -> None:
+    code = file.read_text(encoding="utf-8").split('"""')[2].strip().splitlines()
+    assert len(code) <= 15
+    imports = [line for line in code if line.startswith(("import ", "from "))]
+    assert all(line.startswith(("from airflow.sdk import", "from dataops.airflow")) for line in imports)
+
+
+def test_a_partition_is_one_day_and_an_hour_means_its_day() -> None:
+    assert window_of("2014-05-01", None) == "2014-05-01..2014-05-02"
+    assert window_of("2014-05-01T13", None) == "2014-05-01..2014-05-02"
+
+
+def test_a_long_window_is_announced_once_under_its_last_day() -> None:
+    assert window_of("2014-06-29", "2014-05-02..2014-06-30") == "2014-05-02..2014-06-30"
+    assert key_of(None, "2014-05-02..2014-06-30") == "2014-06-29"
+
+
+@pytest.mark.parametrize("key", [None, "", "yesterday"])
+def test_a_run_that_names_no_day_is_refused_with_advice(key: str | None) -> None:
+    with pytest.raises(NoPartitionError, match="partition key"):
+        window_of(key, None)
