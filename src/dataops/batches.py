@@ -26,6 +26,7 @@ from dataops.sources.port import Follow, Request, Source, Window
 from dataops.workspace import Workspace
 
 MIN_FREE_BYTES = 64 * 2**20
+SUMMABLE_DIGITS = 28  # ten thousand million such numbers fit into the 38 digits of a decimal sum
 ARROW: dict[str, pa.DataType] = {
     "integer": pa.int32(),
     "smallint": pa.int16(),
@@ -244,26 +245,37 @@ def _stamped(reader: pa.RecordBatchReader, arrival: Arrival, schema: pa.Schema, 
         numbers = positions(arrival.rows, arrival.rows + count)
         arrival.rows += count
         for name in arrival.controls:
-            arrival.controls[name] += Decimal(str(pc.sum(received.column(name)).as_py() or 0))
+            at = arrival.dataset.column_names.index(name)
+            arrival.controls[name] += Decimal(str(pc.sum(columns[at]).as_py() or 0))
         batch = pa.repeat(pa.scalar(seq, pa.int64()), count)
         yield pa.RecordBatch.from_arrays([*columns, batch, numbers, problems], schema=schema)
 
 
 def _storable(received: pa.RecordBatch, dataset: Dataset) -> tuple[list[Array], Array]:
-    """Text with NUL, which no warehouse stores, becomes NULL and is named in `_problems`."""
+    """What no warehouse stores (text with NUL) or can sum (huge numbers) becomes NULL and is named in `_problems`."""
     problems = received.column("_problems")
     columns: list[Array] = []
     for column in dataset.columns:
         values = received.column(column.name)
-        if column.data_type == "varchar":
-            bad = pc.fill_null(pc.match_substring(values, "\0"), False)
-            if pc.any(bad).as_py():
-                note = f"{column.name}: contains a NUL character"
-                noted = pc.binary_join_element_wise(pc.fill_null(problems, "unreadable"), note, "; ")
-                problems = pc.if_else(bad, pc.if_else(pc.is_null(problems), note, noted), problems)
-                values = pc.if_else(bad, pa.scalar(None, pa.string()), values)
+        bad, why = _unstorable(values, column)
+        if bad is not None and pc.any(bad).as_py():
+            note = f"{column.name}: {why}"
+            noted = pc.binary_join_element_wise(pc.fill_null(problems, "unreadable"), note, "; ")
+            problems = pc.if_else(bad, pc.if_else(pc.is_null(problems), note, noted), problems)
+            values = pc.if_else(bad, pa.scalar(None, values.type), values)
         columns.append(values)
     return columns, problems
+
+
+def _unstorable(values: Array, column: Column) -> tuple[Array | None, str]:
+    """Mask of values that cannot be kept, and why; None where the type leaves no room for them."""
+    if column.data_type == "varchar":
+        return pc.fill_null(pc.match_substring(values, "\0"), False), "contains a NUL character"
+    if column.data_type == "numeric" and (column.numeric_precision or 0) > SUMMABLE_DIGITS:
+        limit = pa.scalar(Decimal(10) ** (SUMMABLE_DIGITS - (column.numeric_scale or 0)), values.type)
+        too_large = pc.fill_null(pc.greater_equal(pc.abs(values), limit), False)
+        return too_large, f"has more than {SUMMABLE_DIGITS} digits, so it cannot be summed"
+    return None, ""
 
 
 def _seal(connection: Connection, seq: int, arrivals: list[Arrival], window: Window | None) -> None:

@@ -14,6 +14,7 @@ from dataops.yaml_files import Strict
 
 Severity = Literal["critical", "warning", "info"]
 ColumnType = Literal["integer", "smallint", "bigint", "boolean", "date", "timestamp", "varchar", "numeric"]
+REGEX_PARTS = re.compile(r"\\.|\[\^?\]?[^\]]*\]|\.|\(\?", re.DOTALL)  # escapes, classes, and what is refused
 RULE_ID = re.compile(r"[A-Z]{3}-[0-9]{3}")
 
 
@@ -249,6 +250,16 @@ class ExpectationItem(Strict):
     description: Sentence
     notes: Sentence
     meta: Meta
+
+    @model_validator(mode="after")
+    def _regex_means_the_same_everywhere(self) -> ExpectationItem:
+        """RE2 and PostgreSQL disagree about `.` before a line break, letters such as backslash d, and `(?`."""
+        regexes = [self.kwargs.get("regex"), *(self.kwargs.get("regex_list") or ())]
+        for found in (m for text in regexes if isinstance(text, str) for m in REGEX_PARTS.finditer(text)):
+            part = found.group()
+            if part in {".", "(?"} or (part[0] == "\\" and part[1].isalnum()):
+                raise ValueError(f"{part!r} in a regex differs between warehouses; write classes such as [0-9] or [^ ]")
+        return self
 
 
 class SuiteFile(Strict):

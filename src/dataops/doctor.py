@@ -53,7 +53,8 @@ def run(names: Sequence[str] = (), seconds: float = SECONDS) -> list[Finding]:
 
 def _import_first() -> None:
     """On a busy machine imports alone may take seconds; they say nothing about what is probed."""
-    for module in ("packaging.requirements", "dataops.catalog", "dataops.warehouse.duckdb", "dataops.warehouse.postgres",
+    for module in ("packaging.requirements", "dataops.catalog", "dataops.warehouse.duckdb",
+                   "dataops.warehouse.postgres",
                    "dataops.sources.generator"):  # fmt: skip
         import_module(module)
 

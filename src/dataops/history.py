@@ -51,16 +51,16 @@ def roll_back(work: Workspace, group: Group, publication_id: str, reason: str) -
     attempt = str(uuid.uuid4())
     try:
         done = _roll_back(work, group, publication_id, reason, attempt)
-    except CommitUnknownError:
-        done = _look_up(work, group, attempt)
+    except CommitUnknownError as error:
+        done = _look_up(work, group, attempt, error.reason)
     failpoint("roll_back_committed")
     return done
 
 
-def _look_up(work: Workspace, group: Group, attempt: str) -> Publication:
+def _look_up(work: Workspace, group: Group, attempt: str, reason: str) -> Publication:
     found = outcome_of(work, attempt, f"the roll-back of {group.name}")
     if found is None:
-        raise PlatformError(f"the roll-back of {group.name} was not committed; it is safe to run again")
+        raise PlatformError(f"the roll-back of {group.name} was not committed; it is safe to run again.\n{reason}")
     return Publication("published", group.name, "", found["publication_id"])
 
 

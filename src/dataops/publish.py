@@ -60,8 +60,8 @@ def publish(work: Workspace, batch_id: str) -> Publication:
     failpoint("before_begin")
     try:
         done = _in_one_transaction(work, batch_id, attempt)
-    except CommitUnknownError:
-        done = _look_up(work, batch_id, attempt)
+    except CommitUnknownError as error:
+        done = _look_up(work, batch_id, attempt, error.reason)
     failpoint("after_commit")
     return done
 
@@ -255,12 +255,12 @@ def outcome_of(work: Workspace, attempt: str, what: str) -> dict[str, Any] | Non
         time.sleep(0.2)
 
 
-def _look_up(work: Workspace, batch_id: str, attempt: str) -> Publication:
+def _look_up(work: Workspace, batch_id: str, attempt: str, reason: str) -> Publication:
     """COMMIT raised: whether it happened stands in the ledger. Raises PlatformError when it did not."""
     found = outcome_of(work, attempt, batch_id)
     if found is None:
         raise PlatformError(
-            f"publishing {batch_id} was not committed; what stood before still stands.\n"
+            f"publishing {batch_id} was not committed; what stood before still stands.\n{reason}\n"
             f"It is safe to run again: dataops publish --batch {batch_id}"
         )
     return Publication("published", found["group_name"], batch_id, found["publication_id"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from dataops.warehouse.postgres import PUBLISH_LOCK
 from tests.support.crash import Child, run, wait_until
 from tests.support.oracle import DAYS, Place, Stages, published, second_delivery, standing, take
 from tests.support.shop import fetch, load
@@ -79,8 +80,8 @@ def test_a_publisher_that_lost_its_lock_cannot_publish_a_second_time(
 
 def _end_lock_session(place: Place) -> None:
     query = (
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND application_name LIKE 'dataops sales pid %'"
+        "SELECT pg_terminate_backend(l.pid) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database"
+        f" WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.objid <> {PUBLISH_LOCK}"
     )
     with psycopg.connect(str(place.url), autocommit=True) as connection:
         assert connection.execute(query).fetchall() == [(True,)]

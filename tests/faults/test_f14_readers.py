@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.support.oracle import Place, Stages, standing, take
 
 pytestmark = pytest.mark.faults
 PUBLICATIONS = 50
+BOUND = 15  # seconds, on a busy machine, for a wait of half a second
 TOTALS = (
     "SELECT (SELECT SUM(sub_total) FROM validated.sales_order), (SELECT SUM(amount) FROM validated.order_line),"
     " (SELECT MAX(_publication) FROM validated.sales_order), (SELECT MAX(_publication) FROM validated.order_line),"
@@ -65,8 +67,11 @@ def test_an_idle_session_that_locks_a_candidate_is_named_and_the_next_run_succee
     with psycopg.connect(str(place.url), application_name="a forgotten shell") as session:
         session.execute("SELECT 1 FROM candidate.sales_order, candidate.fct_line LIMIT 1")
         pid = session.info.backend_pid
+        started = time.monotonic()
         found = run(take, place, step)
+        waited = time.monotonic() - started
         session.rollback()
+    assert waited < BOUND
     assert found.raised[0] == "PlatformError", found.trace
     assert f"{pid} a forgotten shell" in found.text
     assert "waited 0.5 s" in found.text

@@ -137,7 +137,8 @@ def test_records_are_found_by_number_prefix_and_latest(cli: Cli, held: Ran) -> N
     assert held.code == 1
     for command in (
         "batches list", "batches list sales", "batches show latest", "batches show reference-w", "publications list",
-        "publications show sales", "incidents list --all", "incidents show 1", "incidents show latest", "quarantine list",
+        "publications show sales", "incidents list --all", "incidents show 1", "incidents show latest",
+        "quarantine list",
         "quarantine show sales_order_detail", "check", "doctor clock disk files warehouse source",
     ):  # fmt: skip
         words = command.split()

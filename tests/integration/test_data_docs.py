@@ -175,7 +175,8 @@ def test_hostile_text_of_author_and_source_is_inert_and_still_readable(tmp_path:
     project = own_project(tmp_path / "project")
     suite = project / "expectations" / "raw" / "order_line.yml"
     suite.write_text(
-        suite.read_text(encoding="utf-8").replace("quantity is 1 to 1000", f"'{HOSTILE} says'")
+        suite.read_text(encoding="utf-8")
+        .replace("quantity is 1 to 1000", f"'{HOSTILE} says'")
         .replace("Why SAL-031 matters to a steward.", f"'{HOSTILE} why'"),
         encoding="utf-8",
     )
@@ -215,7 +216,9 @@ def test_personal_data_stays_behind_even_where_an_engine_repeats_it(tmp_path: Pa
     for item in run["order_line"]["results"]:
         item["success"], item["result"] = False, {"observed_value": [secret]}
         item["exception_info"] = {
-            "raised_exception": True, "exception_message": f"cannot cast {secret}", "exception_traceback": secret,
+            "raised_exception": True,
+            "exception_message": f"cannot cast {secret}",
+            "exception_traceback": secret,
         }
     kept.write_text(json.dumps(run), encoding="utf-8")
     folder = data_docs.build(work).parent

@@ -64,7 +64,7 @@ def published(work: Workspace) -> int:
 def refused(opened: Callable[[], Workspace], kind: type[DataopsError], *said: str) -> None:
     """Loading raises, says what is wrong and publishes nothing."""
     shop = small_shop()
-    with pytest.raises(kind) as caught:
+    with pytest.raises(kind) as caught:  # noqa: PT012  where it is noticed depends on the mistake
         work = opened()
         load(work, shop, "reference")
         load(work, shop, "sales")
@@ -82,7 +82,11 @@ BAD_SUITES = {
     "unknown argument": ('"min_value": 1,', '"minimum": 1,', ["rule SAL-031", "minimum"]),
     "bound missing": ('"min_value": 1, "max_value": 1000', '"strict_min": true', ["rule SAL-031", "min_value"]),
     "unknown key": ("description:", "descripton:", ["line 6", "SAL-031", "descripton", 'did you mean "description"']),
-    "unknown column": ('"column": "qty"', '"column": "quantity"', ["rule SAL-031", "no column 'quantity' in order_line"]),
+    "unknown column": (
+        '"column": "qty"',
+        '"column": "quantity"',
+        ["rule SAL-031", "no column 'quantity' in order_line"],
+    ),
     "unknown table": ("FROM {batch} b WHERE", "FROM {bach} b WHERE", ["rule SAL-033", "bach"]),
     "no batch in it": ("FROM {batch} b WHERE", "FROM {order_line} b WHERE", ["rule SAL-033", "{batch}"]),
     "another column": ("SELECT b._row FROM", "SELECT b.qty FROM", ["rule SAL-033", "_row"]),
@@ -260,7 +264,7 @@ def test_what_is_missing_at_the_gate_is_never_passed(
     try:
         verdict = jobs.run_gate(work, "sales", batch)
     except VerdictError as error:
-        assert re.search("could not judge sales-whole.*nothing was published", str(error), re.DOTALL)  # noqa: PT017
+        assert re.search(r"could not judge sales-whole.*nothing was published", str(error), re.DOTALL)  # noqa: PT017
     else:
         assert verdict.name in {"ERROR", "FAILED"}
         assert "order_line" in " ".join(verdict.reasons) or "SAL-0" in verdict.reasons[0]

@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.conftest import PROJECT as REPOSITORY
+from tests.support.shop import PROJECT
 
 from dataops import catalog
 from dataops.errors import DeclarationError
 from dataops.paths import Paths, find_project
-from tests.conftest import PROJECT as REPOSITORY
-from tests.support.shop import PROJECT
 
 pytestmark = pytest.mark.unit
 
@@ -54,7 +54,8 @@ def test_the_rules_hash_changes_with_anything_that_decides_a_verdict(project: Pa
     ):
         text = (project / file).read_text(encoding="utf-8")
         (project / file).write_text(text.replace(old, new, 1), encoding="utf-8")
-        assert (after := loaded(project).group("sales").rules_hash) != before
+        after = loaded(project).group("sales").rules_hash
+        assert after != before
         before = after
 
 
@@ -108,7 +109,7 @@ def test_unknown_names_say_what_there_is(project: Path) -> None:
     found = loaded(project)
     with pytest.raises(DeclarationError, match="no group 'sale'; there are curated, reference, sales"):
         found.group("sale")
-    with pytest.raises(DeclarationError, match="no dataset 'raw.nothing'"):
+    with pytest.raises(DeclarationError, match=r"no dataset 'raw.nothing'"):
         found.dataset("raw.nothing")
 
 
@@ -124,7 +125,7 @@ def test_a_narrowed_group_treats_what_is_absent_as_outside(project: Path) -> Non
 
 def test_no_project_here_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATAOPS_PROJECT", raising=False)
-    with pytest.raises(DeclarationError, match="(?s)no project here.*set DATAOPS_PROJECT"):
+    with pytest.raises(DeclarationError, match=r"(?s)no project here.*set DATAOPS_PROJECT"):
         find_project(tmp_path)
     assert find_project(PROJECT / "contracts" / "raw") == PROJECT.resolve()
 

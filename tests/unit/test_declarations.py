@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.support.shop import PROJECT
 
 from dataops import catalog
 from dataops.declarations import CheckpointFile, ContractFile, SuiteFile
 from dataops.errors import DeclarationError
 from dataops.paths import Paths
 from dataops.yaml_files import read
-from tests.support.shop import PROJECT
 
 pytestmark = pytest.mark.unit
 
@@ -154,7 +154,7 @@ def test_a_file_that_is_no_declaration_says_so(tmp_path: Path, content: bytes, m
 def test_a_tab_in_yaml_names_its_line(tmp_path: Path) -> None:
     file = tmp_path / "x.yml"
     file.write_text("group: a\nquota:\n\trows: 5%\n", encoding="utf-8")
-    with pytest.raises(DeclarationError, match="x.yml, line 3: not valid YAML"):
+    with pytest.raises(DeclarationError, match=r"x.yml, line 3: not valid YAML"):
         read(file, CheckpointFile, "x.yml")
 
 
@@ -163,3 +163,17 @@ def test_a_share_is_written_in_percent_or_as_a_fraction(tmp_path: Path, text: st
     file = tmp_path / "sales.yml"
     file.write_text(f"group: sales\nowner: o\nquota: {{rows: {text}}}\n", encoding="utf-8")
     assert read(file, CheckpointFile, "sales.yml").quota.rows == pytest.approx(share)
+
+
+@pytest.mark.parametrize("regex", ["a.c", r"^\\d+$", "(?i)a", r"[a-z]\\w", "a(?=b)"])
+def test_a_regex_that_the_warehouses_read_differently_is_refused(project: Path, regex: str) -> None:
+    message = said(project, "expectations/raw/customer.yml", "^[A-Z]{2}$", regex)
+    assert "expectations/raw/customer.yml, line 3, rule REF-011" in message
+    assert "in a regex differs between warehouses" in message
+
+
+@pytest.mark.parametrize("regex", [r"^[^@ .]+[.][a-z]+$", r"^[A-Z]\\.$", "^(a|b) ?$", "^$"])
+def test_a_regex_of_classes_anchors_and_quantifiers_is_accepted(project: Path, regex: str) -> None:
+    file = project / "expectations/raw/customer.yml"
+    file.write_text(file.read_text(encoding="utf-8").replace("^[A-Z]{2}$", regex), encoding="utf-8")
+    assert catalog.load(Paths(project, project / "var")).dataset("customer").rules

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - the name of a test is its sentence
 """Models: what a file declares, what is refused and where, build order, and SQL per engine."""
 
 import itertools

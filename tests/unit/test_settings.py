@@ -19,7 +19,7 @@ def test_defaults_are_an_embedded_warehouse_below_the_project(tmp_path: Path) ->
 
 
 def test_an_unknown_variable_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(DeclarationError, match="unknown setting DATAOPS_WAREHOUSE;.*DATAOPS_WAREHOUSE_URL"):
+    with pytest.raises(DeclarationError, match=r"unknown setting DATAOPS_WAREHOUSE;.*DATAOPS_WAREHOUSE_URL"):
         settings.load({"DATAOPS_WAREHOUSE": "x"}, project=tmp_path)
 
 

@@ -46,7 +46,11 @@ def test_hostile_text_is_inert_wherever_a_batch_page_shows_it() -> None:
         HOSTILE, "orders", "gx", "critical", "failed", HOSTILE, HOSTILE, HOSTILE, 3, 4, HOSTILE, ({HOSTILE: HOSTILE},)
     )
     batch = {
-        "batch_id": "sales-whole", "state": "failed", "group_name": "sales", "source": HOSTILE, "judged_at": None,
+        "batch_id": "sales-whole",
+        "state": "failed",
+        "group_name": "sales",
+        "source": HOSTILE,
+        "judged_at": None,
         "rules_hash": None,
     }
     incident = {"incident_id": "INC-0001", "state": "open", "sentence": HOSTILE}
@@ -67,9 +71,7 @@ def test_stripping_keeps_text_and_tables_and_drops_what_acts() -> None:
         "<table class=t style='x' onclick=go()><tr><td>1 &lt; 2</td></tr></table><script>go()</script><img src=//x>"
         "<a href='https://x'>out</a><a href='#in'>in</a><iframe>y</iframe><b>z</b>"
     )
-    assert kept == (
-        '<table class="t"><tr><td>1 &lt; 2</td></tr></table><a>out</a><a href="#in">in</a><b>z</b>'
-    )
+    assert kept == ('<table class="t"><tr><td>1 &lt; 2</td></tr></table><a>out</a><a href="#in">in</a><b>z</b>')
 
 
 def test_a_page_is_current_only_for_the_same_facts_and_while_its_file_is_there(tmp_path: Path) -> None:

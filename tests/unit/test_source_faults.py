@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - the name of a test is its sentence
 """Planted faults: exactly what is named, nothing else, the same ones for the same seed."""
 
 from pathlib import Path

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - the name of a test is its sentence
 """The generator: deterministic, referentially intact, bounded in memory, cut anywhere alike."""
 
 import dataclasses

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - the name of a test is its sentence
 """Microsoft's install files as a source: what is read, and what is refused with file and line."""
 
 import shutil

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - the name of a test is its sentence
 """From a URL, or from nothing, to a source; windows as people write them."""
 
 import io
@@ -100,8 +99,8 @@ def test_a_wrong_url_is_refused_with_the_right_form(url: str, said: str) -> None
 
 
 def test_a_window_is_two_dates_or_timestamps() -> None:
-    assert Window.parse("2014-05-01..2014-05-02") == Window(datetime(2014, 5, 1), datetime(2014, 5, 2))  # noqa: DTZ001
-    assert Window.parse("2014-05-01T02:00:00+02:00..2014-05-01T06:30").start == datetime(2014, 5, 1)  # noqa: DTZ001
+    assert Window.parse("2014-05-01..2014-05-02") == Window(datetime(2014, 5, 1), datetime(2014, 5, 2))
+    assert Window.parse("2014-05-01T02:00:00+02:00..2014-05-01T06:30").start == datetime(2014, 5, 1)
     assert str(Window.parse("2014-05-01..2014-05-01T06:30")) == "2014-05-01..2014-05-01T06:30:00"
 
 

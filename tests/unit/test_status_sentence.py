@@ -65,30 +65,29 @@ def test_it_reads_as_sentences() -> None:
         assert not {"  ", "..", "; ;", " .", ";."} & {said[n : n + 2] for n in range(len(said))}, said
 
 
+SALES_HELD = GroupState("sales", "held", publication="sales-0001")
+CURATED_WAITS = GroupState("curated", "waiting", ("sales",), publication="curated-0001")
+MARTS_WAIT = GroupState("marts", "waiting", ("sales",), publication="marts-0001")
+REFERENCE_WELL = GroupState("reference", "published", publication="reference-0001")
+
+
 @pytest.mark.parametrize(
     ("states", "said"),
     [
         (
-            [GroupState("sales", "held", publication="s"), GroupState("curated", "waiting", ("sales",), publication="c"),
-             GroupState("marts", "waiting", ("sales",), publication="m"), GroupState("reference", "published", publication="r")],
+            [SALES_HELD, CURATED_WAITS, MARTS_WAIT, REFERENCE_WELL],
             "Sales is held; curated and marts wait for it. The rest is fresh.",
         ),
         ([GroupState("sales", "held", unjudged=True)], "Sales could not be judged."),
-        (
-            [GroupState("reference", "published", publication="r"), GroupState("sales", "waiting")],
-            "Sales has not been published yet. The rest is fresh.",
-        ),
+        ([REFERENCE_WELL, GroupState("sales", "waiting")], "Sales has not been published yet. The rest is fresh."),
         ([GroupState("curated", "waiting", publication="c")], "Curated is older than its inputs."),
         (
-            [GroupState("sales", "partly published", publication="s"), GroupState("curated", "published", publication="c")],
+            [GroupState("sales", "partly published", publication="s"), REFERENCE_WELL],
             "Sales is published except for rows in quarantine. The rest is fresh.",
         ),
-        (
-            [GroupState("sales", "held", publication="s"), GroupState("inventory", "held", publication="i")],
-            "Sales and inventory are held.",
-        ),
+        ([SALES_HELD, GroupState("inventory", "held", publication="i")], "Sales and inventory are held."),
     ],
-)  # fmt: skip
+)
 def test_the_words_of_common_mornings(states: list[GroupState], said: str) -> None:
     """What people read most often."""
     assert sentence(states) == said

@@ -13,11 +13,15 @@ pytestmark = pytest.mark.unit
 
 
 class Inner(Strict):
+    """A rule of a file."""
+
     rule: str
     limit: int = 0
 
 
 class Outer(Strict):
+    """A file."""
+
     name: str
     items: tuple[Inner, ...] = ()
 

@@ -74,7 +74,7 @@ def _gate(outcome: Outcome, verdict: Verdict, *, verbose: bool) -> list[str]:
     parts += [f"{count} failed (critical)" for count in [verdict.count("failed")] if count]
     parts += [f"{count} could not be judged" for count in [verdict.count("error")] if count]
     text = f"{counted(len(verdict.results), 'rule')}: {', '.join(parts)}"
-    seconds = _seconds(outcome.batch)
+    seconds = _seconds(outcome.batch) if outcome.verb != "gate" else ""  # judged again: long after it was sealed
     found = [f"{'gate':<9}{text:<59} {seconds:>10}".rstrip()]
     wrong = _worst_first([r for r in verdict.results if r.outcome in {"failed", "error"}])
     for result in wrong[:MAX_RULES]:
@@ -100,8 +100,8 @@ def _seconds(batch: dict[str, Any]) -> str:
 
 def _rule(result: RuleResult, received: dict[str, int]) -> list[str]:
     rule = result.rule
-    found = labelled("", f"{rule.id}  {rule.table}: {rule.says}")
-    indent = 9 + len(rule.id) + 2
+    first, indent = f"{'':<9}{rule.id}  ", 9 + len(rule.id) + 2
+    found = labelled(first, f"{rule.table}: {rule.says}", indent)
     said = result.problem or _observed(result, received)
     example = _sample(result)
     return found + labelled("", f"{said}{'; e.g. ' + example if example else ''}", indent)
@@ -114,8 +114,9 @@ def _observed(result: RuleResult, received: dict[str, int]) -> str:
 
 
 def _sample(result: RuleResult) -> str:
-    shown = [" ".join(f"{name} {value}" for name, value in row.items()) for row in result.sample[:3]]
-    return ", ".join(shown)
+    """Keys of the first failing rows; the columns are named once: `order_id 1, line 2; 7, 1; 9, 3`."""
+    first = [", ".join(f"{name} {value}" for name, value in row.items()) for row in result.sample[:1]]
+    return "; ".join([*first, *(", ".join(str(value) for value in row.values()) for row in result.sample[1:3])])
 
 
 def _policy(outcome: Outcome, verdict: Verdict) -> list[str]:

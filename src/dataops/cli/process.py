@@ -58,6 +58,8 @@ def _run(arguments: Sequence[str]) -> int:
     from dataops.cli.app import app
 
     code = app(list(arguments), prog_name="dataops", standalone_mode=False)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt  # typer made a number of it; it must still be said
     return code if isinstance(code, int) else 0
 
 

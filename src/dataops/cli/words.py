@@ -11,23 +11,16 @@ from dataops.cli.text import labelled
 
 WORDS = {
     "layer": "raw, validated, curated, marts; plus the invisible candidate and quarantine.",
-    "dataset": "One table of one layer, <layer>.<table>; its files have the table's name in"
-    " every folder.",
-    "group": "Datasets that move together and are published in one transaction, e.g. sales;"
-    " one checkpoint each.",
-    "batch": "What one load brings or one build makes: rows per dataset of a group, with"
-    " window, counts and totals.",
-    "contract": "Soda's file: is this the dataset we agreed on? Columns, types, keys, required,"
-    " duplicates, row count.",
-    "suite": "Great Expectations' file: is every row right, and the whole? Ranges, sets,"
-    " formats, business rules.",
-    "rule": "One check with a stable id (SAL-003), a severity and a sentence why; stated"
-    " once, in one engine.",
-    "severity": "critical: the offending rows are held, or the batch where a rule names no rows. warning: published, flagged,"
-    " told. info: noted.",
+    "dataset": "One table of one layer, <layer>.<table>; its files have the table's name in every folder.",
+    "group": "Datasets that move together and are published in one transaction, e.g. sales; one checkpoint each.",
+    "batch": "What one load brings or one build makes: rows per dataset of a group, with window, counts and totals.",
+    "contract": "Soda's file: is this the dataset we agreed on? Columns, types, keys, required, duplicates, row count.",
+    "suite": "Great Expectations' file: is every row right, and the whole? Ranges, sets, formats, business rules.",
+    "rule": "One check with a stable id (SAL-003), a severity and a sentence why; stated once, in one engine.",
+    "severity": "critical: the offending rows are held, or the batch where a rule names no rows. warning: published,"
+    " flagged, told. info: noted.",
     "checkpoint": "checkpoints/<group>.yml: what policy a group has (quota, deletions) and who is told.",
-    "verdict": "PASSED, FAILED or ERROR. ERROR: something could not be judged; it never"
-    " publishes and is no FAILED.",
+    "verdict": "PASSED, FAILED or ERROR. ERROR: something could not be judged; it never publishes and is no FAILED.",
     "publication": "One atomic promotion of a group's accepted rows, with counts, control totals"
     " and the one before it.",
     "quarantine": "Rejected rows with every rule they broke; out again when they are delivered right.",

@@ -28,9 +28,7 @@ def transaction(connect: Callable[[], Connection], explain: Explain) -> Iterator
         try:
             work.commit()
         except Exception as error:
-            raise CommitUnknownError(
-                f"the warehouse did not confirm COMMIT: {_first_line(error)}. The ledger tells whether it happened."
-            ) from error
+            raise CommitUnknownError(explain(error) or _first_line(error)) from error
     finally:
         _close(connection)
 

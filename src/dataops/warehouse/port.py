@@ -19,6 +19,10 @@ Dialect = Literal["duckdb", "postgres"]
 class CommitUnknownError(PlatformError):
     """COMMIT raised: the transaction may or may not be durable. The ledger decides, see `publish`."""
 
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the warehouse did not confirm COMMIT: {reason}\nIt is safe to run again.")
+        self.reason = reason
+
 
 class Warehouse(Protocol):
     """A database with the schemas raw, candidate, quarantine, validated, curated, marts and ops."""
