@@ -203,8 +203,8 @@ def _table(scale: str, found: Found) -> Iterator[str]:
         seconds, rows = found.median(name), found.rows.get(name)
         speed = f"{rows / seconds:,.0f}" if rows else "-"
         yield (
-            f"  {name:<36}{f'{rows:,}' if rows else '-':>12}{seconds:>10.2f}{found.median(name, cpu=True):>9.2f}{speed:>12}{found.peak[name]:>10,}"
-            f"{found.statements[name]:>12,}"
+            f"  {name:<36}{f'{rows:,}' if rows else '-':>12}{seconds:>10.2f}{found.median(name, cpu=True):>9.2f}"
+            f"{speed:>12}{found.peak[name]:>10,}{found.statements[name]:>12,}"
         )
     judged = found.facts["judge"]
     yield f"  process start of a gate (both engines imported): {judged['process_start']:.1f} s"

@@ -180,9 +180,16 @@ def _verdict(verdict: Verdict | None) -> str:
 
 
 STEPS: dict[str, Callable[[Workspace, Probe, str, int], dict[str, Any]]] = {
-    "others": others, "load": load, "judge": judge, "publish": publish_batch, "build": build,
-    "load_delta": load_delta, "judge_delta": judge_delta, "publish_delta": publish_delta,
-    "by_hand_delta": by_hand_delta, "build_delta": build_delta,
+    "others": others,
+    "load": load,
+    "judge": judge,
+    "publish": publish_batch,
+    "build": build,
+    "load_delta": load_delta,
+    "judge_delta": judge_delta,
+    "publish_delta": publish_delta,
+    "by_hand_delta": by_hand_delta,
+    "build_delta": build_delta,
 }
 
 if __name__ == "__main__":

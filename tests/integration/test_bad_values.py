@@ -17,9 +17,8 @@ from dataops.errors import DataRejected
 from dataops.gate import gate
 from dataops.publish import publish
 from dataops.sources import open_source
-from dataops.sources.port import Request, delivered
 from dataops.workspace import Workspace
-from tests.support.shop import Row, fetch, load, own_project, small_shop, workspace
+from tests.support.shop import fetch, load, own_project, small_shop, workspace
 
 pytestmark = pytest.mark.integration
 
@@ -59,20 +58,13 @@ def test_hostile_text_is_kept_to_the_letter_and_judged_by_the_rules(opened: Call
 
 def test_poison_in_a_row_holds_that_row_with_its_rule(opened: Callable[..., Workspace]) -> None:
     """NUL, no key, a key twice and an unreadable value; the other rows publish."""
-    work, shop = opened(), small_shop(customers=9)
+    work, shop = opened(), small_shop(customers=12)
     shop.customers[0]["name"] = "nul\0l"
     shop.customers[1]["customer_id"] = None
     shop.customers[2]["customer_id"] = 4
     shop.customers[4]["region"] = "\u202eED"
     done = load(work, shop, "reference")
-    assert (done.verdict.name, done.publication.total("new"), done.publication.total("quarantined")) == (
-        "FAILED",
-        4,
-        5,
-    ) or (
-        done.verdict.name,
-        done.publication.total("new"),
-    ) == ("PASSED", 4)
+    assert (done.verdict.name, done.publication.total("new")) == ("PASSED", 7)
     assert held(work, "customer", "_row", "_rules") == [
         (0, "SRC-000:customer"),
         (1, "REF-001"),
@@ -218,27 +210,3 @@ def test_a_file_of_the_other_edition_is_refused(tmp_path: Path, body: bytes) -> 
     with pytest.raises(DataRejected, match="files of two editions must not be mixed"):
         load_csv(work, delivery(tmp_path / "csv", body))
     shutil.rmtree(tmp_path / "csv")
-
-
-def test_a_source_that_answers_with_other_columns_is_not_loaded(opened: Callable[..., Workspace]) -> None:
-    """The last line of defence: the stream itself, not only the schema that was announced."""
-
-    class Liar:
-        name = "liar"
-        schemas = small_shop().schemas
-
-        def schema(self, source_table: str) -> pa.Schema:
-            return self.schemas[source_table]
-
-        def read(self, request: Request) -> pa.RecordBatchReader:
-            rows: list[Row] = [{"customer_id": 1, "name": "a", "region": "DE", "modified": None, "_problems": None}]
-            table = pa.Table.from_pylist(rows, schema=delivered(request.schema)).drop_columns(["region"])
-            return table.to_reader()
-
-        def close(self) -> None:
-            """Nothing is held."""
-
-    work = opened()
-    with work.warehouse.lock("reference", "test"), pytest.raises((DataRejected, KeyError)):
-        batches.extract(work, work.catalog.group("reference"), Liar(), None)
-    assert fetch(work, "SELECT COUNT(*) FROM raw.customer") == [(0,)]

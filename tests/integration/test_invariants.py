@@ -215,14 +215,14 @@ def _play(run: Run, sequence: list[Any]) -> None:
             run.deliver(verb, days)
 
 
-@settings(examples, max_examples=6)
+@settings(examples, max_examples=5)
 @given(st.lists(steps, min_size=2, max_size=5))
 def test_after_any_deliveries_exactly_the_rows_that_should_stand_stand(fresh: Fresh, sequence: list[Any]) -> None:
     """Invariants 1 (rows, control sums), 2, 5: verdict, held rows with their rules, counts and rows per dataset."""
     _play(Run(fresh()), sequence)
 
 
-@settings(examples, max_examples=6)
+@settings(examples, max_examples=5)
 @given(st.lists(steps, min_size=1, max_size=3), st.integers(1, 6), st.integers(1, 6))
 def test_delivering_again_and_filling_back_changes_nothing(
     fresh: Fresh, sequence: list[Any], day: int, length: int
@@ -258,7 +258,7 @@ def test_an_incremental_build_equals_a_full_one(fresh: Fresh, sequence: list[Any
     assert _published(run.work, "fct_line") == before
 
 
-@settings(examples, max_examples=6)
+@settings(examples, max_examples=5)
 @given(st.lists(steps, min_size=2, max_size=4), st.sampled_from(["sales", "reference"]), st.integers(0, 9))
 def test_any_earlier_state_can_be_read_and_brought_back(
     fresh: Fresh, sequence: list[Any], group: str, choice: int

@@ -46,64 +46,6 @@ class RecordingShop(Shop):
         return self.sent[NAMES[table]]
 
 
-# What happens between deliveries. Each is (name, a, b): small numbers choose the victim and the damage.
-EVENTS = {
-    "add_customer": lambda shop, _a, _b: shop.customers.append(customer(_free(shop.customers, "customer_id"))),
-    "drop_customer": lambda shop, a, _b: _drop(shop.customers, a),
-    "misspell_region": lambda shop, a, b: _set(shop.customers, a, region=["de", "D", "", "DE\n", "ÄÖ", None][b % 6]),
-    "repair_region": lambda shop, a, _b: _set(shop.customers, a, region="FR", _problems=None),
-    "send_customer_twice": lambda shop, a, _b: _twice(shop.customers, a),
-    "lose_customer_id": lambda shop, a, _b: _set(shop.customers, a, customer_id=None),
-    "garble_customer": lambda shop, a, _b: _set(
-        shop.customers, a, _problems="line 1, modified: 'x' is not a timestamp"
-    ),
-    "new_order": lambda shop, a, b: _new_order(shop, a, b),
-    "drop_order": lambda shop, a, _b: _drop_order(shop, a),
-    "drop_header": lambda shop, a, _b: _drop(shop.orders, a),
-    "drop_lines": lambda shop, a, _b: shop.lines.__setitem__(
-        slice(None), [r for r in shop.lines if r["order_id"] != _id(shop, a)]
-    ),
-    "drop_line": lambda shop, a, _b: _drop(shop.lines, a),
-    "drop_line_and_tell": lambda shop, a, _b: (_drop(shop.lines, a), _totals(shop)),
-    "change_quantity": lambda shop, a, b: (_quantity(shop, a, b + 1), _totals(shop)),
-    "exceed_quantity": lambda shop, a, b: (_quantity(shop, a, (0, 1001)[b % 2]), _totals(shop)),
-    "contradict_amount": lambda shop, a, _b: _set(shop.lines, a, amount=Decimal("0.5")),
-    "contradict_total": lambda shop, a, b: _set(shop.orders, a, sub_total=Decimal(b)),
-    "negate_price": lambda shop, a, _b: (_set(shop.lines, a, price=Decimal(-1)), _quantity(shop, a, 2), _totals(shop)),
-    "blank_values": lambda shop, a, b: _set(shop.lines, a, **{("qty", "price", "amount")[b % 3]: None}),
-    "mark_note": lambda shop, a, b: _set(shop.lines, a, note="<b>"),
-    "send_order_twice": lambda shop, a, _b: _twice(shop.orders, a),
-    "send_line_twice": lambda shop, a, _b: _twice(shop.lines, a),
-    "lose_line_key": lambda shop, a, b: _set(shop.lines, a, **{("order_id", "line_id")[b % 2]: None}),
-    "lose_order_value": lambda shop, a, b: _set(
-        shop.orders, a, **{("order_id", "customer_id", "order_date")[b % 3]: None}
-    ),
-    "garble_line": lambda shop, a, _b: _set(shop.lines, a, _problems="line 2, qty: 'x' is not a whole number"),
-    "other_customer": lambda shop, a, b: _set(shop.orders, a, customer_id=1 + b),
-    "other_day": lambda shop, a, b: _set(shop.orders, a, order_date=datetime(2014, 5, 1 + b % 6)),
-    "repair_all": lambda shop, _a, _b: _repair(shop),
-}
-LOADS = ("reference", "sales", "sales", "sales", "build")
-_small = st.integers(0, 7)
-events = st.tuples(st.sampled_from(sorted(EVENTS)), _small, _small)
-windows = st.one_of(st.none(), st.tuples(st.integers(1, 6), st.integers(1, 6)))
-steps = st.tuples(st.lists(events, max_size=4), st.sampled_from(LOADS), windows)
-
-
-def happen(shop: Shop, event: tuple[str, int, int]) -> None:
-    """Lets one event change the shop."""
-    name, a, b = event
-    EVENTS[name](shop, a, b)  # type: ignore[no-untyped-call]
-
-
-def window_of(days: tuple[int, int] | None) -> Window | None:
-    """(day, length) of May 2014; None is everything."""
-    if days is None:
-        return None
-    start = datetime(2014, 5, days[0])
-    return Window(start, start + days[1] * DAY)
-
-
 def _free(rows: list[Row], name: str) -> int:
     taken = {row[name] for row in rows}
     return next(number for number in count(1) if number not in taken)
@@ -161,6 +103,64 @@ def _repair(shop: Shop) -> None:
         order(n, numbers[n % len(numbers)], 1 + n % 6, [r for r in shop.lines if r["order_id"] == n])
         for n in sorted(known)
     ]
+
+
+# What happens between deliveries. Each is (name, a, b): small numbers choose the victim and the damage.
+EVENTS = {
+    "add_customer": lambda shop, _a, _b: shop.customers.append(customer(_free(shop.customers, "customer_id"))),
+    "drop_customer": lambda shop, a, _b: _drop(shop.customers, a),
+    "misspell_region": lambda shop, a, b: _set(shop.customers, a, region=["de", "D", "", "DE\n", "ÄÖ", None][b % 6]),
+    "repair_region": lambda shop, a, _b: _set(shop.customers, a, region="FR", _problems=None),
+    "send_customer_twice": lambda shop, a, _b: _twice(shop.customers, a),
+    "lose_customer_id": lambda shop, a, _b: _set(shop.customers, a, customer_id=None),
+    "garble_customer": lambda shop, a, _b: _set(
+        shop.customers, a, _problems="line 1, modified: 'x' is not a timestamp"
+    ),
+    "new_order": _new_order,
+    "drop_order": lambda shop, a, _b: _drop_order(shop, a),
+    "drop_header": lambda shop, a, _b: _drop(shop.orders, a),
+    "drop_lines": lambda shop, a, _b: shop.lines.__setitem__(
+        slice(None), [r for r in shop.lines if r["order_id"] != _id(shop, a)]
+    ),
+    "drop_line": lambda shop, a, _b: _drop(shop.lines, a),
+    "drop_line_and_tell": lambda shop, a, _b: (_drop(shop.lines, a), _totals(shop)),
+    "change_quantity": lambda shop, a, b: (_quantity(shop, a, b + 1), _totals(shop)),
+    "exceed_quantity": lambda shop, a, b: (_quantity(shop, a, (0, 1001)[b % 2]), _totals(shop)),
+    "contradict_amount": lambda shop, a, _b: _set(shop.lines, a, amount=Decimal("0.5")),
+    "contradict_total": lambda shop, a, b: _set(shop.orders, a, sub_total=Decimal(b)),
+    "negate_price": lambda shop, a, _b: (_set(shop.lines, a, price=Decimal(-1)), _quantity(shop, a, 2), _totals(shop)),
+    "blank_values": lambda shop, a, b: _set(shop.lines, a, **{("qty", "price", "amount")[b % 3]: None}),
+    "mark_note": lambda shop, a, _b: _set(shop.lines, a, note="<b>"),
+    "send_order_twice": lambda shop, a, _b: _twice(shop.orders, a),
+    "send_line_twice": lambda shop, a, _b: _twice(shop.lines, a),
+    "lose_line_key": lambda shop, a, b: _set(shop.lines, a, **{("order_id", "line_id")[b % 2]: None}),
+    "lose_order_value": lambda shop, a, b: _set(
+        shop.orders, a, **{("order_id", "customer_id", "order_date")[b % 3]: None}
+    ),
+    "garble_line": lambda shop, a, _b: _set(shop.lines, a, _problems="line 2, qty: 'x' is not a whole number"),
+    "other_customer": lambda shop, a, b: _set(shop.orders, a, customer_id=1 + b),
+    "other_day": lambda shop, a, b: _set(shop.orders, a, order_date=datetime(2014, 5, 1 + b % 6)),
+    "repair_all": lambda shop, _a, _b: _repair(shop),
+}
+LOADS = ("reference", "sales", "sales", "sales", "build")
+_small = st.integers(0, 7)
+events = st.tuples(st.sampled_from(sorted(EVENTS)), _small, _small)
+windows = st.one_of(st.none(), st.tuples(st.integers(1, 6), st.integers(1, 6)))
+steps = st.tuples(st.lists(events, max_size=4), st.sampled_from(LOADS), windows)
+
+
+def happen(shop: Shop, event: tuple[str, int, int]) -> None:
+    """Lets one event change the shop."""
+    name, a, b = event
+    EVENTS[name](shop, a, b)  # type: ignore[no-untyped-call]
+
+
+def window_of(days: tuple[int, int] | None) -> Window | None:
+    """(day, length) of May 2014; None is everything."""
+    if days is None:
+        return None
+    start = datetime(2014, 5, days[0])
+    return Window(start, start + days[1] * DAY)
 
 
 @dataclass

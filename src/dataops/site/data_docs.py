@@ -103,8 +103,13 @@ def _write_batches(site: Site, content: _Content, runs: Mapping[str, Mapping[str
         if page.batch:
             gx = runs.get(batch_id, {})
             text = render(
-                "batch.html", root="../", shown=page.batch, tables=facts.by_table(page.batch.rules), gx=gx,
-                problems=[r for r in page.batch.rules if r.outcome != "passed"], window=_window(page.batch.batch),
+                "batch.html",
+                root="../",
+                shown=page.batch,
+                tables=facts.by_table(page.batch.rules),
+                gx=gx,
+                problems=[r for r in page.batch.rules if r.outcome != "passed"],
+                window=_window(page.batch.batch),
             )
             site.write(page.path, text, page.mark)
 
@@ -121,8 +126,14 @@ def _write_today(site: Site, content: _Content, runs: Mapping[str, object]) -> N
     mark = fingerprint([content.status.sentence, shown, content.head, list(content.pages), sorted(runs)])
     if not site.is_current("index.html", mark):
         text = render(
-            "index.html", root="", standings=content.standings, sentence=content.status.sentence, head=content.head,
-            batches=list(content.pages), has_gx=bool(runs), anything=any(s.batch for s in content.standings),
+            "index.html",
+            root="",
+            standings=content.standings,
+            sentence=content.status.sentence,
+            head=content.head,
+            batches=list(content.pages),
+            has_gx=bool(runs),
+            anything=any(s.batch for s in content.standings),
         )
         site.write("index.html", text, mark)
 

@@ -110,8 +110,12 @@ def trace(connection: Connection, batch: Row) -> dict[str, Any]:
     return {
         "batch": dict(batch),
         "publication": connection.execute(sa.select(p.c.publication_id).where(p.c.batch == batch["seq"])).scalar(),
-        "incidents": [list(row) for row in connection.execute(
-            sa.select(i.c.incident_id, i.c.state, i.c.sentence).where(i.c.batch == batch["seq"]).order_by(i.c.seq))],
+        "incidents": [
+            list(row)
+            for row in connection.execute(
+                sa.select(i.c.incident_id, i.c.state, i.c.sentence).where(i.c.batch == batch["seq"]).order_by(i.c.seq)
+            )
+        ],
     }
 
 
@@ -144,9 +148,16 @@ def _shown(catalog: Catalog, row: Row) -> RuleShown:
     private = _is_private(dataset, rule)
     observed = MASKED if private and not _is_count(row["observed"]) else row["observed"]
     return RuleShown(
-        id=row["rule_id"], table=row["table_name"], engine=row["engine"], severity=row["severity"],
-        outcome=row["outcome"], says=rule.says if rule else "this rule is no longer declared",
-        why=rule.why if rule else "", observed=observed, failing=row["failing"], checked=row["checked"],
+        id=row["rule_id"],
+        table=row["table_name"],
+        engine=row["engine"],
+        severity=row["severity"],
+        outcome=row["outcome"],
+        says=rule.says if rule else "this rule is no longer declared",
+        why=rule.why if rule else "",
+        observed=observed,
+        failing=row["failing"],
+        checked=row["checked"],
         problem=MASKED if private and row["problem"] else row["problem"],
         sample=tuple(_keys(dataset, item) for item in row["sample"] or ()),
     )

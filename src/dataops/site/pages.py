@@ -100,7 +100,10 @@ def _release() -> str:
 @cache
 def _environment() -> Environment:
     found = Environment(
-        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
     )
     found.filters |= {"harmless": harmless, "number": number, "moment": moment, "key": key_text}

@@ -8,15 +8,64 @@ from __future__ import annotations
 from html import escape
 from html.parser import HTMLParser
 
-KEPT = frozenset((
-    "a", "b", "blockquote", "br", "caption", "code", "dd", "div", "dl", "dt", "em", "h1", "h2", "h3", "h4", "h5",
-    "h6", "hr", "i", "li", "ol", "p", "pre", "section", "small", "span", "strong", "sub", "sup", "table", "tbody", "td",
-    "tfoot", "th", "thead", "tr", "ul",
-))
+KEPT = frozenset(
+    (
+        "a",
+        "b",
+        "blockquote",
+        "br",
+        "caption",
+        "code",
+        "dd",
+        "div",
+        "dl",
+        "dt",
+        "em",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "i",
+        "li",
+        "ol",
+        "p",
+        "pre",
+        "section",
+        "small",
+        "span",
+        "strong",
+        "sub",
+        "sup",
+        "table",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "tr",
+        "ul",
+    )
+)
 WITHOUT_END = frozenset(("br", "hr"))
-WITH_CONTENT = frozenset((
-    "script", "style", "iframe", "object", "svg", "math", "template", "noscript", "button", "form", "title", "textarea",
-))
+WITH_CONTENT = frozenset(
+    (
+        "script",
+        "style",
+        "iframe",
+        "object",
+        "svg",
+        "math",
+        "template",
+        "noscript",
+        "button",
+        "form",
+        "title",
+        "textarea",
+    )
+)
 ATTRIBUTES = frozenset({"id", "class", "href", "colspan", "rowspan", "scope", "lang", "title", "hidden"})
 
 
