@@ -85,7 +85,9 @@ def _ready(connection: Connection, catalog: Catalog, models: Sequence[Model]) ->
 def _needed(catalog: Catalog, model: Model) -> set[str]:
     """What it reads, and what its rows must refer to: facts whose dimension is missing would all be held."""
     links = catalog.dataset(model.table).links
-    return {table for _, table in model.inputs} | {k.to for k in links if k.rule.severity == "critical" and k.to != model.table}
+    return {table for _, table in model.inputs} | {
+        k.to for k in links if k.rule.severity == "critical" and k.to != model.table
+    }
 
 
 def _nothing_ready(catalog: Catalog, waiting: Sequence[Model]) -> str:

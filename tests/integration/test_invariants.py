@@ -222,7 +222,7 @@ def test_after_any_deliveries_exactly_the_rows_that_should_stand_stand(fresh: Fr
     _play(Run(fresh()), sequence)
 
 
-@settings(examples, max_examples=5)
+@settings(examples, max_examples=3)
 @given(st.lists(steps, min_size=1, max_size=3), st.integers(1, 6), st.integers(1, 6))
 def test_delivering_again_and_filling_back_changes_nothing(
     fresh: Fresh, sequence: list[Any], day: int, length: int
@@ -230,8 +230,8 @@ def test_delivering_again_and_filling_back_changes_nothing(
     """Invariant 4: 0 new, 0 changed, 0 deleted; the same batch again does nothing at all."""
     run = Run(fresh())
     _play(run, sequence)
-    for group, days in (("reference", None), ("sales", None), ("reference", None), ("sales", None)):
-        done, _ = run.deliver(group, days)
+    for group in ("reference", "sales", "reference"):  # a customer may go once his orders have gone
+        run.deliver(group)
     for group, days in (("reference", None), ("sales", None), ("sales", (day, length))):
         done, _ = run.deliver(group, days)
         if done.publication:
@@ -242,7 +242,7 @@ def test_delivering_again_and_filling_back_changes_nothing(
         assert (again.verdict.name, state(run.work)) == (done.verdict.name, before)
 
 
-@settings(examples, max_examples=5)
+@settings(examples, max_examples=4)
 @given(st.lists(steps, min_size=2, max_size=4))
 def test_an_incremental_build_equals_a_full_one(fresh: Fresh, sequence: list[Any]) -> None:
     """Invariant 7, as far as it is about results: `--full` finds nothing that the increments missed."""
@@ -258,7 +258,7 @@ def test_an_incremental_build_equals_a_full_one(fresh: Fresh, sequence: list[Any
     assert _published(run.work, "fct_line") == before
 
 
-@settings(examples, max_examples=5)
+@settings(examples, max_examples=4)
 @given(st.lists(steps, min_size=2, max_size=4), st.sampled_from(["sales", "reference"]), st.integers(0, 9))
 def test_any_earlier_state_can_be_read_and_brought_back(
     fresh: Fresh, sequence: list[Any], group: str, choice: int
