@@ -32,16 +32,19 @@ def _apply(connection: Connection, dataset: Dataset, seq: int) -> int:
         f"CREATE TEMPORARY TABLE todo_{table} AS SELECT n.*, v._publication AS was FROM by_hand.{table} AS n"
         f" LEFT JOIN validated.{table} AS v ON {same} WHERE v._publication IS NULL OR {differs}"
     )
-    gone = f"({key}) IN (SELECT {key} FROM todo_{table} WHERE was IS NOT NULL)"
+    gone = f"SELECT {key} FROM todo_{table} WHERE was IS NOT NULL"
     if follows := dataset.contract.platform.follows:
         # Lines and reasons that an order delivered again does not bring any more.
-        parent = f"sales_order_id IN (SELECT sales_order_id FROM by_hand.{follows})"
-        gone += f" OR ({parent} AND ({key}) NOT IN (SELECT {key} FROM by_hand.{table}))"
+        scope = f"sales_order_id IN (SELECT sales_order_id FROM by_hand.{follows})"
+        gone = f"WITH v AS MATERIALIZED (SELECT {key} FROM validated.{table} WHERE {scope}) {gone} UNION ALL"
+        gone += f" SELECT {key} FROM v WHERE NOT EXISTS (SELECT 1 FROM by_hand.{table} AS n WHERE {same})"
+    run(f"CREATE TEMPORARY TABLE gone_{table} AS {gone}")
+    match = f"({key}) IN (SELECT {key} FROM gone_{table})"
     run(
         f"INSERT INTO validated_history.{table} ({columns}, _publication, _superseded, _operation)"
-        f" SELECT {columns}, _publication, {seq}, 'changed' FROM validated.{table} WHERE {gone}"
+        f" SELECT {columns}, _publication, {seq}, 'changed' FROM validated.{table} WHERE {match}"
     )
-    run(f"DELETE FROM validated.{table} WHERE {gone}")
+    run(f"DELETE FROM validated.{table} WHERE {match}")
     done = run(f"INSERT INTO validated.{table} ({columns}, _publication) SELECT {columns}, {seq} FROM todo_{table}")
     run(f"DROP TABLE todo_{table}")
     return int(done.rowcount)

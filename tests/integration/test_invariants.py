@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import HealthCheck, Phase, currently_in_test_context, given, note, settings
 from hypothesis import strategies as st
 
 from dataops import history, jobs
@@ -78,7 +78,7 @@ class Run:
         window = window_of(days) if group == "sales" else None
         done = load(self.work, self.shop, group, window)
         expected = self.oracle.deliver(self.shop, group, whole=window is None)
-        note(f"{group} {days}: {done.verdict.name}, {done.publication and done.publication.counts}")
+        _tell(f"{group} {days}: {done.verdict.name}, {done.publication and done.publication.counts}")
         assert done.verdict.name == expected.verdict, done.verdict.reasons
         self._check_held(done.batch_id, group, expected)
         if expected.verdict == "PASSED":
@@ -163,6 +163,12 @@ class Run:
             )
             came = {tuple(row[name] for name in KEYS[table]) for row in self.shop.received(table)}
             assert set(open_) & (came - set(held)) == set(), table
+
+
+def _tell(text: str) -> None:
+    """Shown with an example that fails."""
+    if currently_in_test_context():
+        note(text)
 
 
 def _published(work: Workspace, table: str, relation: str | None = None) -> dict[tuple[Any, ...], tuple[Any, ...]]:
