@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +42,12 @@ class Rule:
     type: str
     columns: tuple[str, ...] = ()
     expectation: ExpectationItem | None = None
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Other datasets that the rule's SQL names as `{table}`."""
+        sql = str(self.expectation.kwargs.get("unexpected_rows_query", "")) if self.expectation else ""
+        return frozenset(re.findall(r"\{(\w+)\}", sql)) - {"batch"}
 
 
 @dataclass(frozen=True)

@@ -83,11 +83,12 @@ def _ready(connection: Connection, catalog: Catalog, models: Sequence[Model]) ->
 
 
 def _needed(catalog: Catalog, model: Model) -> set[str]:
-    """What it reads, and what its rows must refer to: facts whose dimension is missing would all be held."""
-    links = catalog.dataset(model.table).links
-    return {table for _, table in model.inputs} | {
-        k.to for k in links if k.rule.severity == "critical" and k.to != model.table
-    }
+    """What it reads, refers to and is compared with: without those all its rows would be held."""
+    dataset = catalog.dataset(model.table)
+    critical = [rule for rule in dataset.rules if rule.severity == "critical"]
+    refers = {link.to for link in dataset.links if link.rule in critical}
+    compared = {table for rule in critical for table in rule.tables}
+    return {table for _, table in model.inputs} | (refers | compared) - {model.table}
 
 
 def _nothing_ready(catalog: Catalog, waiting: Sequence[Model]) -> str:

@@ -136,3 +136,9 @@ def test_the_repository_s_own_declarations_fit_together() -> None:
     assert len([d for d in found.datasets.values() if d.layer == "raw"]) == 34
     assert len(rules) == len({rule.id for rule in rules})
     assert len([rule for rule in rules if rule.engine != "platform" and not rule.id.startswith("CUR")]) >= 250
+
+
+def test_a_rule_knows_which_other_datasets_its_sql_compares_with(project: Path) -> None:
+    rules = {rule.id: rule for rule in loaded(project).group("sales").rules}
+    assert rules["SAL-022"].tables == {"order_line"}
+    assert rules["SAL-021"].tables == frozenset()
