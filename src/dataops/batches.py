@@ -6,47 +6,20 @@ A batch that is not sealed cannot be judged; what a crashed load left behind is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
-import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import ledger, tables
+from dataops import landing, ledger, tables
 from dataops.catalog import Dataset, Group
-from dataops.declarations import Column
 from dataops.errors import DataRejected, PlatformError
 from dataops.failpoint import failpoint
-from dataops.sources.arrow import Array, pc, positions
-from dataops.sources.port import Follow, Request, Source, Window
+from dataops.sources.port import Source, Window
 from dataops.workspace import Workspace
 
 MIN_FREE_BYTES = 64 * 2**20
-SUMMABLE_DIGITS = 28  # ten thousand million such numbers fit into the 38 digits of a decimal sum
-ARROW: dict[str, pa.DataType] = {
-    "integer": pa.int32(),
-    "smallint": pa.int16(),
-    "bigint": pa.int64(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us"),
-    "varchar": pa.string(),
-}
-
-
-@dataclass
-class Arrival:
-    """What came in for one dataset, counted while it streamed by."""
-
-    dataset: Dataset
-    rows: int = 0
-    controls: dict[str, Decimal] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    failure: Exception | None = None  # raised by the source while it streamed
 
 
 def extract(work: Workspace, group: Group, source: Source, window: Window | None) -> str:
@@ -63,10 +36,10 @@ def extract(work: Workspace, group: Group, source: Source, window: Window | None
         failpoint("leftovers_removed")
         seq, batch_id = _open(connection, group, source, window)
     failpoint("batch_opened")
-    before = {d.table: _agreed_schema(source, d) for d in group.datasets}
-    arrivals = [_land(work, source, group, d, window, seq) for d in group.datasets]
+    before = {d.table: landing.agreed_schema(source, d) for d in group.datasets}
+    arrivals = [landing.land(work, source, group, d, window, seq) for d in group.datasets]
     for dataset in group.datasets:
-        _refuse_change(dataset, before[dataset.table][0], _agreed_schema(source, dataset)[0])
+        landing.refuse_change(dataset, before[dataset.table][0], landing.agreed_schema(source, dataset)[0])
     for arrival in arrivals:
         arrival.notes += before[arrival.dataset.table][1]
     failpoint("batch_landed")
@@ -162,123 +135,7 @@ def next_id(connection: Connection, stem: str) -> str:
     return f"{stem}.{max(numbers) + 1}" if numbers else stem
 
 
-def arrow_type(column: Column) -> pa.DataType:
-    """The Arrow type that a source is asked for."""
-    if column.data_type == "numeric":
-        return pa.decimal128(column.numeric_precision or 38, column.numeric_scale or 0)
-    return ARROW[column.data_type]
-
-
-def _agreed_schema(source: Source, dataset: Dataset) -> tuple[pa.Schema, list[str]]:
-    """The source's schema now, and notes on columns nobody agreed on. Raises DataRejected naming a missing column."""
-    table = str(dataset.contract.platform.source)
-    found = source.schema(table)
-    missing = [name for name in dataset.column_names if name not in found.names]
-    extra = [name for name in found.names if name not in dataset.column_names]
-    if missing:
-        raise DataRejected(
-            f"{table} at {source.name} lacks {len(missing)} agreed column(s): {', '.join(missing)}"
-            + (f"; it has unknown ones: {', '.join(extra)} (renamed?)" if extra else "")
-            + f".\nNothing was loaded. Compare with {dataset.contract_file}."
-        )
-    for column in dataset.columns:
-        if found.field(column.name).type != arrow_type(column):
-            raise DataRejected(
-                f"{table} at {source.name}: column {column.name} is {found.field(column.name).type},"
-                f" agreed is {arrow_type(column)}.\nNothing was loaded. Compare with {dataset.contract_file}."
-            )
-    return found, [f"column {name} of the source is not in the contract and was ignored" for name in extra]
-
-
-def _refuse_change(dataset: Dataset, before: pa.Schema, after: pa.Schema) -> None:
-    if before.equals(after):
-        return
-    old, new = {f.name: f.type for f in before}, {f.name: f.type for f in after}
-    changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-    raise PlatformError(
-        f"{dataset.contract.platform.source} changed while it was read: {', '.join(changed) or 'column order'}."
-        " The batch mixes two shapes, so it cannot be judged; nothing was published. Run this again."
-    )
-
-
-def _land(work: Workspace, source: Source, group: Group, dataset: Dataset, window: Window | None, seq: int) -> Arrival:
-    schema = pa.schema([(column.name, arrow_type(column)) for column in dataset.columns])
-    reader = source.read(_request(dataset, group, schema, window))
-    arrival = Arrival(dataset, controls=dict.fromkeys(dataset.control, Decimal(0)))
-    landed = pa.schema([*schema, ("_batch", pa.int64()), ("_row", pa.int64()), ("_problems", pa.string())])
-    stream = pa.RecordBatchReader.from_batches(landed, _watched(_stamped(reader, arrival, landed, seq), arrival))
-    try:
-        work.warehouse.land(dataset.table, stream)
-    except Exception as error:
-        # The warehouse reads the stream through C, which loses the class of what the source raised.
-        raise (arrival.failure or error) from error
-    failpoint("table_landed")
-    return arrival
-
-
-def _watched(stream: Iterator[pa.RecordBatch], arrival: Arrival) -> Iterator[pa.RecordBatch]:
-    """Remembers what the source raised."""
-    try:
-        yield from stream
-    except Exception as error:
-        arrival.failure = error
-        raise
-
-
-def _request(dataset: Dataset, group: Group, schema: pa.Schema, window: Window | None) -> Request:
-    platform = dataset.contract.platform
-    follow = None
-    if window and platform.follows:
-        parent = group.dataset(platform.follows)
-        columns = next(link.columns for link in dataset.links if link.to == parent.table)
-        parent_platform = parent.contract.platform
-        follow = Follow(columns, str(parent_platform.source), parent.key, str(parent_platform.cursor))
-    windowed = window if platform.cursor or follow else None
-    return Request(str(platform.source), schema, windowed, platform.cursor if windowed else None, follow)
-
-
-def _stamped(reader: pa.RecordBatchReader, arrival: Arrival, schema: pa.Schema, seq: int) -> Iterator[pa.RecordBatch]:
-    """Adds batch and row numbers, counts, sums the control columns and makes text storable."""
-    for received in reader:
-        columns, problems = _storable(received, arrival.dataset)
-        count = received.num_rows
-        numbers = positions(arrival.rows, arrival.rows + count)
-        arrival.rows += count
-        for name in arrival.controls:
-            at = arrival.dataset.column_names.index(name)
-            arrival.controls[name] += Decimal(str(pc.sum(columns[at]).as_py() or 0))
-        batch = pa.repeat(pa.scalar(seq, pa.int64()), count)
-        yield pa.RecordBatch.from_arrays([*columns, batch, numbers, problems], schema=schema)
-
-
-def _storable(received: pa.RecordBatch, dataset: Dataset) -> tuple[list[Array], Array]:
-    """What no warehouse stores (text with NUL) or can sum (huge numbers) becomes NULL and is named in `_problems`."""
-    problems = received.column("_problems")
-    columns: list[Array] = []
-    for column in dataset.columns:
-        values = received.column(column.name)
-        bad, why = _unstorable(values, column)
-        if bad is not None and pc.any(bad).as_py():
-            note = f"{column.name}: {why}"
-            noted = pc.binary_join_element_wise(pc.fill_null(problems, "unreadable"), note, "; ")
-            problems = pc.if_else(bad, pc.if_else(pc.is_null(problems), note, noted), problems)
-            values = pc.if_else(bad, pa.scalar(None, values.type), values)
-        columns.append(values)
-    return columns, problems
-
-
-def _unstorable(values: Array, column: Column) -> tuple[Array | None, str]:
-    """Mask of values that cannot be kept, and why; None where the type leaves no room for them."""
-    if column.data_type == "varchar":
-        return pc.fill_null(pc.match_substring(values, "\0"), False), "contains a NUL character"
-    if column.data_type == "numeric" and (column.numeric_precision or 0) > SUMMABLE_DIGITS:
-        limit = pa.scalar(Decimal(10) ** (SUMMABLE_DIGITS - (column.numeric_scale or 0)), values.type)
-        too_large = pc.fill_null(pc.greater_equal(pc.abs(values), limit), False)
-        return too_large, f"has more than {SUMMABLE_DIGITS} digits, so it cannot be summed"
-    return None, ""
-
-
-def _seal(connection: Connection, seq: int, arrivals: list[Arrival], window: Window | None) -> None:
+def _seal(connection: Connection, seq: int, arrivals: list[landing.Arrival], window: Window | None) -> None:
     for arrival in arrivals:
         dataset = arrival.dataset
         connection.execute(
@@ -317,6 +174,42 @@ def point_at(connection: Connection, group: Group, batch: dict[str, Any]) -> Non
         raise DataRejected(f"build {batch['batch_id']} was replaced by a later one; run: dataops build")
 
 
+def require_newest(connection: Connection, batch: dict[str, Any]) -> None:
+    """Raises DataRejected when a batch that was read later from the source, of rows of the same window, was published.
+
+    What was read later is newer, whatever order batches come to publish in: a back-fill never undoes the daily run.
+    """
+    later = sa.select(ledger.batches).where(
+        ledger.batches.c.group_name == batch["group_name"],
+        ledger.batches.c.seq > batch["seq"],
+        ledger.batches.c.state.in_(["published", "unchanged"]),
+        *_overlapping(batch["window_start"], batch["window_end"]),
+    )
+    newer = ledger.one(connection, later.order_by(ledger.batches.c.seq.desc()).limit(1))
+    if newer is not None:
+        raise DataRejected(
+            f"batch {batch['batch_id']} was read from the source before {newer['batch_id']}, which brought rows of the"
+            f" same window and stands already.\nNothing was published, so nothing newer was overwritten."
+            f" Load the window again: dataops load {batch['group_name']}{window_option(batch)}"
+        )
+
+
+def _overlapping(start: datetime | None, end: datetime | None) -> list[sa.ColumnElement[bool]]:
+    """Conditions on batches; a load without a window brings everything."""
+    table = ledger.batches.c
+    if start is None:
+        return []
+    return [table.window_start.is_(None) | ((table.window_start < end) & (table.window_end > start))]
+
+
+def window_option(batch: dict[str, Any]) -> str:
+    """How the command line names a batch's window: empty for a whole load."""
+    if batch["window_start"] is None:
+        return ""
+    bounds = (batch["window_start"], batch["window_end"])
+    return " --window " + "..".join(b.isoformat().removesuffix("T00:00:00") for b in bounds)
+
+
 def show_candidate(connection: Connection, dataset: Dataset, seq: int) -> None:
     """Points `candidate.<table>` at the batch's rows."""
     columns = tables.quoted([*dataset.column_names, "_row", "_problems"])
@@ -348,16 +241,3 @@ def required(connection: Connection, batch_id: str | None, group: str | None = N
     if found["sealed_at"] is None:
         raise DataRejected(f"batch {found['batch_id']} was not landed completely; load it again")
     return found
-
-
-__all__ = [
-    "Arrival",
-    "arrow_type",
-    "discard_rows",
-    "extract",
-    "group_of",
-    "next_id",
-    "point_at",
-    "remove_unfinished",
-    "required",
-]

@@ -83,6 +83,8 @@ def _publish(work: Workspace, connection: Connection, batch_id: str, attempt: st
     # Read again from the files: a rule may have changed since this process began.
     group = batches.group_of(connection, replace(work, catalog=catalog.load(work.settings.paths)), batch)
     _require_passed(batch, group)
+    if group.layer == "raw":
+        batches.require_newest(connection, batch)
     batches.point_at(connection, group, batch)
     failpoint("checked")
     seq = ledger.next_seq(connection, ledger.publications)
