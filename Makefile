@@ -16,7 +16,7 @@ demo-clean: down  ## remove everything the demo wrote, except .venv
 	@$(BARE).clean
 
 test: lint  ## lint, types, import contracts, then all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: venv  ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .
