@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from dataops.errors import PlatformError
 from dataops.failpoint import failpoint
 
-VERSION = 1
+VERSION = 2
 
 metadata = sa.MetaData(schema="ops")
 
@@ -36,6 +36,7 @@ batches = sa.Table(
     sa.Column("state", sa.String, nullable=False),  # open, sealed, passed, failed, error, published, unchanged
     sa.Column("reason", sa.String),
     sa.Column("rules_hash", sa.String),
+    sa.Column("waivers", sa.JSON),  # ids of the waivers that the verdict rests on
     sa.Column("horizon", sa.BigInteger),  # builds: newest publication whose rows were read
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Column("sealed_at", sa.DateTime),
@@ -86,6 +87,8 @@ publications = sa.Table(
     sa.Column("previous", sa.String),
     sa.Column("window_end", sa.DateTime),
     sa.Column("reason", sa.String),
+    sa.Column("waivers", sa.JSON),  # the waivers it rests on, whole, as they stood
+    sa.Column("receipt", sa.String),  # sha256 of this record and of the previous one's; see receipts
     sa.Column("published_at", sa.DateTime, nullable=False),
 )
 
@@ -113,7 +116,10 @@ incidents = sa.Table(
     sa.Column("incident_id", sa.String, nullable=False, unique=True),
     sa.Column("group_name", sa.String, nullable=False),
     sa.Column("batch", sa.BigInteger, nullable=False),
-    sa.Column("state", sa.String, nullable=False),  # open, resolved
+    sa.Column("fingerprint", sa.String),  # one per root cause: group, dataset and rule
+    sa.Column("kind", sa.String),  # held, error, anomaly, late, drift
+    sa.Column("state", sa.String, nullable=False),  # open, acknowledged, resolved, waived
+    sa.Column("assignee", sa.String),
     sa.Column("sentence", sa.String, nullable=False),
     sa.Column("detail", sa.JSON, nullable=False),
     sa.Column("times", sa.BigInteger, nullable=False),  # how often it was seen
@@ -121,10 +127,77 @@ incidents = sa.Table(
     sa.Column("last_seen_at", sa.DateTime, nullable=False),
     sa.Column("resolved_at", sa.DateTime),
     sa.Column("resolution", sa.String),
+    sa.Column("resolution_reason", sa.String),  # one of the checkpoint's reasons; NULL when a clean batch solved it
 )
 
+incident_events = sa.Table(
+    "incident_events",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("incident", sa.BigInteger, nullable=False),
+    sa.Column("happened_at", sa.DateTime, nullable=False),
+    sa.Column("who", sa.String, nullable=False),  # a person, or the gate
+    sa.Column("action", sa.String, nullable=False),  # opened, seen, acknowledged, assigned, commented, resolved, …
+    sa.Column("text", sa.String),
+)
+
+waivers = sa.Table(
+    "waivers",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("waiver_id", sa.String, nullable=False, unique=True),
+    sa.Column("group_name", sa.String, nullable=False),
+    sa.Column("rule_id", sa.String),  # NULL: it raises the group's quota
+    sa.Column("table_name", sa.String),
+    sa.Column("batch", sa.String),  # only for this batch; NULL: for every batch until it ends
+    sa.Column("rules_hash", sa.String),  # for one batch: the rules under which it was held
+    sa.Column("keys", sa.JSON),  # only for rows of these keys, lists in the order of the dataset's key
+    sa.Column("quota", sa.Float),  # share of rows and of money that may be held instead of the checkpoint's
+    sa.Column("owner", sa.String, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("approver", sa.String),  # a second person; needed for what is critical
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("approved_at", sa.DateTime),
+    sa.Column("until", sa.DateTime, nullable=False),  # an instant in UTC; at it the waiver has ended
+    sa.Column("revoked_at", sa.DateTime),
+    sa.Column("revoked_by", sa.String),
+)
+
+metrics = sa.Table(
+    "metrics",
+    metadata,
+    sa.Column("batch", sa.BigInteger, nullable=False),
+    sa.Column("table_name", sa.String, nullable=False),
+    sa.Column("column_name", sa.String),  # NULL: of the whole dataset
+    sa.Column("metric", sa.String, nullable=False),  # rows, null_share, distinct, min, max, mean, age_hours, share:<v>
+    sa.Column("value", sa.Float),
+    sa.Column("window_end", sa.DateTime),
+    sa.Column("excluded", sa.Boolean),  # not for training: the batch was held, or an incident says so
+)
+
+baselines = sa.Table(
+    "baselines",
+    metadata,
+    sa.Column("rule_id", sa.String, primary_key=True),
+    sa.Column("share", sa.Float, nullable=False),  # accepted share of failing rows; only ever lowered
+    sa.Column("batch", sa.BigInteger, nullable=False),  # the one it was seen in
+    sa.Column("set_at", sa.DateTime, nullable=False),
+)
+
+
+def _add_what_is_missing(connection: Connection) -> None:
+    """Tables and nullable columns that a version added; what stands is not touched."""
+    metadata.create_all(connection)
+    query = sa.text("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'ops'")
+    there = {(row[0], row[1]) for row in connection.execute(query)}
+    for table in metadata.tables.values():
+        for column in (c for c in table.columns if (table.name, c.name) not in there):
+            kind = column.type.compile(connection.dialect)
+            connection.exec_driver_sql(f'ALTER TABLE ops.{table.name} ADD COLUMN "{column.name}" {kind}')
+
+
 # One transactional step per version: MIGRATIONS[n] brings a ledger of version n to n + 1.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {}
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_what_is_missing}
 
 
 def now() -> datetime:

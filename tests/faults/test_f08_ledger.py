@@ -21,8 +21,9 @@ NOTED = (
 
 def _in_a_newer_release(place: Place, step: str) -> Any:
     """As if this release knew two more versions of the ledger."""
-    ledger.VERSION = 3
-    ledger.MIGRATIONS = {1: _add("first"), 2: _add("second")}
+    known = ledger.VERSION
+    ledger.VERSION = known + 2
+    ledger.MIGRATIONS = {known: _add("first"), known + 1: _add("second")}
     return take(place, step)
 
 
@@ -36,10 +37,10 @@ def _add(table: str) -> Any:
 def test_a_migration_killed_half_way_has_not_happened_and_the_next_run_does_it(stages: Stages) -> None:
     place = stages.before("publish days")
     kill_at("ledger_migrated", _in_a_newer_release, place, "publish days")
-    assert (fetch(place.open(), VERSION), fetch(place.open(), NOTED)) == ([("1",)], [(0,)])
+    assert (fetch(place.open(), VERSION), fetch(place.open(), NOTED)) == ([(str(ledger.VERSION),)], [(0,)])
     assert standing(place) == stages["publish days"].previous
     assert run(_in_a_newer_release, place, "publish days").done == "published"
-    assert (fetch(place.open(), VERSION), fetch(place.open(), NOTED)) == ([("3",)], [(2,)])
+    assert (fetch(place.open(), VERSION), fetch(place.open(), NOTED)) == ([(str(ledger.VERSION + 2),)], [(2,)])
 
 
 def test_an_older_release_refuses_a_newer_ledger_and_changes_nothing(stages: Stages) -> None:
@@ -51,6 +52,24 @@ def test_an_older_release_refuses_a_newer_ledger_and_changes_nothing(stages: Sta
         assert step in STEPS
         found = run(take, place, step)
         assert found.raised[0] == "PlatformError", (step, found)
-        assert "ledger is of version 99; this release knows up to 1" in found.text
+        assert f"ledger is of version 99; this release knows up to {ledger.VERSION}" in found.text
         assert "upgrade dataops" in found.text
     assert standing(place) == before
+
+
+def test_a_ledger_of_the_first_version_is_brought_up_and_keeps_what_it_says(stages: Stages) -> None:
+    place = stages.before("roll back")
+    with place.open().warehouse.transaction() as connection:
+        for table in ("waivers", "incident_events", "metrics", "baselines"):
+            connection.exec_driver_sql(f"DROP TABLE ops.{table}")
+        for table, column in (("incidents", "assignee"), ("publications", "waivers"), ("batches", "waivers")):
+            connection.exec_driver_sql(f"ALTER TABLE ops.{table} DROP COLUMN {column}")
+        connection.exec_driver_sql("UPDATE ops.settings SET value = '1' WHERE name = 'version'")
+    assert run(take, place, "roll back").done == "published"
+    assert _rows(standing(place)) == _rows(stages["roll back"].next)
+    assert fetch(place.open(), VERSION) == [(str(ledger.VERSION),)]
+    assert fetch(place.open(), "SELECT COUNT(*) FROM ops.waivers") == [(0,)]
+
+
+def _rows(state: dict[str, Any]) -> dict[str, Any]:
+    return {name: found for name, found in state.items() if name.startswith(("validated", "curated", "quarantine"))}
