@@ -5,6 +5,7 @@ Knows nothing of warehouses or sources beyond their addresses.
 
 from __future__ import annotations
 
+import getpass
 import math
 import os
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ KNOWN = {
     "DATAOPS_HOME": "folder that runs write to; default var/",
     "DATAOPS_PROJECT": "folder that holds contracts/ and checkpoints/; default: the nearest one upwards",
     "DATAOPS_LOCK_SECONDS": "how long a run waits for another run of its group or for the warehouse file; default 60",
+    "DATAOPS_PERSON": "who acts, as the ledger records it; default: the operating system's user",
 }
 TEST_ONLY = ("DATAOPS_FAILPOINT", "DATAOPS_TEST_")
 
@@ -50,6 +52,12 @@ def load(environ: Mapping[str, str] | None = None, project: Path | None = None) 
     paths = Paths(root, Path(environ.get("DATAOPS_HOME") or root / "var").resolve())
     url = environ.get("DATAOPS_WAREHOUSE_URL") or f"duckdb:///{paths.warehouse}"
     return Settings(paths, _checked_url(url), environ.get("DATAOPS_SOURCE_URL") or None, _seconds(environ))
+
+
+def person(environ: Mapping[str, str] | None = None) -> str:
+    """Who acts: what the environment says, else the operating system's user."""
+    environ = os.environ if environ is None else environ
+    return environ.get("DATAOPS_PERSON") or getpass.getuser()
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
