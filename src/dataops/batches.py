@@ -12,14 +12,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import landing, ledger, tables
+from dataops import entries, incidents, landing, ledger, tables
 from dataops.catalog import Dataset, Group
+from dataops.drift import Drift, DriftRejectedError
 from dataops.errors import DataRejected, PlatformError
 from dataops.failpoint import failpoint
 from dataops.sources.port import Source, Window
 from dataops.workspace import Workspace
 
 MIN_FREE_BYTES = 64 * 2**20
+CLOCK_STEP = timedelta(hours=1)  # more than time servers correct
 
 
 def extract(work: Workspace, group: Group, source: Source, window: Window | None) -> str:
@@ -31,25 +33,46 @@ def extract(work: Workspace, group: Group, source: Source, window: Window | None
     _require_room(work)
     with work.warehouse.transaction() as connection:
         ledger.ensure(connection)
+        _require_clock(connection)
         tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
         remove_unfinished(connection, group, _same_window(window))
         failpoint("leftovers_removed")
+        wanted = landing.Wanted(window, entries.asked_again(connection, group) if window else {})
         seq, batch_id = _open(connection, group, source, window)
     failpoint("batch_opened")
-    before = {d.table: landing.agreed_schema(source, d) for d in group.datasets}
-    arrivals = [landing.land(work, source, group, d, window, seq) for d in group.datasets]
+    before = _agreed(work, group, source, seq)
+    arrivals = [landing.land(work, source, group, before[d.table], wanted, seq) for d in group.datasets]
     for dataset in group.datasets:
-        landing.refuse_change(dataset, before[dataset.table][0], landing.agreed_schema(source, dataset)[0])
-    for arrival in arrivals:
-        arrival.notes += before[arrival.dataset.table][1]
+        after = source.schema(str(dataset.contract.platform.source))
+        landing.refuse_change(dataset, before[dataset.table].found, after)
     failpoint("batch_landed")
     with work.warehouse.transaction() as connection:
         _seal(connection, seq, arrivals, window)
+        incidents.resolve_drift(connection, group.name, batch_id)
         for dataset in group.datasets:
             work.warehouse.analyze(connection, f"raw.{dataset.table}")
         failpoint("batch_sealing")
     failpoint("batch_sealed")
     return batch_id
+
+
+def _agreed(work: Workspace, group: Group, source: Source, seq: int) -> dict[str, Drift]:
+    """How the source's columns stand to the contracts, by table.
+
+    Raises DataRejected when that stops the load, after an incident per dataset was opened; the batch stays, empty.
+    """
+    try:
+        return landing.agreed(source, group)
+    except DriftRejectedError as refused:
+        with work.warehouse.transaction() as connection:
+            ledger.set_state(connection, seq, "failed", reason="; ".join(d.sentence for d in refused.found))
+            opened = [
+                incidents.open_for(
+                    connection, group.name, seq, d.sentence, d.detail(), kind="drift", cause=d.dataset.table
+                )
+                for d in refused.found
+            ]
+        raise DataRejected(f"{refused}\nSee: dataops incidents show {opened[0]}") from refused
 
 
 def _require_room(work: Workspace) -> None:
@@ -58,6 +81,17 @@ def _require_room(work: Workspace) -> None:
         raise PlatformError(
             f"only {free / 2**20:.0f} MiB are free where {work.warehouse.name} lies; a load needs at least"
             f" {MIN_FREE_BYTES / 2**20:.0f} MiB. Nothing was started; free some space, then run this again."
+        )
+
+
+def _require_clock(connection: Connection) -> None:
+    """Raises PlatformError when the clock stands before what the ledger has seen: nothing could be called fresh."""
+    last = connection.execute(sa.select(sa.func.max(ledger.batches.c.created_at))).scalar()
+    if last is not None and ledger.now() < last - CLOCK_STEP:
+        raise PlatformError(
+            f"the clock says {ledger.now():%Y-%m-%d %H:%M} UTC, but the newest batch began at"
+            f" {last:%Y-%m-%d %H:%M} UTC: it went back by more than an hour.\n"
+            "Nothing was started. Set the clock, then run this again."
         )
 
 
@@ -82,7 +116,7 @@ def remove_unfinished(connection: Connection, group: Group, repeated: sa.ColumnE
             discard_rows(connection, group, seq)
         for dataset in group.datasets:
             connection.exec_driver_sql(f"DELETE FROM quarantine.{dataset.table} WHERE _batch = {int(seq)}")
-        for child in (ledger.batch_datasets, ledger.check_results):
+        for child in (ledger.batch_datasets, ledger.check_results, ledger.metrics):
             connection.execute(child.delete().where(child.c.batch == seq))
         connection.execute(ledger.batches.delete().where(table.seq == seq))
 
@@ -105,6 +139,7 @@ def _open(connection: Connection, group: Group, source: Source, window: Window |
             state="open",
             window_start=window.start if window else None,
             window_end=window.end if window else None,
+            horizon=ledger.horizon(connection),
             created_at=ledger.now(),
         )
     )
@@ -174,24 +209,41 @@ def point_at(connection: Connection, group: Group, batch: dict[str, Any]) -> Non
         raise DataRejected(f"build {batch['batch_id']} was replaced by a later one; run: dataops build")
 
 
-def require_newest(connection: Connection, batch: dict[str, Any]) -> None:
-    """Raises DataRejected when a batch that was read later from the source, of rows of the same window, was published.
+def require_newest(connection: Connection, group: Group, batch: dict[str, Any]) -> None:
+    """Raises DataRejected when rows that were read later from the source were published.
 
     What was read later is newer, whatever order batches come to publish in: a back-fill never undoes the daily run.
     """
+    if batch["source"] == entries.REPLAYED:
+        entries.require_open(connection, group, batch)
+        return
+    table = ledger.batches.c
     later = sa.select(ledger.batches).where(
-        ledger.batches.c.group_name == batch["group_name"],
-        ledger.batches.c.seq > batch["seq"],
-        ledger.batches.c.state.in_(["published", "unchanged"]),
-        *_overlapping(batch["window_start"], batch["window_end"]),
+        table.group_name == batch["group_name"],
+        table.seq > batch["seq"],
+        table.state.in_(["published", "unchanged"]),
+        table.source != entries.REPLAYED,
     )
-    newer = ledger.one(connection, later.order_by(ledger.batches.c.seq.desc()).limit(1))
-    if newer is not None:
+    newest = later.order_by(table.seq.desc()).limit(1)
+    if (newer := ledger.one(connection, newest)) is None:
+        return
+    overlapping = ledger.one(connection, newest.where(*_overlapping(batch["window_start"], batch["window_end"])))
+    if overlapping or any(_brings_older(connection, d, batch["seq"]) for d in group.datasets):
         raise DataRejected(
-            f"batch {batch['batch_id']} was read from the source before {newer['batch_id']}, which brought rows of the"
-            f" same window and stands already.\nNothing was published, so nothing newer was overwritten."
-            f" Load the window again: dataops load {batch['group_name']}{window_option(batch)}"
+            f"batch {batch['batch_id']} was read from the source before {(overlapping or newer)['batch_id']}, which"
+            f" brought rows of the same window and stands already.\nNothing was published, so nothing newer was"
+            f" overwritten. Load the window again: dataops load {batch['group_name']}{window_option(batch)}"
         )
+
+
+def _brings_older(connection: Connection, dataset: Dataset, seq: int) -> bool:
+    """Whether a row of the batch stands already in a version that a later batch brought."""
+    place = f"{dataset.published_layer}.{dataset.table}"
+    query = (
+        f"SELECT 1 FROM {place} AS v JOIN ops.publications AS p ON p.seq = v._publication AND p.batch > {int(seq)}"
+        f" JOIN candidate.{dataset.table} AS c ON {tables.equal('c', 'v', dataset.key)} LIMIT 1"
+    )
+    return connection.exec_driver_sql(query).first() is not None
 
 
 def _overlapping(start: datetime | None, end: datetime | None) -> list[sa.ColumnElement[bool]]:

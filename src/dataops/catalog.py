@@ -42,6 +42,7 @@ class Rule:
     type: str
     columns: tuple[str, ...] = ()
     expectation: ExpectationItem | None = None
+    baseline: bool = False  # known failures are accepted; only worse ones are told
 
     @property
     def tables(self) -> frozenset[str]:
@@ -143,6 +144,12 @@ class Group:
         absent = tuple(d for d in self.datasets if d.table not in tables)
         present = tuple(d for d in self.datasets if d.table in tables)
         return Group(self.name, self.checkpoint, present, (*self.outside, *absent), (*self.inside, *absent))
+
+    def family(self, root: Dataset) -> list[tuple[Dataset, tuple[str, ...]]]:
+        """The root with its key, and every dataset that follows it with the columns that point to the root."""
+        followers = (d for d in self.datasets if d.contract.platform.follows == root.table)
+        pointing = [(d, next(link.columns for link in d.links if link.to == root.table)) for d in followers]
+        return [(root, root.key), *pointing]
 
     def target(self, link: Link) -> Dataset:
         """The dataset that a link points to, in this group or outside."""
@@ -256,7 +263,16 @@ def _contract_rules(contract: ContractFile, table: str, file: str) -> Iterator[R
         check, attributes = item.check, item.check.attributes
         columns = tuple(getattr(check, "columns", None) or ((column,) if column else ()))
         yield Rule(
-            attributes.rule, table, "soda", attributes.severity, check.name, attributes.why, file, item.type, columns
+            attributes.rule,
+            table,
+            "soda",
+            attributes.severity,
+            check.name,
+            attributes.why,
+            file,
+            item.type,
+            columns,
+            baseline=attributes.baseline,
         )
 
 
@@ -270,7 +286,17 @@ def _suite_rules(suite: SuiteFile, table: str, file: str, contract: ContractFile
             meant = f'; did you mean "{close[0]}"?' if close else ""
             raise DeclarationError(f"{file}, rule {item.meta.rule}: no column {unknown[0]!r} in {table}{meant}")
         yield Rule(
-            item.meta.rule, table, "gx", item.severity, item.description, item.notes, file, item.type, columns, item
+            item.meta.rule,
+            table,
+            "gx",
+            item.severity,
+            item.description,
+            item.notes,
+            file,
+            item.type,
+            columns,
+            item,
+            item.meta.baseline,
         )
 
 

@@ -15,6 +15,7 @@ from dataops.yaml_files import Strict
 Severity = Literal["critical", "warning", "info"]
 ColumnType = Literal["integer", "smallint", "bigint", "boolean", "date", "timestamp", "varchar", "numeric"]
 REGEX_PARTS = re.compile(r"\\.|\[\^?\]?[^\]]*\]|\.|\(\?", re.DOTALL)  # escapes, classes, and what is refused
+REASONS = ("source fixed", "rule fixed", "expected change", "duplicate", "false positive")
 RULE_ID = re.compile(r"[A-Z]{3}-[0-9]{3}")
 
 
@@ -30,7 +31,7 @@ def _sentence(text: str) -> str:
     return " ".join(text.split())
 
 
-def _share(value: object) -> float:
+def share(value: object) -> float:
     """'5%' -> 0.05; 0.05 -> 0.05."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)?\s*%", value.strip()):
         return float(value.strip().rstrip("%")) / 100
@@ -39,9 +40,26 @@ def _share(value: object) -> float:
     raise ValueError(f"{value!r} is not a share such as 5% or 0.05")
 
 
+def _refuse_baseline(severity: str, *, baseline: bool) -> None:
+    if baseline and severity == "critical":
+        raise ValueError("a critical rule has no baseline: what may not be published needs a waiver, which ends")
+
+
 RuleId = Annotated[str, AfterValidator(_rule_id)]
 Sentence = Annotated[str, AfterValidator(_sentence)]
-Share = Annotated[float, BeforeValidator(_share)]
+Share = Annotated[float, BeforeValidator(share)]
+
+
+class Drift(Strict):
+    """What becomes of a load when the source's columns are no longer those of the contract.
+
+    `new` columns may be ignored; one that is missing or re-typed may evolve where nothing is lost by it. See ADR 11.
+    """
+
+    new: Literal["ignore", "block"] = "ignore"
+    missing: Literal["block", "evolve"] = "block"
+    retyped: Literal["block", "evolve"] = "block"
+    reordered: Literal["ignore", "block"] = "ignore"
 
 
 class Reference(Strict):
@@ -66,6 +84,7 @@ class Platform(Strict):
     control: tuple[str, ...] = ()
     pii: tuple[str, ...] = ()
     may_be_empty: bool = False
+    drift: Drift = Field(default_factory=Drift)
 
     @model_validator(mode="after")
     def _one_way_to_select(self) -> Platform:
@@ -80,6 +99,12 @@ class Attributes(Strict):
     rule: RuleId
     severity: Severity
     why: Sentence
+    baseline: bool = False  # known failures are accepted; only worse ones are told
+
+    @model_validator(mode="after")
+    def _no_baseline_for_critical(self) -> Attributes:
+        _refuse_baseline(self.severity, baseline=self.baseline)
+        return self
 
 
 class Threshold(Strict):
@@ -221,6 +246,7 @@ class Meta(Strict):
     """What GX carries along with an expectation."""
 
     rule: RuleId
+    baseline: bool = False
 
 
 def _not_a_contract_matter(text: str) -> str:
@@ -252,6 +278,11 @@ class ExpectationItem(Strict):
     meta: Meta
 
     @model_validator(mode="after")
+    def _no_baseline_for_critical(self) -> ExpectationItem:
+        _refuse_baseline(self.severity, baseline=self.meta.baseline)
+        return self
+
+    @model_validator(mode="after")
     def _regex_means_the_same_everywhere(self) -> ExpectationItem:
         """RE2 and PostgreSQL disagree about `.` before a line break, letters such as backslash d, and `(?`."""
         regexes = [self.kwargs.get("regex"), *(self.kwargs.get("regex_list") or ())]
@@ -276,6 +307,16 @@ class Quota(Strict):
     money: Share | None = None
 
 
+class Anomalies(Strict):
+    """How closely a group's batches are compared with its own history.
+
+    `sensitivity`: how many robust standard deviations are unusual; less finds more, and more that is nothing.
+    """
+
+    severity: Literal["warning", "critical", "off"] = "warning"
+    sensitivity: Annotated[float, Field(gt=0, le=100)] = 5.0
+
+
 class CheckpointFile(Strict):
     """The file checkpoints/<group>.yml."""
 
@@ -286,3 +327,5 @@ class CheckpointFile(Strict):
     family: Literal["whole", "row"] = "row"
     deletions: Share = 0.05
     notify: dict[str, str] = Field(default_factory=dict)
+    reasons: Annotated[tuple[Sentence, ...], Field(min_length=1)] = REASONS  # that an incident may be closed for
+    anomalies: Anomalies = Field(default_factory=Anomalies)

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from dataops.catalog import Dataset, Group
 from dataops.failpoint import failpoint
 from dataops.gate.quarantine import excluded, family_held
+from dataops.receipts import parts
 from dataops.tables import controls, distinct, equal, quoted
 
 
@@ -39,6 +40,9 @@ class Counts:
             "publication": publication,
             "table_name": self.table,
             "controls": dict(self.controls),
+            "published_controls": parts(self.controls, self.unchanged_controls, self.quarantined_controls),
+            "unchanged_controls": dict(self.unchanged_controls),
+            "quarantined_controls": dict(self.quarantined_controls),
             **{name: getattr(self, name) for name in names},
         }
 
@@ -72,7 +76,6 @@ def apply(
             connection, dataset, _accepted(dataset, batch), publication, int(scopes[dataset.table]["received"])
         )
         held = controls(connection, dataset, f"(SELECT * FROM quarantine.{dataset.table} WHERE _batch = {int(batch)})")
-        release(connection, dataset, batch, publication)
         found.append(_completed(counts, dataset, scopes, held, gone[dataset.table]))
         failpoint("dataset_written")
     return found
@@ -204,16 +207,6 @@ def _children(group: Group, dataset: Dataset, batch: int) -> list[tuple[str, tup
         if link.to == dataset.table and link.rule.severity == "critical"
         for rows in ([place(child), _accepted(child, batch)] if child.table in group.tables else [place(child)])
     ]
-
-
-def release(connection: Connection, dataset: Dataset, batch: int, publication: int) -> None:
-    """Closes quarantine entries of earlier batches whose key arrived now and was accepted."""
-    open_ = f"_released IS NULL AND _batch < {int(batch)}"
-    if connection.exec_driver_sql(f"SELECT COUNT(*) FROM quarantine.{dataset.table} WHERE {open_}").scalar_one():
-        connection.exec_driver_sql(
-            f"UPDATE quarantine.{dataset.table} AS q SET _released = {publication} WHERE {open_}"
-            f" AND EXISTS (SELECT 1 FROM {_accepted(dataset, batch)} AS a WHERE {equal('a', 'q', dataset.key)})"
-        )
 
 
 def _completed(

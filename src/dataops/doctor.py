@@ -32,6 +32,7 @@ class Finding:
     fact: str
     advice: str = ""
     declared_wrong: bool = False  # an author's mistake (exit 2), not the platform's (exit 3)
+    stops: str = ""  # instead of what a failure of this subject stops otherwise
 
 
 Probe = Callable[[Settings], Finding]
@@ -131,9 +132,7 @@ def _files(settings: Settings) -> Finding:
 
 
 def _warehouse(settings: Settings) -> Finding:
-    import sqlalchemy as sa
-
-    from dataops import ledger
+    from dataops import ledger, verification
     from dataops.warehouse import open_warehouse
     from dataops.warehouse.duckdb import file_of
 
@@ -149,11 +148,16 @@ def _warehouse(settings: Settings) -> Finding:
             return Finding(
                 "warn", "warehouse", f"{warehouse.name}: empty", "the first load fills it: dataops load reference"
             )
-        count = connection.execute(sa.select(sa.func.count()).select_from(ledger.publications)).scalar_one()
-    if version != ledger.VERSION:
-        said = f"{warehouse.name}: its ledger is of version {version}, this release knows {ledger.VERSION}"
-        return Finding("FAIL" if version > ledger.VERSION else "warn", "warehouse", said, "upgrade dataops")
-    return Finding("ok", "warehouse", f"{warehouse.name}: answers; ledger version {version}, {count} publications")
+        if version != ledger.VERSION:
+            said = f"{warehouse.name}: its ledger is of version {version}, this release knows {ledger.VERSION}"
+            return Finding("FAIL" if version > ledger.VERSION else "warn", "warehouse", said, "upgrade dataops")
+        proof = verification.chain(verification.records(connection))
+    if proof.broken:
+        said = f"{warehouse.name}: ledger chain broken: {proof.broken.publication} {proof.broken.says}"
+        unproven = f"{proof.unproven} publications are unproven"
+        return Finding("FAIL", "warehouse", said, "dataops publications verify", stops=unproven)
+    sealed = f"ledger chain verified ({proof.receipts} receipt{'' if proof.receipts == 1 else 's'})"
+    return Finding("ok", "warehouse", f"{warehouse.name}: answers; {sealed}")
 
 
 def _source(settings: Settings) -> Finding:
@@ -233,7 +237,7 @@ def conclusion(findings: Sequence[Finding]) -> str:
         if found
     )
     if failed:
-        return f"{counts}. Not good to go: {'; '.join(STOPS[f.subject] for f in failed)}."
+        return f"{counts}. Not good to go: {'; '.join(f.stops or STOPS[f.subject] for f in failed)}."
     return f"{counts}. Good to go." if warned else "No problem. Good to go."
 
 

@@ -105,6 +105,7 @@ def _restore(connection: Connection, dataset: Dataset, goal: int, seq: int, remo
         f" (SELECT 1 FROM {place(dataset)} AS v WHERE {equal('v', 't', dataset.key)})"
     )
     rows, totals = controls(connection, dataset, place(dataset))
+    stood = controls(connection, dataset, f"(SELECT * FROM {place(dataset)} WHERE _publication < {seq})")[1]
     return Counts(
         dataset.table,
         rows,
@@ -112,6 +113,7 @@ def _restore(connection: Connection, dataset: Dataset, goal: int, seq: int, remo
         unchanged=rows - int(done.rowcount),
         deleted=removed,
         controls=totals,
+        unchanged_controls=stood,
     )
 
 

@@ -6,17 +6,24 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
-from dataops import batches, history, ledger, transforms
+from dataops import batches, entries, history, ledger, tables, transforms
 from dataops import publish as publishing
+from dataops import replay as replaying
 from dataops.catalog import Group
 from dataops.errors import PlatformError
 from dataops.failpoint import failpoint
 from dataops.gate import gate
+from dataops.gate import waivers as permissions
 from dataops.gate.verdict import Verdict
+from dataops.gate.waivers import Scope
 from dataops.publish import Publication
+from dataops.replay import Replayed
 from dataops.sources import Source, Window, open_source
 from dataops.transforms import Build
 from dataops.workspace import Workspace
@@ -140,6 +147,25 @@ def roll_back(work: Workspace, group: str, publication_id: str, reason: str) -> 
     return done
 
 
+def replay(work: Workspace, group: str, *, dry_run: bool = False) -> Replayed:
+    """Sends the group's waiting rows through the gate and publishes those that pass now."""
+    with work.warehouse.lock(group, "replay"):
+        done = replaying.replay(work, work.catalog.group(group), dry_run=dry_run)
+    refresh_readers(work, done.publication)
+    return done
+
+
+def discard(
+    work: Workspace, table: str, rule: str | None, batch: str | None, by: str | None, reason: str
+) -> dict[str, int]:
+    """Closes open entries of quarantine for good; rows per dataset. Without `by` it only counts them."""
+    group = work.catalog.group(work.catalog.dataset(table).group)
+    with work.warehouse.lock(group.name, "discard"), work.warehouse.transaction() as connection:
+        ledger.ensure(connection)
+        tables.ensure(work.warehouse, connection, group.datasets)
+        return entries.discard(connection, group, group.dataset(table), rule, batch, by, reason)
+
+
 def latest(work: Workspace, group: str | None, batch_id: str | None) -> str:
     """Id of the named batch, or of the group's newest one. Raises DataRejected when there is none."""
     with work.warehouse.transaction() as connection:
@@ -158,3 +184,59 @@ def _locked(work: Workspace, batch_id: str, purpose: str) -> Iterator[Group]:
     group = work.catalog.group(str(name))
     with work.warehouse.lock(group.name, purpose):
         yield group
+
+
+def held_batch(work: Workspace, batch_id: str) -> dict[str, Any] | None:
+    """What a steward has to know about a batch that failed: batch, group, rules_hash, sentence; None if it did not."""
+    with work.warehouse.reading() as connection:
+        found = ledger.batch(connection, batch_id)
+    if found is None or found["state"] != "failed":
+        return None
+    names = {"batch": "batch_id", "group": "group_name", "rules_hash": "rules_hash", "sentence": "reason"}
+    return {name: found[column] for name, column in names.items()}
+
+
+def add_waiver(work: Workspace, scope: Scope, owner: str, reason: str, until: datetime) -> dict[str, Any]:
+    """Records a waiver; returns it with its state. Raises DeclarationError for what cannot be waived."""
+    with _ledger(work) as connection:
+        made = permissions.add(connection, work.catalog, scope, owner, reason, until)
+        return _waiver(work, connection, made)
+
+
+def approve_waiver(work: Workspace, waiver_id: str, person: str) -> dict[str, Any]:
+    """A second person agrees. Raises DataRejected for a late, repeated, own or outdated approval."""
+    with _ledger(work) as connection:
+        permissions.approve(connection, work.catalog, waiver_id, person)
+        return _waiver(work, connection, waiver_id)
+
+
+def revoke_waiver(work: Workspace, waiver_id: str, person: str) -> dict[str, Any]:
+    """Ends a waiver now."""
+    with _ledger(work) as connection:
+        permissions.revoke(connection, waiver_id, person)
+        return _waiver(work, connection, waiver_id)
+
+
+def waivers(work: Workspace) -> list[dict[str, Any]]:
+    """All waivers with their state, those that end first on top."""
+    with work.warehouse.reading() as connection:
+        if ledger.version(connection) is None:
+            return []
+        rows = ledger.rows(connection, sa.select(ledger.waivers).order_by(ledger.waivers.c.until))
+    return [_with_state(work, row) for row in rows]
+
+
+@contextmanager
+def _ledger(work: Workspace) -> Iterator[Connection]:
+    with work.warehouse.transaction() as connection:
+        ledger.ensure(connection)
+        yield connection
+
+
+def _waiver(work: Workspace, connection: Connection, waiver_id: str) -> dict[str, Any]:
+    return _with_state(work, permissions.required(connection, waiver_id))
+
+
+def _with_state(work: Workspace, row: dict[str, Any]) -> dict[str, Any]:
+    needed = permissions.needs_approval(work.catalog, row)
+    return row | {"state": permissions.state_of(row, needs_approval=needed)}

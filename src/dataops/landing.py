@@ -5,30 +5,31 @@ Knows nothing of the ledger; a batch is opened and sealed in `batches`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 
 from dataops.catalog import Dataset, Group
 from dataops.declarations import Column
-from dataops.errors import DataRejected, PlatformError
+from dataops.drift import Drift, DriftRejectedError, arrow_type, compare
+from dataops.errors import PlatformError
 from dataops.failpoint import failpoint
-from dataops.sources.arrow import Array, pc, positions
-from dataops.sources.port import Follow, Request, Source, Window
+from dataops.sources.arrow import Array, nulls, pc, positions
+from dataops.sources.port import Also, Follow, Request, Source, Window
 from dataops.workspace import Workspace
 
 SUMMABLE_DIGITS = 28  # ten thousand million such numbers fit into the 38 digits of a decimal sum
-ARROW: dict[str, pa.DataType] = {
-    "integer": pa.int32(),
-    "smallint": pa.int16(),
-    "bigint": pa.int64(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us"),
-    "varchar": pa.string(),
-}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows a load asks for: those in the window (None: all), and by table those that wait in quarantine."""
+
+    window: Window | None
+    also: Mapping[str, Also] = field(default_factory=dict)
 
 
 @dataclass
@@ -42,32 +43,15 @@ class Arrival:
     failure: Exception | None = None  # raised by the source while it streamed
 
 
-def arrow_type(column: Column) -> pa.DataType:
-    """The Arrow type that a source is asked for."""
-    if column.data_type == "numeric":
-        return pa.decimal128(column.numeric_precision or 38, column.numeric_scale or 0)
-    return ARROW[column.data_type]
+def agreed(source: Source, group: Group) -> dict[str, Drift]:
+    """How the source's columns stand to the contracts now, by table.
 
-
-def agreed_schema(source: Source, dataset: Dataset) -> tuple[pa.Schema, list[str]]:
-    """The source's schema now, and notes on columns nobody agreed on. Raises DataRejected naming a missing column."""
-    table = str(dataset.contract.platform.source)
-    found = source.schema(table)
-    missing = [name for name in dataset.column_names if name not in found.names]
-    extra = [name for name in found.names if name not in dataset.column_names]
-    if missing:
-        raise DataRejected(
-            f"{table} at {source.name} lacks {len(missing)} agreed column(s): {', '.join(missing)}"
-            + (f"; it has unknown ones: {', '.join(extra)} (renamed?)" if extra else "")
-            + f".\nNothing was loaded. Compare with {dataset.contract_file}."
-        )
-    for column in dataset.columns:
-        if found.field(column.name).type != arrow_type(column):
-            raise DataRejected(
-                f"{table} at {source.name}: column {column.name} is {found.field(column.name).type},"
-                f" agreed is {arrow_type(column)}.\nNothing was loaded. Compare with {dataset.contract_file}."
-            )
-    return found, [f"column {name} of the source is not in the contract and was ignored" for name in extra]
+    Raises DriftRejectedError naming every difference of every dataset when any of them stops the load.
+    """
+    found = {d.table: compare(d, source.schema(str(d.contract.platform.source))) for d in group.datasets}
+    if stopping := [drift for drift in found.values() if drift.blocking]:
+        raise DriftRejectedError(source.name, stopping)
+    return found
 
 
 def refuse_change(dataset: Dataset, before: pa.Schema, after: pa.Schema) -> None:
@@ -82,11 +66,12 @@ def refuse_change(dataset: Dataset, before: pa.Schema, after: pa.Schema) -> None
     )
 
 
-def land(work: Workspace, source: Source, group: Group, dataset: Dataset, window: Window | None, seq: int) -> Arrival:
+def land(work: Workspace, source: Source, group: Group, drift: Drift, wanted: Wanted, seq: int) -> Arrival:
     """Streams one dataset of batch `seq` into raw. Raises what source or warehouse raised while it streamed."""
+    dataset = drift.dataset
     schema = pa.schema([(column.name, arrow_type(column)) for column in dataset.columns])
-    reader = source.read(_request(dataset, group, schema, window))
-    arrival = Arrival(dataset, controls=dict.fromkeys(dataset.control, Decimal(0)))
+    reader = source.read(_request(dataset, group, drift.readable, wanted))
+    arrival = Arrival(dataset, controls=dict.fromkeys(dataset.control, Decimal(0)), notes=drift.notes())
     landed = pa.schema([*schema, ("_batch", pa.int64()), ("_row", pa.int64()), ("_problems", pa.string())])
     stream = pa.RecordBatchReader.from_batches(landed, _watched(_stamped(reader, arrival, landed, seq), arrival))
     try:
@@ -107,16 +92,17 @@ def _watched(stream: Iterator[pa.RecordBatch], arrival: Arrival) -> Iterator[pa.
         raise
 
 
-def _request(dataset: Dataset, group: Group, schema: pa.Schema, window: Window | None) -> Request:
-    platform = dataset.contract.platform
+def _request(dataset: Dataset, group: Group, schema: pa.Schema, wanted: Wanted) -> Request:
+    platform, window = dataset.contract.platform, wanted.window
     follow = None
     if window and platform.follows:
         parent = group.dataset(platform.follows)
         columns = next(link.columns for link in dataset.links if link.to == parent.table)
-        parent_platform = parent.contract.platform
-        follow = Follow(columns, str(parent_platform.source), parent.key, str(parent_platform.cursor))
-    windowed = window if platform.cursor or follow else None
-    return Request(str(platform.source), schema, windowed, platform.cursor if windowed else None, follow)
+        source, cursor = str(parent.contract.platform.source), str(parent.contract.platform.cursor)
+        follow = Follow(columns, source, parent.key, cursor, wanted.also.get(parent.table))
+    if not window or not (platform.cursor or follow):
+        return Request(str(platform.source), schema)
+    return Request(str(platform.source), schema, window, platform.cursor, follow, wanted.also.get(dataset.table))
 
 
 def _stamped(reader: pa.RecordBatchReader, arrival: Arrival, schema: pa.Schema, seq: int) -> Iterator[pa.RecordBatch]:
@@ -138,15 +124,49 @@ def _storable(received: pa.RecordBatch, dataset: Dataset) -> tuple[list[Array], 
     problems = received.column("_problems")
     columns: list[Array] = []
     for column in dataset.columns:
-        values = received.column(column.name)
+        values, unfit = _as_agreed(received, column)
+        problems = _noted(problems, unfit, f"{column.name}: is not {column.data_type}")
         bad, why = _unstorable(values, column)
         if bad is not None and pc.any(bad).as_py():
-            note = f"{column.name}: {why}"
-            noted = pc.binary_join_element_wise(pc.fill_null(problems, "unreadable"), note, "; ")
-            problems = pc.if_else(bad, pc.if_else(pc.is_null(problems), note, noted), problems)
+            problems = _noted(problems, bad, f"{column.name}: {why}")
             values = pc.if_else(bad, pa.scalar(None, values.type), values)
         columns.append(values)
     return columns, problems
+
+
+def _noted(problems: Array, bad: Array | None, note: str) -> Array:
+    """Adds `note` to the problems of the rows of the mask `bad`."""
+    if bad is None:
+        return problems
+    noted = pc.binary_join_element_wise(pc.fill_null(problems, "unreadable"), note, "; ")
+    found: Array = pc.if_else(bad, pc.if_else(pc.is_null(problems), note, noted), problems)
+    return found
+
+
+def _as_agreed(received: pa.RecordBatch, column: Column) -> tuple[Array, Array | None]:
+    """The column's values as the contract types them, and a mask of those that lose something by it, which are NULL.
+
+    A column that the source lacks is NULL. Both happen only where the contract lets it: `drift: {…: evolve}`.
+    """
+    kind = arrow_type(column)
+    if column.name not in received.schema.names:
+        return nulls(received.num_rows, kind), None
+    values = received.column(column.name)
+    if values.type == kind:
+        return values, None
+    try:
+        return pc.cast(values, kind), None
+    except pa.ArrowException:  # one value is enough; the slow way finds which
+        cast = [_cast(value, kind) for value in values]
+    fitting = pa.array([None if value is None else value.as_py() for value in cast], kind)
+    return fitting, pc.and_(pc.is_null(fitting), pc.is_valid(values))
+
+
+def _cast(value: pa.Scalar[Any], kind: pa.DataType) -> pa.Scalar[Any] | None:
+    try:
+        return value.cast(kind)
+    except pa.ArrowException:
+        return None
 
 
 def _unstorable(values: Array, column: Column) -> tuple[Array | None, str]:

@@ -37,7 +37,7 @@ batches = sa.Table(
     sa.Column("reason", sa.String),
     sa.Column("rules_hash", sa.String),
     sa.Column("waivers", sa.JSON),  # ids of the waivers that the verdict rests on
-    sa.Column("horizon", sa.BigInteger),  # builds: newest publication whose rows were read
+    sa.Column("horizon", sa.BigInteger),  # newest publication when it was read or built
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Column("sealed_at", sa.DateTime),
     sa.Column("judged_at", sa.DateTime),
@@ -89,6 +89,7 @@ publications = sa.Table(
     sa.Column("reason", sa.String),
     sa.Column("waivers", sa.JSON),  # the waivers it rests on, whole, as they stood
     sa.Column("receipt", sa.String),  # sha256 of this record and of the previous one's; see receipts
+    sa.Column("previous_receipt", sa.String),  # of the publication before it, of whatever group
     sa.Column("published_at", sa.DateTime, nullable=False),
 )
 
@@ -107,6 +108,9 @@ publication_datasets = sa.Table(
         "retained", sa.BigInteger, nullable=False
     ),  # gone at the source, kept because published rows refer to them
     sa.Column("controls", sa.JSON, nullable=False),
+    sa.Column("published_controls", sa.JSON),  # the parts of `controls`: of rows new and changed,
+    sa.Column("unchanged_controls", sa.JSON),  # of rows that stood already,
+    sa.Column("quarantined_controls", sa.JSON),  # and of rows kept back
 )
 
 incidents = sa.Table(
@@ -180,6 +184,7 @@ baselines = sa.Table(
     metadata,
     sa.Column("rule_id", sa.String, primary_key=True),
     sa.Column("share", sa.Float, nullable=False),  # accepted share of failing rows; only ever lowered
+    sa.Column("checked", sa.BigInteger),  # of how many rows
     sa.Column("batch", sa.BigInteger, nullable=False),  # the one it was seen in
     sa.Column("set_at", sa.DateTime, nullable=False),
 )
@@ -262,6 +267,11 @@ def _migrate(connection: Connection, found: int) -> None:
 def next_seq(connection: Connection, table: sa.Table) -> int:
     """The next number of `table`; unique because writers are serialised or the primary key refuses a double."""
     return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.seq), 0))).scalar_one()) + 1
+
+
+def horizon(connection: Connection) -> int:
+    """The newest publication's number: what somebody who begins now can know of."""
+    return next_seq(connection, publications) - 1
 
 
 def one(connection: Connection, statement: sa.Select[Any]) -> dict[str, Any] | None:

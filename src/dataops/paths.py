@@ -36,6 +36,11 @@ class Paths:
         return self.project / "transforms"
 
     @property
+    def corruptions(self) -> Path:
+        """How rules are tripped that no general corruption trips."""
+        return self.project / "tests" / "faults" / "corruptions"
+
+    @property
     def data_docs(self) -> Path:
         """The generated site: beside the declarations, or below a home that lies elsewhere (tests, a second tenant)."""
         return self.project / "data_docs" if self.home == self.project / "var" else self.home / "data_docs"

@@ -16,11 +16,12 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import batches, catalog, delta, incidents, ledger
+from dataops import batches, catalog, delta, entries, incidents, ledger, receipts
 from dataops.catalog import Dataset, Group
 from dataops.delta import Counts
 from dataops.errors import DataRejected, PlatformError, VerdictError
 from dataops.failpoint import failpoint
+from dataops.gate import baselines, waivers
 from dataops.tables import controls, dangling
 from dataops.warehouse import CommitUnknownError
 from dataops.workspace import Workspace
@@ -83,9 +84,10 @@ def _publish(work: Workspace, connection: Connection, batch_id: str, attempt: st
     # Read again from the files: a rule may have changed since this process began.
     group = batches.group_of(connection, replace(work, catalog=catalog.load(work.settings.paths)), batch)
     _require_passed(batch, group)
-    if group.layer == "raw":
-        batches.require_newest(connection, batch)
+    allowed = waivers.require_still(connection, group, batch)
     batches.point_at(connection, group, batch)
+    if group.layer == "raw":
+        batches.require_newest(connection, group, batch)
     failpoint("checked")
     seq = ledger.next_seq(connection, ledger.publications)
     scopes = _scopes(connection, batch["seq"])
@@ -96,10 +98,22 @@ def _publish(work: Workspace, connection: Connection, batch_id: str, attempt: st
     _balance(connection, datasets, counts, batch, seq)
     _require_closure(connection, group, datasets, seq)
     failpoint("balanced")
-    publication_id = _record(connection, group, batch, attempt, seq, counts)
+    for dataset in datasets:
+        entries.close(connection, group, dataset, batch, seq)
+    publication_id = _record(connection, group, batch | {"waivers": allowed}, attempt, seq, counts)
+    baselines.tighten(connection, group, batch["seq"])
+    _waive_incidents(connection, batch, allowed)
     solved = incidents.resolve(connection, group.name, batch, publication_id)
     failpoint("before_commit")
     return Publication("published", group.name, batch_id, publication_id, tuple(counts), tuple(solved))
+
+
+def _waive_incidents(connection: Connection, batch: dict[str, Any], allowed: Sequence[dict[str, Any]]) -> None:
+    """What was published under a waiver is not solved: the incidents of the batch say so."""
+    if allowed:
+        last = allowed[-1]
+        for found in (i for i in incidents.open_incidents(connection) if i["batch"] == batch["seq"]):
+            incidents.waive(connection, found["incident_id"], last["waiver_id"], last["approver"] or last["owner"])
 
 
 def _already(connection: Connection, batch: dict[str, Any]) -> Publication | None:
@@ -175,6 +189,7 @@ def _record(
 ) -> str:
     kind = "load" if group.layer == "raw" else "build"
     values = {"window_end": batch["window_end"], "batch": batch["seq"], "rules_hash": batch["rules_hash"]}
+    values |= {"waivers": batch["waivers"]}
     publication_id = write(connection, group.name, kind, attempt, seq, counts, values)
     ledger.set_state(connection, batch["seq"], "published")
     failpoint("ledger_written")
@@ -190,25 +205,23 @@ def write(
     counts: Sequence[Counts],
     values: dict[str, Any],
 ) -> str:
-    """The ledger's rows of a publication; returns its id, e.g. sales-0043."""
+    """The ledger's rows of a publication, sealed by its receipt; returns its id, e.g. sales-0043."""
     previous = ledger.last_publication(connection, group)
     number = int(previous["publication_id"].rpartition("-")[2]) + 1 if previous else 1
     publication_id = f"{group}-{number:04d}"
-    connection.execute(
-        ledger.publications.insert().values(
-            seq=seq,
-            publication_id=publication_id,
-            attempt=attempt,
-            group_name=group,
-            kind=kind,
-            verdict="PASSED",
-            previous=previous["publication_id"] if previous else None,
-            published_at=ledger.now(),
-            **values,
-        )
-    )
-    failpoint("publication_written")
+    made = {
+        "seq": seq,
+        "publication_id": publication_id,
+        "attempt": attempt,
+        "group_name": group,
+        "kind": kind,
+        "verdict": "PASSED",
+        "previous": previous["publication_id"] if previous else None,
+        "published_at": ledger.now(),
+    }
     rows = [count.as_row(seq) for count in counts]
+    connection.execute(ledger.publications.insert().values(receipts.seal(connection, made | values, rows)))
+    failpoint("publication_written")
     if rows:
         connection.execute(ledger.publication_datasets.insert(), rows)
     return publication_id
@@ -234,7 +247,7 @@ def _release(connection: Connection, group: Group, batch: dict[str, Any]) -> Non
     if standing is not None:
         batches.point_at(connection, group, batch)
         for dataset in group.datasets:
-            delta.release(connection, dataset, batch["seq"], standing["seq"])
+            entries.close(connection, group, dataset, batch, standing["seq"])
 
 
 def outcome_of(work: Workspace, attempt: str, what: str) -> dict[str, Any] | None:

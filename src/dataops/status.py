@@ -15,8 +15,11 @@ from sqlalchemy.engine import Connection
 
 from dataops import ledger
 from dataops.catalog import Catalog
+from dataops.incidents import open_incidents
 from dataops.sentence import WORST_FIRST, GroupState, State, sentence, worst
 from dataops.workspace import Workspace
+
+BYSTANDERS = ("anomaly",)  # kinds of incident that hold nothing back: the batch is published, somebody looks at it
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,7 @@ def read(work: Workspace) -> Status:
         if ledger.version(connection) is None:
             empty = tuple(_never(work.catalog, name) for name in in_order(work.catalog))
             return Status(now, empty)
-        incidents = tuple(
-            ledger.rows(
-                connection, sa.select(ledger.incidents).where(ledger.incidents.c.state == "open").order_by("seq")
-            )
-        )
+        incidents = tuple(open_incidents(connection))
         held = _quarantine(connection, work.catalog)
         facts = _with_causes(
             work.catalog,
@@ -126,7 +125,7 @@ def _facts(
     held: Mapping[str, tuple[int, datetime | None]],
 ) -> GroupFacts:
     group = catalog.groups[name]
-    own = [incident for incident in incidents if incident["group_name"] == name]
+    own = [i for i in incidents if i["group_name"] == name and i["kind"] not in BYSTANDERS]
     last = ledger.last_publication(connection, name)
     batch = _latest_batch(connection, name)
     rows = sum(held.get(table, (0, None))[0] for table in group.tables)
@@ -227,7 +226,7 @@ def _quarantine(connection: Connection, catalog: Catalog) -> dict[str, tuple[int
     there = _tables(connection)
     for table in sorted(set(catalog.datasets) & there):
         row = connection.exec_driver_sql(
-            f"SELECT COUNT(*), MIN(_since) FROM quarantine.{table} WHERE _released IS NULL AND _batch IN ({numbers})"
+            f"SELECT COUNT(*), MIN(_since) FROM quarantine.{table} WHERE _closed IS NULL AND _batch IN ({numbers})"
         ).one()
         found[table] = (int(row[0]), row[1])
     return found

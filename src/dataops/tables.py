@@ -67,7 +67,11 @@ def layout(dataset: Dataset) -> dict[tuple[str, str], dict[str, str]]:
             ("_rules", "VARCHAR"),
             ("_fell_with", "VARCHAR"),
             ("_since", "TIMESTAMP"),
-            ("_released", "BIGINT"),
+            ("_released", "BIGINT"),  # the publication that closed it
+            ("_closed", "VARCHAR"),  # released, replaced, gone, discarded; NULL while it is open
+            ("_closed_at", "TIMESTAMP"),
+            ("_closed_by", "VARCHAR"),
+            ("_closed_reason", "VARCHAR"),
         ),
     }
     if dataset.layer == "raw":

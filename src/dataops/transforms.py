@@ -110,16 +110,12 @@ def _open(connection: Connection, group: Group) -> tuple[int, str]:
             group_name=group.name,
             source="published layers",
             state="open",
-            horizon=_horizon(connection),
+            horizon=ledger.horizon(connection),
             created_at=ledger.now(),
             window_end=_newest_window(connection),
         )
     )
     return seq, batch_id
-
-
-def _horizon(connection: Connection) -> int:
-    return ledger.next_seq(connection, ledger.publications) - 1
 
 
 def _newest_window(connection: Connection) -> Any:  # noqa: ANN401  a datetime or None

@@ -10,17 +10,18 @@ from pathlib import Path
 import psutil
 import pytest
 import sqlalchemy as sa
+from tests.support.crash import wait_until
 
 from dataops import ledger
 from dataops.airflow.headless import Headless, running
-from dataops.airflow.rest import Run
+from dataops.airflow.rest import Client, Run
 from dataops.settings import load
 from dataops.workspace import Workspace, open_workspace
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 PROJECT = Path(__file__).resolve().parents[2]
-DAGS = ("reference_etl", "sales_etl", "inventory_monitoring")
+DAGS = ("reference_etl", "sales_etl", "inventory_monitoring", "held_batch", "steward_actions")
 SOURCE = "generator:?scale=0.02&seed=7&days=60"  # about ten orders a day from 2011-05-31
 BEFORE, DAY, NEXT, BAD = "2011-07-25", "2011-07-26", "2011-07-27", "2011-07-28"
 LIMIT = 600
@@ -113,6 +114,7 @@ def test_a_held_day_blocks_everything_after_its_verdict_and_is_not_retried(insta
         installation.airflow.restart("scheduler", {"DATAOPS_SOURCE_URL": SOURCE})
     assert run.state == "failed"
     assert run.in_state("failed") == ["sales.verdict"]
+    assert run.tasks["ask_steward"] == "success"
     blocked = ["curated.build", "curated.gx_checkpoint", "curated.publish", "curated.soda_scan", "curated.verdict"]
     assert run.in_state("upstream_failed") == [*blocked, "sales.publish"]
     assert installation.publications() == before
@@ -120,6 +122,57 @@ def test_a_held_day_blocks_everything_after_its_verdict_and_is_not_retried(insta
     log = installation.airflow.client.log("sales_etl", run.run_id, "sales.verdict")
     assert "GateBlocked" in log
     assert "dataops quarantine list sales" in log
+
+
+def _answer(client: Client, run_id: str, task: str, choice: str, form: dict[str, str] | None = None) -> None:
+    """Answers as soon as the question is asked."""
+    wait_until(lambda: task in client.questions("held_batch", run_id), 120, f"the question {task}")
+    client.answer("held_batch", run_id, task, choice, form)
+
+
+def test_two_people_release_a_held_day_and_the_corrected_delivery_closes_quarantine(installation: Installation) -> None:
+    """The steward's walk: held, incident, waiver, second approver, receipt, corrected day; continues the test above."""
+    airflow, work = installation.airflow, installation.work
+    with work.warehouse.reading() as connection:
+        held = ledger.one(connection, sa.select(ledger.batches).where(ledger.batches.c.state == "failed")) or {}
+    run_id = f"{held['batch_id']}__{held['rules_hash'][:12]}"
+    form = {"reason": "price import, agreed", "quota": "100%"}
+    _answer(airflow.client, run_id, "decide", "release with waiver", form)
+    _answer(airflow.approver, run_id, "agree", "agree")
+    ended = airflow.client.wait("held_batch", run_id, LIMIT)
+    assert ended.state == "success", ended
+    assert [key for key, _ in installation.announced("validated/sales")][-1] == BAD
+    with work.warehouse.reading() as connection:
+        made = ledger.last_publication(connection, "sales") or {}
+        states = [row[0] for row in connection.execute(sa.select(ledger.incidents.c.state))]
+        waiting = connection.exec_driver_sql(WAITING).scalar_one()
+    assert [(w["owner"], w["approver"], w["reason"]) for w in made["waivers"]] == [
+        ("admin", "approver", "price import, agreed")
+    ]
+    assert states == ["waived"]
+    assert waiting > 0
     again = installation.run("sales_etl", BAD)
     assert again.state == "success", again
-    assert [key for key, _ in installation.announced("validated/sales")][-1] == BAD
+    with work.warehouse.reading() as connection:
+        assert connection.exec_driver_sql(WAITING).scalar_one() == 0
+        assert (ledger.last_publication(connection, "sales") or {})["waivers"] == []
+
+
+WAITING = "SELECT COUNT(*) FROM quarantine.sales_order_detail WHERE _closed IS NULL"
+
+
+def test_the_form_does_what_the_command_line_does_with_the_name_of_who_filled_it_in(installation: Installation) -> None:
+    client = installation.airflow.approver
+    form = {"action": "reopen", "incident": "INC-0001", "reason": "seen again by the shop"}
+    done = client.wait("steward_actions", client.trigger("steward_actions", conf=form), LIMIT)
+    assert done.state == "success", done
+    form = {"action": "resolve", "incident": "INC-0001", "resolution": "no-such", "reason": "x"}
+    refused = client.wait("steward_actions", client.trigger("steward_actions", conf=form), LIMIT)
+    assert refused.state == "failed", refused
+    with installation.work.warehouse.reading() as connection:
+        events = ledger.rows(connection, sa.select(ledger.incident_events).order_by(ledger.incident_events.c.seq))
+    assert [(e["who"], e["action"], e["text"]) for e in events][-1] == (
+        "approver",
+        "reopened",
+        "seen again by the shop",
+    )

@@ -41,7 +41,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Work
 
 def held(work: Workspace, table: str, *columns: str) -> list[tuple[Any, ...]]:
     names = ", ".join(columns)
-    return fetch(work, f"SELECT {names} FROM quarantine.{table} WHERE _released IS NULL ORDER BY _row")
+    return fetch(work, f"SELECT {names} FROM quarantine.{table} WHERE _closed IS NULL ORDER BY _row")
 
 
 def test_hostile_text_is_kept_to_the_letter_and_judged_by_the_rules(opened: Callable[..., Workspace]) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 
@@ -137,7 +138,8 @@ def test_records_are_found_by_number_prefix_and_latest(cli: Cli, held: Ran) -> N
     assert held.code == 1
     for command in (
         "batches list", "batches list sales", "batches show latest", "batches show reference-w", "publications list",
-        "publications show sales", "incidents list --all", "incidents show 1", "incidents show latest",
+        "publications show sales", "publications verify", "explain sales_order_header --key 43659",
+        "incidents list --all", "incidents show 1", "incidents show latest",
         "quarantine list",
         "quarantine show sales_order_detail", "check", "doctor clock disk files warehouse source",
     ):  # fmt: skip
@@ -148,6 +150,40 @@ def test_records_are_found_by_number_prefix_and_latest(cli: Cli, held: Ran) -> N
         assert cli(*words, "--json").document["schema"]
     assert cli("incidents", "show", "99").code == 2
     assert cli("publications", "show", "nothing").code == 2
+
+
+def test_a_waiver_is_asked_for_agreed_to_listed_and_ended(cli: Cli, held: Ran) -> None:
+    """By two people; each step says what comes next, and a misuse what is wrong."""
+    assert held.code == 1
+    until = f"{datetime.now(tz=UTC) + timedelta(days=2):%Y-%m-%d}"
+    asked = cli("publish", "sales", "--quota", "100%", "--reason", "price import", "--by", "anna")
+    assert (asked.code, "waiting for approval" in asked.out) == (1, True)
+    assert "dataops waivers approve WAI-0001" in asked.err
+    assert cli("waivers", "approve", "1", "--by", "anna").code == 1
+    agreed = cli("waivers", "approve", "1", "--by", "ben")
+    assert (agreed.code, "in force" in agreed.out, "dataops gate sales --batch" in agreed.err) == (0, True, True)
+    for words in (["list"], ["show", "latest"], ["list", "--all"]):
+        assert cli("waivers", *words).code == 0
+        assert cli("waivers", *words, "--json").document["schema"]
+    ended = cli("waivers", "revoke", "1", "--json")
+    assert ended.document["state"] == "revoked"
+    assert "no waiver is in force" in cli("waivers", "list").err
+    for wrong, says in ((["NO-000", "--until", until], "no rule"), (["SAL-001", "--until", "soon"], "neither a date")):
+        ran = cli("waivers", "add", *wrong, "--reason", "x")
+        assert (ran.code, says in ran.err) == (2, True), ran
+
+
+def test_what_waits_is_replayed_discarded_and_exported(cli: Cli, held: Ran, tmp_path: Path) -> None:
+    """Rows of a held batch wait for it; discarding asks first where there is a terminal, and else wants --yes."""
+    assert held.code == 1
+    assert cli("quarantine", "replay", "--dry-run").code == 0
+    assert cli("quarantine", "replay", "sales", "--json").document["groups"][0]["publication"] is None
+    words = ("quarantine", "discard", "sales_order_detail", "--batch", "no-such", "--reason", "x")
+    assert "0 rows" in cli(*words).out
+    assert cli("quarantine", "discard", "sales_order_detail", "--reason", "x").code == 2
+    file = tmp_path / "rows.csv"
+    assert cli("quarantine", "export", "sales_order_detail", "--to", str(file)).code == 0
+    assert file.read_text(encoding="utf-8").startswith("batch,rules")
 
 
 def test_quarantined_rows_come_as_csv_with_every_rule_they_broke(cli: Cli, held: Ran) -> None:

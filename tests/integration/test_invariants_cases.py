@@ -80,10 +80,10 @@ def test_a_source_that_is_back_at_what_stands_settles_its_quarantine(work: Works
     good = dict(shop.lines[0])
     shop.lines[0]["qty"] = 5000
     load(work, shop, "sales")
-    assert fetch(work, "SELECT COUNT(*) FROM quarantine.order_line WHERE _released IS NULL") == [(2,)]
+    assert fetch(work, "SELECT COUNT(*) FROM quarantine.order_line WHERE _closed IS NULL") == [(2,)]
     shop.lines[0].update(good)
     assert load(work, shop, "sales").publication.status == "unchanged"
-    assert fetch(work, "SELECT COUNT(*) FROM quarantine.order_line WHERE _released IS NULL") == [(0,)]
+    assert fetch(work, "SELECT COUNT(*) FROM quarantine.order_line WHERE _closed IS NULL") == [(0,)]
 
 
 def test_a_parent_that_returns_brings_its_children_back(work: Workspace) -> None:
@@ -96,5 +96,5 @@ def test_a_parent_that_returns_brings_its_children_back(work: Workspace) -> None
     shop.customers[0]["region"] = "DE"
     load(work, shop, "reference")
     assert load(work, shop, "sales").publication.total("new") == 3
-    assert fetch(work, "SELECT COUNT(*) FROM quarantine.sales_order WHERE _released IS NULL") == [(0,)]
+    assert fetch(work, "SELECT COUNT(*) FROM quarantine.sales_order WHERE _closed IS NULL") == [(0,)]
     assert fetch(work, "SELECT SUM(sub_total) FROM validated.sales_order") == [(Decimal(90),)]

@@ -51,7 +51,7 @@ def test_a_corrected_delivery_closes_its_quarantine_entries(work: Workspace) -> 
     shop.lines[0]["qty"] = 1
     done = load(work, shop, "sales", Window.parse("2014-05-01..2014-05-02"))
     assert done.publication.total("new") == 3
-    assert fetch(work, "SELECT COUNT(*) FROM quarantine.order_line WHERE _released IS NULL") == [(0,)]
+    assert fetch(work, "SELECT COUNT(*) FROM quarantine.order_line WHERE _closed IS NULL") == [(0,)]
 
 
 def test_a_roll_back_brings_back_the_earlier_state_and_as_of_reads_it(work: Workspace) -> None:

@@ -11,13 +11,15 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 
-from dataops import failpoint, jobs, settings
+from dataops import failpoint, jobs, ledger, settings
+from dataops.gate.waivers import Scope
 from dataops.sources.port import Window
 from dataops.workspace import Workspace, open_workspace
 from tests.support.shop import PROJECT, Shop, fetch, land, line, order, small_shop, state
@@ -75,6 +77,18 @@ def _publish(group: str) -> Callable[[Workspace], Any]:
     return lambda work: jobs.publish(work, group).status
 
 
+def _waived(work: Workspace, rule: str) -> str:
+    """A waiver that two people agreed to; asked for once, however often the step is taken."""
+    known = {row["rule_id"]: row for row in jobs.waivers(work)}
+    until = datetime.fromisoformat(
+        f"{ledger.now() + timedelta(days=2):%Y-%m-%d}"
+    )  # the same when it is asked for again
+    made = known.get(rule) or jobs.add_waiver(work, Scope("sales", rule), "anna", "a test", until)
+    if made["approver"] is None:
+        made = jobs.approve_waiver(work, made["waiver_id"], "ben")
+    return str(made["state"])
+
+
 STEPS: dict[str, Callable[[Workspace], Any]] = {
     "extract reference": _land("reference", None, first_delivery),
     "gate reference": _gate("reference"),
@@ -95,6 +109,11 @@ STEPS: dict[str, Callable[[Workspace], Any]] = {
     "extract repeated": _land("reference", None, first_delivery),
     "gate repeated": _gate("reference"),
     "publish repeated": _publish("reference"),
+    "extract bad": _land("sales", DAYS, first_delivery),
+    "gate bad": _gate("sales"),
+    "publish bad": _publish("sales"),
+    "waive": lambda work: [_waived(work, rule) for rule in ("SAL-031", "SAL-033")],
+    "replay": lambda work: jobs.replay(work, "sales").rows_passing,
 }
 
 

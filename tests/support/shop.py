@@ -93,9 +93,11 @@ class Shop:
         if window is None:
             return True
         if request.follow:
-            keys = {o["order_id"] for o in self.orders if _inside(o["order_date"], window)}
-            return row["order_id"] in keys
-        return _inside(row[str(request.cursor)], window)
+            also = request.follow.also
+            asked = Request(request.follow.parent, SCHEMAS["Sales.SalesOrder"], window, "order_date", also=also)
+            return row["order_id"] in {o["order_id"] for o in self.orders if self._wanted(o, asked)}
+        named = request.also and tuple(row[name] for name in request.also.columns) in request.also.keys
+        return bool(named) or _inside(row[str(request.cursor)], window)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -148,7 +150,13 @@ IGNORED = {
     "opened_at",
     "last_seen_at",
     "resolved_at",
+    "happened_at",
+    "approved_at",
+    "set_at",
+    "_closed_at",
     "attempt",
+    "receipt",
+    "previous_receipt",
 }
 SCHEMAS_OF_STATE = (
     "validated",

@@ -186,14 +186,15 @@ class Oracle:
     def copy(self) -> Tables:
         return {table: dict(rows) for table, rows in self.tables.items()}
 
-    def deliver(self, shop: RecordingShop, group: str, *, whole: bool) -> Expected:
-        """Judges what the shop sent last and applies it if it passes."""
+    def deliver(self, shop: RecordingShop, group: str, window: Window | None) -> Expected:
+        """Judges what the shop sent last, also of what it was asked for again, and applies it if it passes."""
+        whole = window is None
         sent = {table: shop.received(table) for table in GROUPS[group]}
         broken = self._reference(sent) if group == "reference" else self._sales(sent)
         held = {table: dict(rows) for table, rows in broken.items()}
         if group == "sales":
             _fall_with_family(sent, held)
-        passed = all(sent.values()) and not self._over_quota(sent, broken, held)
+        passed = all(sent.values()) and not self._over_quota(sent, broken, held, window)
         if group == "reference":
             passed = passed and self._few_deletions(sent["customer"])
         if not passed:
@@ -269,13 +270,24 @@ class Oracle:
             _hold(held, at, broke)
         return held
 
-    def _over_quota(self, sent: dict[str, list[Row]], broken: dict[str, Any], held: dict[str, Any]) -> bool:
-        """Half of the rows of either group, nine tenths of the money of the orders."""
-        if sum(map(len, broken.values())) / sum(map(len, sent.values())) > 0.5:
-            return True
+    def _over_quota(
+        self,
+        sent: dict[str, list[Row]],
+        broken: dict[str, Any],
+        held: dict[str, Any],
+        window: Window | None,
+    ) -> bool:
+        """Half of the rows of either group, nine tenths of the money of the orders; of the window's own rows."""
         orders = sent.get("sales_order", [])
-        money = sum((row["sub_total"] for row in orders), Decimal(0))
-        kept = sum((orders[at]["sub_total"] for at in held.get("sales_order", ())), Decimal(0))
+        old = {row["order_id"] for row in orders if _outside(row["order_date"], window)}
+        again = sum(_outside(orders[at]["order_date"], window) for at in broken.get("sales_order", ()))
+        again += sum(sent["order_line"][at]["order_id"] in old for at in broken.get("order_line", ()))
+        new = sum(map(len, broken.values())) - again
+        if new / sum(map(len, sent.values())) > 0.5:
+            return True
+        own = {at: abs(row["sub_total"]) for at, row in enumerate(orders) if not _outside(row["order_date"], window)}
+        money = sum(own.values(), Decimal(0))
+        kept = sum((own.get(at, Decimal(0)) for at in held.get("sales_order", ())), Decimal(0))
         return bool(money) and kept / money > Decimal("0.9")
 
     def _few_deletions(self, rows: list[Row]) -> bool:
@@ -316,6 +328,10 @@ class Oracle:
             new = (row for at, row in enumerate(sent["order_line"]) if at not in held["order_line"])
             return any(k[:1] == key for k in self.tables["order_line"]) or any(r["order_id"] == key[0] for r in new)
         return False
+
+
+def _outside(moment: datetime | None, window: Window | None) -> bool:
+    return window is not None and moment is not None and not window.start <= moment < window.end
 
 
 def _hold(held: dict[int, set[str]], at: int, broke: dict[str, bool]) -> None:

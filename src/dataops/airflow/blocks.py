@@ -6,12 +6,14 @@ Every group goes the same way, and the graph shows it: nothing after `verdict` r
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Asset, CronPartitionTimetable, Param, PartitionedAtRuntime, TaskGroup
 
-from dataops.airflow.operators import Audit, Build, Extract, Judge, Publish
+from dataops.airflow.operators import AskSteward, Audit, Build, Extract, Judge, Publish
 from dataops.airflow.partitions import WINDOW
 
 POOL = "warehouse"  # one slot on DuckDB: one process may write its file
@@ -57,11 +59,23 @@ def asset_of(layer: str, group: str) -> Asset:
     return Asset(name=f"{layer}/{group}", uri=f"x-dataops://warehouse/{layer}/{group}", group="dataops")
 
 
+def loaded_groups() -> dict[str, Asset]:
+    """The groups that come from a source, with what their publications are announced as: those with raw contracts."""
+    project = Path(os.environ.get("DATAOPS_PROJECT") or Path(__file__).parents[3])
+    texts = (file.read_text(encoding="utf-8") for file in sorted((project / "contracts" / "raw").glob("*.yml")))
+    names = {match[1] for text in texts if (match := re.search(r"^  group: (\w+)$", text, re.MULTILINE))}
+    return {name: asset_of("validated", name) for name in sorted(names)}
+
+
 def load(group: str, *, windowed: bool) -> TaskGroup:
-    """Extract -> gx_checkpoint, soda_scan -> verdict -> publish, for a group that comes from a source."""
+    """Extract -> gx_checkpoint, soda_scan -> verdict -> publish, for a group that comes from a source.
+
+    Beside it `ask_steward`, after a verdict that failed; outside, so that what follows waits for publish only.
+    """
     with TaskGroup(group, tooltip=f"{group}: source to validated") as tasks:
         extract = Extract(task_id="extract", group=group, windowed=windowed)
-        _gate_and_publish(extract, group, asset_of("validated", group), replaceable=False)
+        verdict = _gate_and_publish(extract, group, asset_of("validated", group), replaceable=False)
+    verdict >> AskSteward(task_id="ask_steward", trigger_rule="one_failed", **_batch_of(extract, group))
     return tasks
 
 
@@ -73,11 +87,16 @@ def build(group: str = "curated") -> TaskGroup:
     return tasks
 
 
-def _gate_and_publish(source: Extract | Build, group: str, asset: Asset, *, replaceable: bool) -> None:
+def _batch_of(source: Extract | Build, group: str, *, replaceable: bool = False) -> dict[str, Any]:
     # A template rather than `source.output`, which would draw an edge from the source to every task of the gate.
     batch_id = f"{{{{ ti.xcom_pull(task_ids='{source.task_id}') }}}}"
-    batch: dict[str, Any] = {"batch_id": batch_id, "group": group, "replaceable": replaceable}
+    return {"batch_id": batch_id, "group": group, "replaceable": replaceable}
+
+
+def _gate_and_publish(source: Extract | Build, group: str, asset: Asset, *, replaceable: bool) -> Judge:
+    batch = _batch_of(source, group, replaceable=replaceable)
     gx = Audit(task_id="gx_checkpoint", engine="gx", **batch)
     soda = Audit(task_id="soda_scan", engine="soda", **batch)
     verdict = Judge(task_id="verdict", **batch)
     source >> [gx, soda] >> verdict >> Publish(task_id="publish", asset=asset, **batch)
+    return verdict

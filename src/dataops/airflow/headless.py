@@ -61,6 +61,7 @@ class Headless:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._secrets = self._kept_secrets()
         self.client = Client(self.url, "admin", self._secrets["password"])
+        self.approver = Client(self.url, "approver", self._secrets["approver"])
 
     @property
     def url(self) -> str:
@@ -71,6 +72,10 @@ class Headless:
         return self._secrets["password"]
 
     @property
+    def approver_password(self) -> str:
+        return self._secrets["approver"]
+
+    @property
     def pids(self) -> Path:
         return self.folder / "pids.json"
 
@@ -78,18 +83,19 @@ class Headless:
         """Made once per home and readable by its owner only; all processes must share them."""
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "secrets.json"
-        if not file.exists():
-            made = {
-                "jwt": secrets.token_urlsafe(48),
-                "key": secrets.token_urlsafe(24),
-                "password": secrets.token_urlsafe(9),
-            }
-            file.touch(mode=0o600)
-            file.write_text(json.dumps(made), encoding="utf-8")
-        found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+        made = {
+            "jwt": secrets.token_urlsafe(48),
+            "key": secrets.token_urlsafe(24),
+            "password": secrets.token_urlsafe(9),
+            "approver": secrets.token_urlsafe(9),  # what is critical needs two people
+        }
+        kept: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        found = made | kept
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(found), encoding="utf-8")
         users = self.folder / "users.json"
         users.touch(mode=0o600)
-        users.write_text(json.dumps({"admin": found["password"]}), encoding="utf-8")
+        users.write_text(json.dumps({"admin": found["password"], "approver": found["approver"]}), encoding="utf-8")
         return found
 
     def environment(self) -> dict[str, str]:
@@ -103,7 +109,7 @@ class Headless:
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,approver:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.folder / "users.json"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.folder / 'airflow.db'}",
             "AIRFLOW__API__BASE_URL": self.url,

@@ -17,6 +17,7 @@ from dataops.airflow.partitions import NoPartitionError, key_of, window_of
 
 if TYPE_CHECKING:
     from dataops.gate.verdict import Verdict
+    from dataops.publish import Publication
     from dataops.workspace import Workspace
 
 
@@ -174,15 +175,49 @@ class Publish(BatchJob):
         except DataRejected:
             self._leave_if_replaced(work)
             raise
-        self.log.info("%s: %s %s", done.batch_id, done.status, done.publication_id or "")
-        if done.publication_id is None or _is_announced(self.asset, done.publication_id):
-            # Airflow would announce every outlet of a task that succeeds.
-            self.outlets: list[Asset] = []
-            return done.publication_id
-        event = context["outlet_events"][self.asset]
-        event.extra = {"publication": done.publication_id, "batch": done.batch_id}
-        event.add_partitions([_partition(context)])
+        return announce(self, context, self.asset, done, _partition(context))
+
+
+def announce(task: Job, context: Any, asset: Asset, done: Publication, partition: str) -> str | None:  # noqa: ANN401
+    """Emits the partition of a publication; nothing when nothing was published or it was announced before."""
+    task.log.info("%s: %s %s", done.batch_id, done.status, done.publication_id or "")
+    # Airflow would announce every outlet of a task that succeeds.
+    if done.publication_id is None or _is_announced(asset, done.publication_id):
+        task.outlets = []
         return done.publication_id
+    task.outlets = [asset]
+    event = context["outlet_events"][asset]
+    event.extra = {"publication": done.publication_id, "batch": done.batch_id}
+    event.add_partitions([partition])
+    return done.publication_id
+
+
+class AskSteward(BatchJob):
+    """After a verdict that failed: asks in Airflow what shall become of the batch, once per batch and rules.
+
+    The question is a run of its own, so that tomorrow's load and a corrected delivery need not wait for the answer.
+    """
+
+    def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401
+        from airflow.sdk.exceptions import DagRunTriggerException
+
+        from dataops import jobs
+
+        held = jobs.held_batch(work, self.batch_id)
+        if held is None:
+            raise AirflowSkipException(f"{self.batch_id} is not held, so there is nothing to decide")
+        raise DagRunTriggerException(
+            trigger_dag_id="held_batch",
+            dag_run_id=f"{self.batch_id}__{held['rules_hash'][:12]}",
+            conf=held | {"partition": _partition(context)},
+            reset_dag_run=False,
+            skip_when_already_exists=True,
+            wait_for_completion=False,
+            allowed_states=[],
+            failed_states=[],
+            poke_interval=60,
+            deferrable=False,
+        )
 
 
 def _partition(context: Any) -> str:  # noqa: ANN401

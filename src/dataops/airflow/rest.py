@@ -115,6 +115,20 @@ class Client:
                 raise PlatformError(f"{dag_id} has not ended after {seconds:g} s; unfinished: {', '.join(unfinished)}")
             time.sleep(POLL_SECONDS)
 
+    def questions(self, dag_id: str, run_id: str) -> list[str]:
+        """Tasks of a run that wait for a person's answer.
+
+        Only those that are parked: Airflow 3.3 loses an answer given between the question and the parking.
+        """
+        where = f"/dags/{dag_id}/dagRuns/{quote(run_id)}/hitlDetails?response_received=false"
+        asked = [item["task_instance"] for item in self.call("GET", where)["hitl_details"]]
+        return [task["task_id"] for task in asked if task["state"] == "awaiting_input"]
+
+    def answer(self, dag_id: str, run_id: str, task: str, choice: str, form: dict[str, Any] | None = None) -> None:
+        """Answers a question as this client's user."""
+        where = f"/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task}/-1/hitlDetails"
+        self.call("PATCH", where, {"chosen_options": [choice], "params_input": form or {}})
+
     def clear(self, dag_id: str, run_id: str, tasks: list[str], *, downstream: bool = False) -> None:
         """Lets tasks of a run run again."""
         body = {

@@ -11,12 +11,15 @@ from dataops.cli import runs
 from dataops.cli.batches import batches
 from dataops.cli.check import check
 from dataops.cli.doctor import doctor
+from dataops.cli.explain import explain
+from dataops.cli.gates import gate
 from dataops.cli.incidents import incidents
 from dataops.cli.publications import publications
-from dataops.cli.quarantine import quarantine
 from dataops.cli.query import query
 from dataops.cli.screen import Screen
+from dataops.cli.settling import quarantine
 from dataops.cli.status import status
+from dataops.cli.waivers import waivers
 from dataops.cli.words import docs, words_group
 
 EPILOG = (
@@ -58,15 +61,17 @@ def options(
     ctx.obj = Screen(-1 if quiet else verbose)
 
 
-COMMANDS: tuple[Callable[..., int], ...] = (*runs.COMMANDS, status, query, docs, check, doctor)
+COMMANDS: tuple[Callable[..., int], ...] = (*runs.COMMANDS, status, query, explain, docs, check, doctor)
 for command in COMMANDS:
     app.command()(command)
 
 for noun, commands in {
+    "gate": gate,
     "batches": batches,
     "publications": publications,
     "incidents": incidents,
     "quarantine": quarantine,
+    "waivers": waivers,
     "help": words_group,
 }.items():
     app.add_typer(commands, name=noun)

@@ -174,6 +174,8 @@ def hints(outcome: Outcome) -> list[str]:
         shown = [f"dataops incidents show {outcome.incident}"] if outcome.incident else []
         held = outcome.verdict is not None and outcome.verdict.rows_held
         return ["See:  " + "\n      ".join([*shown, *([f"dataops quarantine list {group}"] if held else [])])]
+    if outcome.incident and outcome.word == "published":
+        return [f"Published, but unusual. See:  dataops incidents show {outcome.incident}"]
     if outcome.word == "passed":
         return [f"Next: dataops publish {group} --batch {batch_id}"]
     return []

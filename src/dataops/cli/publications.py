@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataops.cli.listing import Group, Json, Limit, Row, listed, newest, of, shown, window
+from dataops.cli.listing import Group, Json, Limit, Row, listed, newest, window
 from dataops.cli.screen import Screen
 from dataops.cli.text import iso, stamp
 from dataops.errors import DeclarationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.engine import Connection
+
     from dataops.workspace import Workspace
 
 publications = typer.Typer(help="What was published, and going back to it.", no_args_is_help=True)
@@ -50,26 +54,82 @@ def show_publication(
     publication: Annotated[str, typer.Argument(metavar="ID", help="id, unique prefix or latest")] = "latest",
     as_json: Json = False,
 ) -> int:
-    """Show a publication: what it changed, dataset by dataset, with control totals.
+    """Show a publication's receipt: counts and control totals, rules, waivers, and the hash that proves it.
 
     Examples:  dataops publications show sales-0001  |  dataops publications show latest
     """
     from dataops import ledger
-    from dataops.cli import records
+    from dataops.cli import receipt, records
     from dataops.workspace import open_workspace
 
     with open_workspace().warehouse.reading() as connection:
         found = records.one(connection, ledger.publications, "publication_id", publication, "publication")
-        datasets = of(connection, ledger.publication_datasets, "publication", found["seq"])
-    keys = ("table_name", "received", "new", "changed", "unchanged", "quarantined", "deleted", "retained", "controls")
-    content = _publication(found) | {"datasets": [{k: r[k] for k in keys} for r in datasets]}
+        read = receipt.read(connection, found)
     screen: Screen = ctx.obj
-    code = shown(screen, "publication", content, as_json=as_json)
-    if not as_json:
-        screen.hint(f'\nRead it:  dataops query "…" --as-of {found["publication_id"]}')
-        if found["previous"]:
-            screen.hint(f"Undo it:  {_undo(found['group_name'], found['previous'])}")
-    return code
+    if as_json:
+        screen.document({"schema": "dataops.publication/1", **_publication(found), **receipt.document(read)})
+        return 0
+    screen.lines(receipt.page(read))
+    screen.hint(f"\nCheck it: dataops publications verify {found['publication_id']}")
+    screen.hint(f'Read it:  dataops query "…" --as-of {found["publication_id"]}')
+    if found["previous"]:
+        screen.hint(f"Undo it:  {_undo(found['group_name'], found['previous'])}")
+    return 0
+
+
+@publications.command("verify")
+def verify(
+    ctx: typer.Context,
+    publication: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="up to this one; default: the whole ledger")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="ID", help="begin here; what is before it is taken as given")
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option("--head", metavar="HASH", help="a receipt kept elsewhere, or its first 8 digits")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Prove that the ledger is as it was written: recompute every receipt, compare its figures with the rows.
+
+    A report or an earlier status shows a receipt; --head proves that nothing up to it was cut off. Exit 1: not proven.
+
+    Examples:  dataops publications verify  |  dataops publications verify --head 7f3c52d0
+    |  dataops publications verify --from sales-0041
+    """
+    from dataops import verification
+    from dataops.cli import proof
+    from dataops.workspace import open_workspace
+
+    work = open_workspace()
+    with work.warehouse.reading() as connection:
+        first, last = _numbers(connection, (start, publication))
+        datasets = tuple(work.catalog.datasets.values())
+        found = verification.verify(connection, datasets, start=first or 0, end=last, head=head)
+    screen: Screen = ctx.obj
+    if as_json:
+        screen.document({"schema": "dataops.verification/1", **proof.document(found)})
+    else:
+        screen.lines(proof.lines(found))
+        for hint in proof.hints(found):
+            screen.hint(hint)
+    return 0 if found.proven else 1
+
+
+def _numbers(connection: Connection, typed: Sequence[str | None]) -> list[int | None]:
+    """Numbers of publications. Raises DeclarationError for an unknown one and where there are no receipts yet."""
+    from dataops import ledger
+    from dataops.cli import records
+
+    version = ledger.version(connection)
+    if version is None:
+        raise DeclarationError("nothing has been published yet.\nRun: dataops load reference")
+    if version < ledger.VERSION:
+        raise DeclarationError(f"the ledger is of version {version}, which has no receipts; the next load brings it up")
+    table = ledger.publications
+    found = [records.one(connection, table, "publication_id", t, "publication") if t else {} for t in typed]
+    return [row.get("seq") for row in found]
 
 
 def _undo(group: str, publication: str) -> str:
@@ -88,6 +148,8 @@ def _publication(r: Row) -> Row:
         "previous": r["previous"],
         "reason": r["reason"],
         "rules_hash": r["rules_hash"],
+        "receipt": r["receipt"],
+        "previous_receipt": r["previous_receipt"],
     }
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 quarantine = typer.Typer(help="Rows that were kept back, and why.", no_args_is_help=True)
 REASONS = {"_rules": "rules", "_fell_with": "fell_with", "_problems": "problems", "_since": "since"}
 MASKED = "•••"
+Pii = Annotated[bool, typer.Option("--with-pii", help="personal data in clear text")]
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -64,34 +65,44 @@ def show_rows(
     batch: Annotated[str | None, typer.Option("--batch", metavar="ID", help="only rows of this batch")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="all rows with all columns, for a spreadsheet")] = False,
     limit: Limit = 20,
-    with_pii: Annotated[bool, typer.Option("--with-pii", help="personal data in clear text")] = False,
+    with_pii: Pii = False,
     as_json: Json = False,
 ) -> int:
     """Show the rows of a dataset that are kept back, newest first, each with every rule it broke.
 
     Examples:  dataops quarantine show sales_order_detail  |  dataops quarantine show sales_order_header --csv
     """
+    screen: Screen = ctx.obj
+    names, rows = held_rows(dataset, rule, batch, None if as_csv else limit, with_pii=with_pii)
+    if as_csv:
+        written(Stdout(), names, rows)
+    elif as_json:
+        items = [dict(zip(names, row, strict=True)) for row in rows]
+        screen.document({"schema": "dataops.quarantine-rows/1", "dataset": _published_name(dataset), "rows": items})
+    else:
+        screen.table(names, rows)
+    return 0
+
+
+def _published_name(dataset: str) -> str:
     from dataops.workspace import open_workspace
 
-    screen: Screen = ctx.obj
+    return open_workspace().catalog.dataset(dataset).name
+
+
+def held_rows(
+    dataset: str, rule: str | None, batch: str | None, limit: int | None, *, with_pii: bool
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Names and values of a dataset's open entries, newest first; personal data masked unless asked for."""
+    from dataops.workspace import open_workspace
+
     work = open_workspace()
     found = work.catalog.dataset(dataset)
     if rule is not None and rule not in {r.id for r in found.rules}:
         raise DeclarationError(f"no rule {rule!r} on {found.name}; see {found.suite_file} and {found.contract_file}")
     with _there(work) as (connection, tables):
-        names, rows = (
-            _rows(connection, found, rule, batch, None if as_csv else limit) if found.table in tables else ([], [])
-        )
-    if not with_pii:
-        rows = _masked(names, rows, found.contract.platform.pii)
-    if as_csv:
-        _write_csv(names, rows)
-    elif as_json:
-        items = [dict(zip(names, row, strict=True)) for row in rows]
-        screen.document({"schema": "dataops.quarantine-rows/1", "dataset": found.name, "rows": items})
-    else:
-        screen.table(names, rows)
-    return 0
+        names, rows = _rows(connection, found, rule, batch, limit) if found.table in tables else ([], [])
+    return names, rows if with_pii else _masked(names, rows, found.contract.platform.pii)
 
 
 @contextmanager
@@ -110,7 +121,7 @@ def _summary(connection: Connection, dataset: Dataset) -> list[Row]:
         "SELECT b.batch_id, b.state, COUNT(*), COUNT(*) FILTER (WHERE q._rules <> ''), MIN(q._since), b.seq,"
         " STRING_AGG(DISTINCT NULLIF(q._rules, ''), ',')"
         f" FROM quarantine.{dataset.table} AS q JOIN ops.batches AS b ON b.seq = q._batch"
-        " WHERE q._released IS NULL GROUP BY b.batch_id, b.state, b.seq ORDER BY b.seq DESC"
+        " WHERE q._closed IS NULL GROUP BY b.batch_id, b.state, b.seq ORDER BY b.seq DESC"
     )
     return [
         {
@@ -136,7 +147,7 @@ def _rows(
 
     columns = quoted(dataset.column_names, "q")
     reasons = ", ".join(f"q.{name} AS {shown}" for name, shown in REASONS.items())
-    where, values = ["q._released IS NULL"], dict[str, str]()
+    where, values = ["q._closed IS NULL"], dict[str, str]()
     if rule:
         where, values = [*where, "',' || q._rules || ',' LIKE :rule"], values | {"rule": f"%,{rule},%"}
     if batch:
@@ -160,8 +171,9 @@ def _masked(names: list[str], rows: list[tuple[Any, ...]], pii: Collection[str])
     ]
 
 
-def _write_csv(names: list[str], rows: list[tuple[Any, ...]]) -> None:
-    writer = csv.writer(Stdout(), lineterminator="\n")
+def written(file: Any, names: list[str], rows: list[tuple[Any, ...]]) -> None:  # noqa: ANN401  anything to write to
+    """Writes rows as CSV that no spreadsheet runs."""
+    writer = csv.writer(file, lineterminator="\n")
     writer.writerow(names)
     writer.writerows([_cell(value) for value in row] for row in rows)
 

@@ -63,7 +63,7 @@ def _found_source(work: Workspace, screen: Screen) -> str:
 def gate(ctx: typer.Context, group: Group, batch: Batch = None, as_json: Json = False) -> int:
     """Judge a landed batch again, with the rules as they are now; publishes nothing.
 
-    Examples:  dataops gate sales  |  dataops gate sales --batch sales-20140501
+    Examples:  dataops gate sales  |  dataops gate sales --batch sales-20140501  |  dataops gate run sales
     """
     from dataops import jobs
     from dataops.workspace import open_workspace
@@ -76,10 +76,22 @@ def gate(ctx: typer.Context, group: Group, batch: Batch = None, as_json: Json = 
     return _report(screen, _outcome(work, "gate", verdict.batch_id, verdict, None), as_json=as_json)
 
 
-def publish(ctx: typer.Context, group: Group, batch: Batch = None, as_json: Json = False) -> int:
+def publish(
+    ctx: typer.Context,
+    group: Group,
+    batch: Batch = None,
+    quota: Annotated[
+        str | None, typer.Option("--quota", metavar="SHARE", help="ask to publish a held batch's good rows, e.g. 40%")
+    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="with --quota: why")] = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="with --quota: who asks")] = None,
+    as_json: Json = False,
+) -> int:
     """Publish a batch that the gate has passed.
 
-    Examples:  dataops publish sales  |  dataops publish sales --batch sales-20140501.2
+    A held batch's good rows can be published by raising its quota, which a second person has to approve.
+
+    Examples:  dataops publish sales  |  dataops publish sales --batch sales-20140501 --quota 40% --reason "import"
     """
     from dataops import jobs
     from dataops.workspace import open_workspace
@@ -87,6 +99,10 @@ def publish(ctx: typer.Context, group: Group, batch: Batch = None, as_json: Json
     screen: Screen = ctx.obj
     work = open_workspace()
     batch = _of_group(work, group, batch)
+    if quota is not None:
+        from dataops.cli.waivers import ask_for_quota
+
+        return ask_for_quota(screen, work, group, batch, quota, reason, by, as_json=as_json)
     with screen.working(f"publishing {group}"):
         done = jobs.publish(work, group, batch)
     return _report(screen, _outcome(work, "publish", done.batch_id, None, done), as_json=as_json)
@@ -138,6 +154,7 @@ def _outcome(
 
     from dataops import ledger
     from dataops.cli.outcome import Outcome
+    from dataops.incidents import OPEN
 
     with work.warehouse.reading() as connection:
         batch: dict[str, Any] = ledger.batch(connection, batch_id) or {}
@@ -146,7 +163,7 @@ def _outcome(
         standing = ledger.last_publication(connection, batch["group_name"])
         opened = ledger.incidents
         where = (
-            (opened.c.group_name == batch["group_name"]) & (opened.c.batch == batch["seq"]) & (opened.c.state == "open")
+            (opened.c.group_name == batch["group_name"]) & (opened.c.batch == batch["seq"]) & opened.c.state.in_(OPEN)
         )
         incident = ledger.one(connection, sa.select(opened).where(where).order_by(opened.c.seq.desc()).limit(1))
     quota = work.catalog.group(batch["group_name"]).checkpoint.quota
@@ -174,4 +191,4 @@ def _report(screen: Screen, outcome: Outcome, *, as_json: bool) -> int:
     return outcome.exit_code
 
 
-COMMANDS: tuple[Callable[..., int], ...] = (load, gate, publish, build)
+COMMANDS: tuple[Callable[..., int], ...] = (load, publish, build)  # gate is a command of its own, see gates

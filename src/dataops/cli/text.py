@@ -12,6 +12,7 @@ WIDTH = 80
 CENT = Decimal("0.01")
 SMALLEST = 0.0005  # a share below this would be written as nothing
 HOUR = 60  # minutes
+DAY = 24  # hours
 _BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
 
 
@@ -67,6 +68,15 @@ def age(span: timedelta) -> str:
     if minutes < HOUR:
         return f"{minutes}m"
     return f"{minutes // HOUR}h" if minutes < 48 * HOUR else f"{minutes // (24 * HOUR)}d"
+
+
+def span(length: timedelta) -> str:
+    """`4 min`, `5 h 10 min`, `3 d 4 h`."""
+    minutes = max(0, int(length.total_seconds() // 60))
+    if minutes < HOUR:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, HOUR)
+    return f"{hours} h {rest} min" if hours < DAY else f"{hours // DAY} d {hours % DAY} h"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -45,6 +45,7 @@ def _up(screen: Screen, settings: Settings) -> int:
         _start_airflow(airflow, by_clock=settings.source_url is not None)
         url = airflow.url
     screen.line(f"Airflow  {url}   user admin, password {airflow.password}")
+    screen.line(f"         a second person: user approver, password {airflow.approver_password}")
     screen.line(f"site     {recorded_url(site_pids)}")
     screen.line("Only this machine can reach them. Stop both: make down")
     return 0

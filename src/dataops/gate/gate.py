@@ -13,14 +13,14 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import batches, incidents, ledger
+from dataops import batches, entries, incidents, ledger
 from dataops.catalog import DELETIONS, READABLE, Dataset, Group, Rule
 from dataops.errors import PlatformError, VerdictError
 from dataops.failpoint import failpoint
-from dataops.gate import policy, quarantine
+from dataops.gate import anomalies, baselines, pattern, policy, quarantine, waivers
 from dataops.gate.relations import relations
 from dataops.gate.verdict import Held, Predicate, RuleResult, Verdict, judged, unjudged
-from dataops.tables import controls, equal, quoted
+from dataops.tables import equal, quoted
 from dataops.workspace import Workspace
 
 AuditEngine = Literal["soda", "gx"]
@@ -98,7 +98,7 @@ def judge(work: Workspace, batch_id: str) -> Verdict:
         if batch["state"] in SETTLED:
             return Verdict("PASSED", batch_id, group.name, ("judged and settled before",), ())
         with _explained(batch, UNANSWERABLE):
-            verdict = _decided(connection, group, batch)
+            verdict = anomalies.watch(connection, group, batch, _decided(connection, group, batch))
         failpoint("quarantine_written")
         _record(connection, batch, group, verdict)
         failpoint("judged")
@@ -113,14 +113,27 @@ def _decided(connection: Connection, group: Group, batch: dict[str, Any]) -> Ver
     stored = _stored(connection, group, batch["seq"])
     results = [_agreeing(result, received) for result in stored]
     results += [r for d in group.datasets for r in _own_rules(connection, group, d, batch["seq"])]
-    closure, held = quarantine.collect(connection, group, results)
+    allowed = waivers.in_force(connection, group, batch)
+    results = [_waived(result, allowed) for result in baselines.within(connection, results)]
+    closure, held = quarantine.collect(connection, group, results, allowed)
     failpoint("rows_held")
     results = _replaced(results, closure)
-    held = [replace(h, received=received.get(h.table, 0)) for h in held]
-    verdict = policy.decide(group, str(batch["batch_id"]), results, held, _money(connection, group))
+    held = [
+        replace(h, received=received.get(h.table, 0)) for h in quarantine.without_old(connection, group, batch, held)
+    ]
+    terms = policy.terms_of(group, allowed, replayed=batch["source"] == entries.REPLAYED)
+    verdict = policy.decide(group, str(batch["batch_id"]), results, held, _money(connection, group, batch), terms)
     verdict = replace(verdict, results=tuple(_sampled(connection, group, r) for r in verdict.results))
     quarantine.keep(connection, group.datasets, batch["seq"])
     return verdict
+
+
+def _waived(result: RuleResult, allowed: Sequence[dict[str, Any]]) -> RuleResult:
+    """A rule that names no rows holds the batch, unless somebody allowed it."""
+    covering = [row["waiver_id"] for row in allowed if row["rule_id"] == result.rule.id and not row["keys"]]
+    if result.outcome != "failed" or result.names_rows or not covering:
+        return result
+    return replace(result, outcome="waived", waivers=(covering[-1],))
 
 
 def _received(connection: Connection, seq: int) -> dict[str, int]:
@@ -168,15 +181,19 @@ def _replaced(results: Sequence[RuleResult], newer: Sequence[RuleResult]) -> lis
     return list(found.values())
 
 
-def _money(connection: Connection, group: Group) -> dict[str, str]:
+def _money(connection: Connection, group: Group, batch: dict[str, Any]) -> dict[str, str]:
+    """Received and held money of the window's rows; absolute, so that a credit does not hide a debit."""
     table, _, column = (group.checkpoint.money or "").partition(".")
     if table not in group.tables:  # none declared, or a build that does not bring it
         return {}
-    dataset = group.dataset(table)
-    received = controls(connection, dataset, f"candidate.{table}")[1][column]
-    rows = f"(SELECT * FROM candidate.{table} WHERE _row IN (SELECT _row FROM bad WHERE table_name = '{table}'))"
-    held = controls(connection, dataset, rows)[1][column]
-    return {"column": column, "received": received, "held": held}
+    outside = quarantine.outside(group, group.dataset(table), batch)
+    inside = f" WHERE _row NOT IN ({outside})" if outside else ""
+    held = f"_row IN (SELECT _row FROM bad WHERE table_name = '{table}')"
+    row = connection.exec_driver_sql(
+        f'SELECT COALESCE(SUM(ABS("{column}")), 0), COALESCE(SUM(ABS("{column}")) FILTER (WHERE {held}), 0)'
+        f" FROM candidate.{table}{inside}"
+    ).one()
+    return {"column": column, "received": str(row[0]), "held": str(row[1])}
 
 
 def _sampled(connection: Connection, group: Group, result: RuleResult) -> RuleResult:
@@ -203,9 +220,11 @@ def _record(connection: Connection, batch: dict[str, Any], group: Group, verdict
         reason=reason,
         rules_hash=group.rules_hash,
         judged_at=ledger.now(),
+        waivers=list(verdict.waivers),
     )
     if not verdict.passed:
-        incidents.open_for(connection, group.name, batch["seq"], verdict.sentence, verdict.detail())
+        detail = pattern.evidence(connection, group, verdict)
+        incidents.open_for(connection, group.name, batch["seq"], verdict.sentence, detail)
 
 
 def _store(

@@ -2,21 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from dataops.catalog import Group
 from dataops.gate.verdict import Held, RuleResult, Verdict, VerdictName
 
 
+@dataclass(frozen=True)
+class Terms:
+    """Under which terms a batch is judged: what may be held, and whether it only brings back what waited."""
+
+    rows: float
+    money: float | None
+    replayed: bool = False
+    quota_waiver: str | None = None
+
+
+def terms_of(group: Group, waivers: Sequence[Mapping[str, Any]], *, replayed: bool) -> Terms:
+    """The checkpoint's quota, or the one that a waiver allows for this batch."""
+    quota = group.checkpoint.quota
+    raised = [row for row in waivers if row["rule_id"] is None]
+    if not raised:
+        return Terms(quota.rows, quota.money, replayed)
+    limit, name = float(raised[-1]["quota"]), str(raised[-1]["waiver_id"])
+    return Terms(max(quota.rows, limit), None if quota.money is None else max(quota.money, limit), replayed, name)
+
+
 def decide(
-    group: Group, batch_id: str, results: Sequence[RuleResult], held: Sequence[Held], money: dict[str, str]
+    group: Group,
+    batch_id: str,
+    results: Sequence[RuleResult],
+    held: Sequence[Held],
+    money: dict[str, str],
+    terms: Terms | None = None,
 ) -> Verdict:
-    """ERROR if anything could not be judged, FAILED if the batch as a whole may not be published, else PASSED."""
+    """ERROR if anything could not be judged, FAILED if the batch as a whole may not be published, else PASSED.
+
+    What only brings back rows that waited is judged row by row: its number and share of bad rows say nothing.
+    """
+    terms = terms or terms_of(group, (), replayed=False)
     errors = [f"{r.rule.id} could not be judged: {r.problem}" for r in results if r.outcome == "error"]
-    blocks = _blocking_rules(results) + _over_quota(group, held, money)
+    blocks = [] if terms.replayed else _blocking_rules(results) + _over_quota(terms, held, money)
     name: VerdictName = "ERROR" if errors else "FAILED" if blocks else "PASSED"
-    return Verdict(name, batch_id, group.name, tuple(errors or blocks), tuple(results), tuple(held), money)
+    used = {waiver for r in results for waiver in r.waivers}
+    if terms.quota_waiver and _over_quota(terms_of(group, (), replayed=False), held, money):
+        used.add(terms.quota_waiver)
+    return Verdict(
+        name, batch_id, group.name, tuple(errors or blocks), tuple(results), tuple(held), money, tuple(sorted(used))
+    )
 
 
 def _blocking_rules(results: Sequence[RuleResult]) -> list[str]:
@@ -28,16 +64,15 @@ def _blocking_rules(results: Sequence[RuleResult]) -> list[str]:
     ]
 
 
-def _over_quota(group: Group, held: Sequence[Held], money: dict[str, str]) -> list[str]:
-    quota = group.checkpoint.quota
-    received, broke = sum(h.received for h in held), sum(h.broke for h in held)
+def _over_quota(terms: Terms, held: Sequence[Held], money: dict[str, str]) -> list[str]:
+    received, broke = sum(h.received for h in held), sum(h.broke - h.again for h in held)
     reasons = []
-    if received and broke / received > quota.rows:
-        reasons.append(f"{broke:,} of {received:,} rows broke a rule = {broke / received:.1%}; quota {quota.rows:.1%}")
+    if received and broke / received > terms.rows:
+        reasons.append(f"{broke:,} of {received:,} rows broke a rule = {broke / received:.1%}; quota {terms.rows:.1%}")
     share = money_share(money)
-    if quota.money is not None and share is not None and share > quota.money:
+    if terms.money is not None and share is not None and share > terms.money:
         reasons.append(
-            f"{money['column']} {money['held']} of {money['received']} is held = {share:.1%}; quota {quota.money:.1%}"
+            f"{money['column']} {money['held']} of {money['received']} is held = {share:.1%}; quota {terms.money:.1%}"
         )
     return reasons
 

@@ -7,14 +7,16 @@ A row falls when the row it refers to is neither published nor accepted in this 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from dataops import ledger
 from dataops.catalog import Dataset, Group, Link, Rule
-from dataops.gate.verdict import Held, Predicate, RuleResult, judged, unjudged
+from dataops.gate.verdict import Held, Outcome, Predicate, RuleResult, judged, unjudged
 from dataops.tables import equal, quoted
 
 BAD = "CREATE TEMPORARY TABLE bad (table_name VARCHAR, _row BIGINT, rules VARCHAR, fell_with VARCHAR)"
@@ -22,21 +24,70 @@ REASONS = (
     "SELECT _row, COALESCE(STRING_AGG(NULLIF(rules, ''), ',' ORDER BY rules), '') AS rules, MAX(fell_with) AS fell_with"
     " FROM bad WHERE table_name = :t GROUP BY _row"
 )
+EXEMPT = "CREATE TEMPORARY TABLE exempt (rule_id VARCHAR, _row BIGINT)"
 MAX_PASSES = 20
+Waivers = Sequence[Mapping[str, Any]]
 
 
-def collect(connection: Connection, group: Group, results: Sequence[RuleResult]) -> tuple[list[RuleResult], list[Held]]:
-    """Fills `bad`; returns the references' results (and disagreements as errors), and what is held per dataset."""
-    connection.exec_driver_sql("DROP TABLE IF EXISTS bad")
-    connection.exec_driver_sql(BAD)
+def collect(
+    connection: Connection, group: Group, results: Sequence[RuleResult], waivers: Waivers = ()
+) -> tuple[list[RuleResult], list[Held]]:
+    """Fills `bad`; returns results that changed by it, and what is held per dataset.
+
+    Those are the references' results, waived ones, and counts that disagree as errors.
+    """
+    for name, create in (("bad", BAD), ("exempt", EXEMPT)):
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
+        connection.exec_driver_sql(create)
     found: list[RuleResult] = []
     for dataset in group.datasets:
         failing = [r for r in results if r.rule.table == dataset.table and r.outcome == "failed" and r.predicate]
+        found += [w for r in failing if (w := _exempted(connection, dataset, r, waivers))]
         found += _mark_broken(connection, dataset, failing)
     for dataset in group.datasets:
         found += [_judge_link(connection, group, dataset, link) for link in dataset.links]
     _close(connection, group)
     return found, [_held(connection, d) for d in group.datasets]
+
+
+def _exempted(connection: Connection, dataset: Dataset, result: RuleResult, waivers: Waivers) -> RuleResult | None:
+    """Names the failing rows that waivers let pass; the rule is waived when these are all."""
+    covering = [row for row in waivers if row["rule_id"] == result.rule.id]
+    if not covering or result.predicate is None:
+        return None
+    used = []
+    for waiver in covering:
+        where, values = _of_keys(dataset, waiver["keys"])
+        done = connection.execute(
+            text(
+                f"INSERT INTO exempt SELECT '{result.rule.id}', _row FROM candidate.{dataset.table} AS c"
+                f" WHERE {where} AND _row IN (SELECT _row FROM candidate.{dataset.table}"
+                f" WHERE {_literal(result.predicate.condition)})"
+            ),
+            values,
+        )
+        used += [str(waiver["waiver_id"])] if done.rowcount else []
+    query = text("SELECT COUNT(DISTINCT _row) FROM exempt WHERE rule_id = :rule")
+    exempt = int(connection.execute(query, {"rule": result.rule.id}).scalar_one())
+    outcome: Outcome = "waived" if exempt == result.failing else "failed"
+    return replace(result, outcome=outcome, waivers=tuple(used)) if used else None
+
+
+def _literal(sql: str) -> str:
+    """A colon in a condition is no parameter."""
+    return sql.replace(":", "\\:")
+
+
+def _of_keys(dataset: Dataset, keys: Sequence[Sequence[str]] | None) -> tuple[str, dict[str, str]]:
+    """Condition on `c` that its key, as text, is among these; none named: any."""
+    if not keys:
+        return "TRUE", {}
+    parts: list[str] = []
+    values: dict[str, str] = {}
+    for n, key in enumerate(keys):
+        parts.append(" AND ".join(f'CAST(c."{name}" AS VARCHAR) = :k{n}_{i}' for i, name in enumerate(dataset.key)))
+        values |= {f"k{n}_{i}": str(value) for i, value in enumerate(key)}
+    return f"({' OR '.join(parts)})", values
 
 
 def _mark_broken(connection: Connection, dataset: Dataset, failing: Sequence[RuleResult]) -> list[RuleResult]:
@@ -46,6 +97,9 @@ def _mark_broken(connection: Connection, dataset: Dataset, failing: Sequence[Rul
     for result in failing:
         if result.predicate and result.predicate.kind == "rows":
             counted[result.rule.id] = _insert(connection, dataset.table, result.rule.id, result.predicate.sql)
+            connection.exec_driver_sql(
+                f"DELETE FROM bad WHERE rules = '{result.rule.id}' AND NOT ({_not_exempt(result.rule)})"
+            )
     return [
         unjudged(r.rule, f"{r.rule.engine} counts {r.failing} failing rows, the platform {counted[r.rule.id]}")
         for r in failing
@@ -61,13 +115,20 @@ def _scan(connection: Connection, dataset: Dataset, conditions: Sequence[RuleRes
         f"CREATE TEMPORARY TABLE flags AS SELECT _row, {flags}"
         f" FROM candidate.{dataset.table} WHERE {' OR '.join(texts)}"
     )
-    names = ", ".join(f"CASE WHEN r{n} THEN '{r.rule.id}' END" for n, r in enumerate(conditions))
+    names = ", ".join(
+        f"CASE WHEN r{n} AND {_not_exempt(r.rule)} THEN '{r.rule.id}' END" for n, r in enumerate(conditions)
+    )
     connection.exec_driver_sql(
-        f"INSERT INTO bad SELECT '{dataset.table}', _row, CONCAT_WS(',', {names}), NULL FROM flags"
+        f"INSERT INTO bad SELECT * FROM (SELECT '{dataset.table}', _row, CONCAT_WS(',', {names}) AS rules, NULL"
+        " FROM flags) AS f WHERE rules <> ''"
     )
     counts = ", ".join(f"COUNT(*) FILTER (WHERE r{n})" for n in range(len(texts)))
     row = connection.exec_driver_sql(f"SELECT {counts} FROM flags").one()
     return {r.rule.id: int(count) for r, count in zip(conditions, row, strict=True)}
+
+
+def _not_exempt(rule: Rule) -> str:
+    return f"_row NOT IN (SELECT _row FROM exempt WHERE rule_id = '{rule.id}')"
 
 
 def _insert(connection: Connection, table: str, rules: str, rows: str, fell_with: str = "NULL") -> int:
@@ -147,7 +208,7 @@ def _fall_with_family(connection: Connection, group: Group) -> int:
     """A held member holds its whole family: the parent that others follow, and all that follow it."""
     fallen = 0
     for root in group.datasets:
-        members = families(group, root)
+        members = group.family(root)
         if members == [(root, root.key)]:
             continue
         connection.exec_driver_sql("DROP TABLE IF EXISTS family")
@@ -166,19 +227,12 @@ def _fall_with_family(connection: Connection, group: Group) -> int:
     return fallen
 
 
-def families(group: Group, root: Dataset) -> list[tuple[Dataset, tuple[str, ...]]]:
-    """The root with its key, and every dataset that follows it with the columns that point to the root."""
-    followers = (d for d in group.datasets if d.contract.platform.follows == root.table)
-    pointing = [(d, next(link.columns for link in d.links if link.to == root.table)) for d in followers]
-    return [(root, root.key), *pointing]
-
-
 def family_held(group: Group, dataset: Dataset, seq: int, alias: str) -> str | None:
     """Condition on a row of `dataset`: a member of its family is held. None where families do not matter."""
     if group.checkpoint.family != "whole":
         return None
     for root in group.datasets:
-        members = families(group, root)
+        members = group.family(root)
         own = next((columns for d, columns in members if d.table == dataset.table), None)
         if own and len(members) > 1:
             held = " UNION ".join(
@@ -202,6 +256,38 @@ def _held(connection: Connection, dataset: Dataset) -> Held:
         {"t": dataset.table},
     ).one()
     return Held(dataset.table, 0, int(row[0]), int(row[1]))
+
+
+def outside(group: Group, dataset: Dataset, batch: Mapping[str, Any]) -> str | None:
+    """Query of `_row`: rows outside the batch's window, which waited in quarantine and were asked for again."""
+    platform = dataset.contract.platform
+    if batch["window_start"] is None or not (platform.cursor or platform.follows):
+        return None
+    start, end = (f"TIMESTAMP '{batch[name].isoformat(sep=' ')}'" for name in ("window_start", "window_end"))
+    if platform.cursor:
+        moment = f'c."{platform.cursor}"'
+        return f"SELECT c._row FROM candidate.{dataset.table} AS c WHERE {moment} < {start} OR {moment} >= {end}"
+    parent = group.dataset(str(platform.follows))
+    columns = next(link.columns for link in dataset.links if link.to == parent.table)
+    moment = f'p."{parent.contract.platform.cursor}"'
+    return (
+        f"SELECT c._row FROM candidate.{dataset.table} AS c JOIN candidate.{parent.table} AS p"
+        f" ON {equal('p', 'c', parent.key, columns)} WHERE {moment} < {start} OR {moment} >= {end}"
+    )
+
+
+def without_old(connection: Connection, group: Group, batch: Mapping[str, Any], held: Sequence[Held]) -> list[Held]:
+    """Tells broken rows that waited already from new ones: yesterday's bad order is no reason to hold today's."""
+    found = []
+    for item in held:
+        query = outside(group, group.dataset(item.table), batch) if item.broke else None
+        again = 0
+        if query:
+            rows = f"SELECT DISTINCT _row FROM bad WHERE table_name = '{item.table}' AND rules <> ''"
+            counted = f"SELECT COUNT(*) FROM ({rows}) AS b WHERE _row IN ({query})"
+            again = int(connection.exec_driver_sql(counted).scalar_one())
+        found.append(replace(item, again=again))
+    return found
 
 
 def keep(connection: Connection, datasets: Iterable[Dataset], seq: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from dataops.catalog import Rule
 
-Outcome = Literal["passed", "warned", "failed", "error"]
+Outcome = Literal["passed", "warned", "waived", "failed", "error"]
 VerdictName = Literal["PASSED", "FAILED", "ERROR"]
 PredicateKind = Literal["where", "rows"]
 
@@ -50,6 +50,7 @@ class RuleResult:
     predicate: Predicate | None = None
     sample: tuple[dict[str, Any], ...] = ()
     problem: str | None = None
+    waivers: tuple[str, ...] = ()  # those that let rows or the batch pass
 
     @property
     def names_rows(self) -> bool:
@@ -78,6 +79,7 @@ class Held:
     received: int
     broke: int  # rows that broke a critical rule themselves
     fell: int  # rows that are held because of their parent or family
+    again: int = 0  # of `broke`: rows that waited already and were asked for again
 
     @property
     def rows(self) -> int:
@@ -95,6 +97,7 @@ class Verdict:
     results: tuple[RuleResult, ...]
     held: tuple[Held, ...] = ()
     money: dict[str, str] = field(default_factory=dict)  # column, received, held: exact text
+    waivers: tuple[str, ...] = ()  # ids of those that it rests on
 
     @property
     def passed(self) -> bool:

@@ -5,7 +5,7 @@ Nothing here knows a file format, a database or a warehouse; both ends of an ext
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import pyarrow as pa
 
@@ -55,20 +55,33 @@ def _spelled(moment: datetime) -> str:
 
 
 @dataclass(frozen=True)
+class Also:
+    """Rows that are wanted whatever the window says: those whose `columns` equal one of `keys`."""
+
+    columns: tuple[str, ...]
+    keys: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
 class Follow:
-    """Rows that travel with a parent: those whose `columns` equal `parent_columns` of a parent row in the window."""
+    """Rows that travel with a parent: those whose `columns` equal `parent_columns` of a parent row in the window.
+
+    `also` names parents outside the window whose rows travel too.
+    """
 
     columns: tuple[str, ...]
     parent: str
     parent_columns: tuple[str, ...]
     cursor: str
+    also: Also | None = None
 
 
 @dataclass(frozen=True)
 class Request:
     """What to read: one source table, its wanted columns and types, and which of its rows.
 
-    Without a window all rows are read. With one, `cursor` names the table's own column, or `follow` its parent's.
+    Without a window all rows are read. With one, `cursor` names the table's own column, or `follow` its parent's;
+    `also` adds rows of the table outside the window.
     """
 
     source_table: str
@@ -76,6 +89,7 @@ class Request:
     window: Window | None = None
     cursor: str | None = None
     follow: Follow | None = None
+    also: Also | None = None
 
 
 class Source(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import pyarrow as pa
 
 from dataops.sources.arrow import Array, pc, positions
-from dataops.sources.port import Follow, Request, Window
+from dataops.sources.port import Also, Follow, Request, Window
 
 ReadParent = Callable[[Request], Iterable[pa.RecordBatch]]
 
@@ -27,9 +27,10 @@ def in_window(cursor: Array, window: Window) -> pa.BooleanArray:
 
 def parent_keys(read: ReadParent, parent_schema: pa.Schema, follow: Follow, window: Window) -> pa.Table:
     """Distinct keys of the parent's rows in the window: one column per `follow.columns`, named as the child's."""
-    names = [*dict.fromkeys([*follow.parent_columns, follow.cursor])]
+    extra = follow.also.columns if follow.also else ()
+    names = [*dict.fromkeys([*follow.parent_columns, follow.cursor, *extra])]
     schema = pa.schema([parent_schema.field(name) for name in names])
-    batches = read(Request(follow.parent, schema, window, follow.cursor))
+    batches = read(Request(follow.parent, schema, window, follow.cursor, also=follow.also))
     keys = [pa.Table.from_batches([batch]).select(list(follow.parent_columns)) for batch in batches]
     table = pa.concat_tables([*keys, schema.empty_table().select(list(follow.parent_columns))])
     return table.rename_columns(list(follow.columns)).group_by(list(follow.columns)).aggregate([])
@@ -45,18 +46,26 @@ def followers(columns: list[Array], keys: pa.Table) -> pa.BooleanArray:
     return pc.is_in(child["_position"].combine_chunks(), value_set=found["_position"].combine_chunks())
 
 
+def _named(batch: pa.RecordBatch, also: Also) -> pa.BooleanArray:
+    """Mask of the rows whose key is named."""
+    keys = pa.table([pa.array(values) for values in zip(*also.keys, strict=True)], list(also.columns))
+    return followers([batch.column(name) for name in also.columns], keys)
+
+
 def needed_columns(request: Request) -> list[str]:
     """Columns to read: the wanted ones and those that decide which rows are wanted."""
     deciding: tuple[str, ...] = ()
     if request.window is not None:
         deciding = (request.cursor,) if request.cursor else request.follow.columns if request.follow else ()
+        deciding += request.also.columns if request.also else ()
     return [*dict.fromkeys([*request.schema.names, *deciding])]
 
 
 def wanted_rows(batch: pa.RecordBatch, request: Request, keys: pa.Table | None) -> pa.RecordBatch:
     """The batch's rows that the request asks for; all of them when it names no window."""
     if request.window is not None and request.cursor:
-        return batch.filter(in_window(batch.column(request.cursor), request.window))
+        inside = in_window(batch.column(request.cursor), request.window)
+        return batch.filter(pc.or_(inside, _named(batch, request.also)) if request.also else inside)
     if keys is not None and request.follow is not None:
         return batch.filter(followers([batch.column(name) for name in request.follow.columns], keys))
     return batch

@@ -100,12 +100,14 @@ def _batch(shape: Shape, part: Part, index: Ints, fields: dict[str, pa.DataType]
 
 def _is_within(part: Part, request: Request) -> bool:
     """Whether the request's window is one of days that the part's indices are ordered by: no row need be looked at."""
-    if part.series is None or request.window is None:
+    if part.series is None or request.window is None or request.also:
         return False
     if request.cursor:
         return request.cursor == part.cursor and not part.parent
     follow = request.follow
-    return follow is not None and (follow.parent, follow.cursor) == (part.parent, part.cursor)
+    if follow is None or follow.also:
+        return False
+    return (follow.parent, follow.cursor) == (part.parent, part.cursor)
 
 
 def _indices(shape: Shape, part: Part, window: Window | None) -> Iterator[Ints]:

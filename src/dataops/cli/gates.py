@@ -1,0 +1,144 @@
+"""The gate's commands: judge a batch (`dataops gate GROUP`), measure the gate itself, try rules before they count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dataops.cli import runs
+from dataops.cli.screen import Screen
+from dataops.cli.text import percent
+from dataops.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from dataops.corruptions.score import Finding, Score
+
+DEFAULT = "run"
+Group = Annotated[str | None, typer.Option("--group", metavar="GROUP", help="only this group")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document (docs/reference/json/)")]
+
+
+class _WithDefault(typer.core.TyperGroup):
+    """Takes a first word that is no command, such as a group's name, for what the default command judges."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  typer's vendored click types
+        if args and args[0] not in self.commands and args[0] not in {"-h", "--help"}:
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+gate = typer.Typer(
+    cls=_WithDefault, help="Judge a batch again; measure the gate; try rules before they count.", no_args_is_help=True
+)
+gate.command(DEFAULT)(runs.gate)
+
+
+@gate.command("score")
+def score(
+    ctx: typer.Context,
+    group: Group = None,
+    source: Annotated[
+        str | None, typer.Option("--source", metavar="URL", help="clean data; default: as for dataops load")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Plant a catalogue of corruptions into clean batches and count how many the rules find.
+
+    Works in a warehouse of its own; the configured one is not touched. Takes some minutes. Exit code 1 when clean rows
+    break a critical rule or nothing trips a rule.
+
+    Examples:  dataops gate score  |  dataops gate score --group sales --json
+    """
+    from dataops.cli.runs import _found_source
+    from dataops.corruptions.run import score as measured
+    from dataops.workspace import open_workspace
+
+    screen: Screen = ctx.obj
+    work = open_workspace()
+    url = source or work.settings.source_url or _found_source(work, screen)
+    scores = measured(work, url, [group] if group else (), screen.hint)
+    if as_json:
+        screen.document({"schema": "dataops.gate-score/1", "groups": [_document(s) for s in scores]})
+    else:
+        _show(screen, scores)
+    return int(any(s.false_alarms or s.untripped for s in scores))
+
+
+def _document(found: Score) -> dict[str, Any]:
+    tables = sorted({f.corruption.table for f in found.findings})
+    return {
+        "group": found.group,
+        "row": _counted(found.of("row")),
+        "set": _counted(found.of("set")),
+        "datasets": [
+            {"dataset": t, "row": _counted(found.of("row", t)), "set": _counted(found.of("set", t))} for t in tables
+        ],
+        "undetected": _names([*found.of("row"), *found.of("set")]),
+        "needs_history": _names([*found.of("row", history=True), *found.of("set", history=True)]),
+        "untripped": list(found.untripped),
+        "false_alarms": list(found.false_alarms),
+    }
+
+
+def _counted(findings: list[Finding]) -> dict[str, int]:
+    return {"planted": len(findings), "detected": sum(f.detected for f in findings)}
+
+
+def _names(findings: list[Finding]) -> list[str]:
+    return [f.corruption.name for f in findings if not f.detected]
+
+
+def _show(screen: Screen, scores: list[Score]) -> None:
+    documents = [_document(found) for found in scores]
+    rows = [
+        (d["group"], item["dataset"], *_shown(item["row"]), *_shown(item["set"]))
+        for d in documents
+        for item in [*d["datasets"], {"dataset": "(all)", "row": d["row"], "set": d["set"]}]
+    ]
+    screen.table(("group", "dataset", "row-level", "share", "set-level", "share"), rows)
+    for title, key in (
+        ("undetected", "undetected"),
+        ("needs history", "needs_history"),
+        ("rules that nothing trips", "untripped"),
+        ("false alarms on clean data", "false_alarms"),
+    ):
+        for d in documents:
+            screen.lines(f"{title}: {d['group']}: {name}" for name in d[key])
+
+
+def _shown(counts: dict[str, int]) -> tuple[str, str]:
+    planted, detected = counts["planted"], counts["detected"]
+    return f"{detected}/{planted}", percent(detected / planted) if planted else ""
+
+
+@gate.command("simulate")
+def simulate(
+    ctx: typer.Context,
+    rules: Annotated[
+        Path, typer.Option("--rules", metavar="DIR", help="changed contracts/, expectations/, checkpoints/")
+    ],
+    group: Group = None,
+    last: Annotated[int, typer.Option("--last", min=1, help="how many kept batches per group")] = 10,
+    style: Annotated[str, typer.Option("--format", metavar="STYLE", help="text, markdown or json")] = "text",
+) -> int:
+    """Judge kept batches under changed rules and say what would have been different; writes nothing.
+
+    The folder's files are laid over the project's. Exit code 1 when an outcome changes.
+
+    Examples:  dataops gate simulate --rules ../branch  |  dataops gate simulate --rules ../branch --format markdown
+    """
+    from dataops.cli import simulation
+    from dataops.simulate import simulate as tried
+    from dataops.workspace import open_workspace
+
+    screen: Screen = ctx.obj
+    if style not in {"text", "markdown", "json"}:
+        raise DeclarationError(f"--format is text, markdown or json, not {style!r}")
+    found = tried(open_workspace(), rules, group, last)
+    if style == "json":
+        screen.document({"schema": "dataops.gate-simulation/1", **simulation.document(found)})
+    else:
+        screen.lines(simulation.lines(found, markdown=style == "markdown"))
+    return int(found.changed)

@@ -1,0 +1,223 @@
+"""Commands on waivers: who allowed what, why, until when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dataops.cli.listing import Json, Row, listed, shown
+from dataops.cli.screen import Screen
+from dataops.cli.text import iso
+from dataops.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from dataops.catalog import Catalog
+    from dataops.workspace import Workspace
+
+waivers = typer.Typer(help="Dated permissions to publish in spite of a rule.", no_args_is_help=True)
+By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="who acts; default: DATAOPS_PERSON, or the user")]
+Waiver = Annotated[str, typer.Argument(metavar="ID", help="WAI-0003, 3 or latest")]
+
+
+@waivers.command("add")
+def add_waiver(
+    ctx: typer.Context,
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="the rule's id, e.g. SAL-014")],
+    until: Annotated[str, typer.Option("--until", metavar="MOMENT", help="date or time, UTC unless it says a zone")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="why publishing in spite of it is right")],
+    batch: Annotated[str | None, typer.Option("--batch", metavar="ID", help="only for this batch")] = None,
+    key: Annotated[
+        list[str] | None, typer.Option("--key", metavar="K[,K]", help="only rows of this key; may be repeated")
+    ] = None,
+    by: By = None,
+    as_json: Json = False,
+) -> int:
+    """Allow rows that break a rule to be published, for a time. A critical rule needs a second person.
+
+    Examples:  dataops waivers add SAL-014 --until 2026-12-01 --reason "agreed price list"
+    """
+    from dataops import jobs, settings
+    from dataops.gate.waivers import Scope
+    from dataops.workspace import open_workspace
+
+    screen: Screen = ctx.obj
+    work = open_workspace()
+    keys = tuple(tuple(part.strip() for part in text.split(",")) for text in key or ())
+    group = _group_of(work.catalog, rule)
+    made = jobs.add_waiver(work, Scope(group, rule, batch, keys), by or settings.person(), reason, moment(until))
+    return _told(screen, made, as_json=as_json)
+
+
+def _group_of(catalog: Catalog, rule: str) -> str:
+    for group in catalog.groups.values():
+        if rule in {r.id for r in group.rules}:
+            return group.name
+    raise DeclarationError(f"no rule {rule!r}; all rules: dataops check")
+
+
+def moment(text: str) -> datetime:
+    """An instant in UTC, without a zone. Raises DeclarationError."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise DeclarationError(f"{text!r} is neither a date nor a time; write 2026-12-01 or 2026-12-01T18:00") from None
+    return found if found.tzinfo is None else found.astimezone(UTC).replace(tzinfo=None)
+
+
+def _told(screen: Screen, made: Row, *, as_json: bool) -> int:
+    if as_json:
+        screen.document({"schema": "dataops.waiver/1", **_waiver(made)})
+        return 0
+    screen.lines([f"{made['waiver_id']}  {made['state']}: {_covers(made)}, until {made['until']:%Y-%m-%d %H:%M} UTC"])
+    if made["state"] == "waiting for approval":
+        screen.hint(f"Somebody else has to agree:  dataops waivers approve {made['waiver_id']}")
+    elif made["batch"] and made["state"] == "in force":
+        batch = f"{made['group_name']} --batch {made['batch']}"
+        screen.hint(f"Next:  dataops gate {batch} && dataops publish {batch}")
+    elif made["state"] == "in force":
+        screen.hint(f"Next:  dataops quarantine replay {made['group_name']}, or judge a held batch again")
+    return 0
+
+
+def ask_for_quota(
+    screen: Screen,
+    work: Workspace,
+    group: str,
+    batch: str | None,
+    quota: str,
+    reason: str | None,
+    by: str | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Asks for a higher quota for one batch; 1, since nothing is published before somebody else agrees."""
+    from datetime import timedelta
+
+    from dataops import jobs, ledger, settings
+    from dataops.declarations import share
+    from dataops.gate.waivers import Scope
+
+    if not reason:
+        raise DeclarationError("a higher quota says why: --reason")
+    try:
+        limit = share(quota)
+    except ValueError as error:
+        raise DeclarationError(f"--quota: {error}") from None
+    scope = Scope(group, None, jobs.latest(work, group, batch), quota=limit)
+    made = jobs.add_waiver(work, scope, by or settings.person(), reason, ledger.now() + timedelta(days=ASKED_DAYS))
+    _told(screen, made, as_json=as_json)
+    return 1
+
+
+ASKED_DAYS = 7
+
+
+@waivers.command("approve")
+def approve_waiver(ctx: typer.Context, waiver: Waiver, by: By = None, as_json: Json = False) -> int:
+    """Agree as a second person to what somebody else asked for.
+
+    Examples:  dataops waivers approve WAI-0003
+    """
+    from dataops import jobs, settings
+    from dataops.workspace import open_workspace
+
+    work = open_workspace()
+    return _told(ctx.obj, jobs.approve_waiver(work, _id(waiver), by or settings.person()), as_json=as_json)
+
+
+@waivers.command("revoke")
+def revoke_waiver(ctx: typer.Context, waiver: Waiver, by: By = None, as_json: Json = False) -> int:
+    """End a waiver now; what was published under it stays and says so.
+
+    Examples:  dataops waivers revoke WAI-0003
+    """
+    from dataops import jobs, settings
+    from dataops.workspace import open_workspace
+
+    work = open_workspace()
+    return _told(ctx.obj, jobs.revoke_waiver(work, _id(waiver), by or settings.person()), as_json=as_json)
+
+
+def _id(typed: str) -> str:
+    from dataops import ledger
+    from dataops.cli import records
+    from dataops.workspace import open_workspace
+
+    with open_workspace().warehouse.reading() as connection:
+        return str(records.one(connection, ledger.waivers, "waiver_id", typed, "waiver")["waiver_id"])
+
+
+@waivers.command("list")
+def list_waivers(
+    ctx: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="ended and revoked ones as well")] = False,
+    as_json: Json = False,
+) -> int:
+    """List waivers that hold or wait for approval, those that end first on top.
+
+    Examples:  dataops waivers list  |  dataops waivers list --all --json
+    """
+    from dataops import jobs
+    from dataops.workspace import open_workspace
+
+    found = [row for row in jobs.waivers(open_workspace()) if everything or row["state"] in LIVE]
+    names = ("waiver", "covers", "state", "until", "asked by", "approved by", "reason")
+    rows = [
+        (
+            r["waiver_id"],
+            _covers(r),
+            r["state"],
+            f"{r['until']:%Y-%m-%d %H:%M}",
+            r["owner"],
+            r["approver"] or "",
+            r["reason"],
+        )
+        for r in found
+    ]
+    screen: Screen = ctx.obj
+    code = listed(screen, "waivers", names, rows, [_waiver(r) for r in found], as_json=as_json)
+    if not found and not as_json:
+        screen.hint("no waivers" if everything else "no waiver is in force")
+    return code
+
+
+LIVE = ("in force", "waiting for approval")
+
+
+@waivers.command("show")
+def show_waiver(ctx: typer.Context, waiver: Waiver = "latest", as_json: Json = False) -> int:
+    """Show a waiver: what it covers, who asked, who agreed, until when.
+
+    Examples:  dataops waivers show WAI-0003
+    """
+    from dataops import jobs
+    from dataops.workspace import open_workspace
+
+    work = open_workspace()
+    wanted = _id(waiver)
+    return shown(
+        ctx.obj,
+        "waiver",
+        _waiver(next(r for r in jobs.waivers(work) if r["waiver_id"] == wanted)),
+        as_json=as_json,
+    )
+
+
+def _covers(r: Row) -> str:
+    what = f"rule {r['rule_id']}" if r["rule_id"] else f"up to {r['quota']:.0%} held"
+    if r["keys"]:
+        what += f" for {len(r['keys'])} key{'s' if len(r['keys']) > 1 else ''}"
+    return f"{what} in {r['batch'] or r['group_name']}"
+
+
+def _waiver(r: Row) -> dict[str, Any]:
+    names = ("group_name", "rule_id", "batch", "keys", "quota", "owner", "reason", "approver", "revoked_by")
+    times = ("created_at", "approved_at", "until", "revoked_at")
+    return {
+        "waiver": r["waiver_id"],
+        "state": r["state"],
+        **{name: r[name] for name in names},
+        **{name: iso(r[name]) for name in times},
+    }

@@ -1,0 +1,1 @@
+"""How well the gate detects: corruptions planted into clean batches, and what its rules said about them."""
