@@ -61,6 +61,7 @@ def test_an_incident_goes_from_open_to_resolved_and_back_by_command(held: Any) -
         "1 open, 1 without owner, median time to solve in 30 days: none solved",
     )
     assert out.splitlines()[0].startswith("incident\tsentence\tstate")
+    assert [i["incident"] for i in document("incidents", "list", "--assignee", "none")["incidents"]] == ["INC-0001"]
     said = run("incidents", "acknowledge", "1", "--comment", "asked the till's maker")
     assert said[1] == (
         "INC-0001: open, owner none -> acknowledged, owner none\nacknowledged by anna: asked the till's maker\n"
