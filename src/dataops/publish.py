@@ -112,7 +112,8 @@ def _waive_incidents(connection: Connection, batch: dict[str, Any], allowed: Seq
     """What was published under a waiver is not solved: the incidents of the batch say so."""
     if allowed:
         last = allowed[-1]
-        for found in (i for i in incidents.open_incidents(connection) if i["batch"] == batch["seq"]):
+        own = (i for i in incidents.open_incidents(connection) if i["batch"] == batch["seq"] and i["kind"] != "anomaly")
+        for found in own:
             incidents.waive(connection, found["incident_id"], last["waiver_id"], last["approver"] or last["owner"])
 
 

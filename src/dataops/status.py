@@ -13,8 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import ledger
+from dataops import ledger, receipts
 from dataops.catalog import Catalog
+from dataops.gate.waivers import needs_approval, state_of
 from dataops.incidents import open_incidents
 from dataops.sentence import WORST_FIRST, GroupState, State, sentence, worst
 from dataops.workspace import Workspace
@@ -56,6 +57,8 @@ class Status:
     quarantined: int = 0
     oldest_quarantined: datetime | None = None
     open_tables: Mapping[str, int] = field(default_factory=dict)  # dataset -> rows in quarantine
+    waivers: tuple[dict[str, Any], ...] = ()  # in force or waiting for approval, with `state`; first to end first
+    receipt: str | None = None  # head of the chain of receipts
 
     @property
     def states(self) -> tuple[GroupState, ...]:
@@ -87,6 +90,7 @@ def read(work: Workspace) -> Status:
             return Status(now, empty)
         incidents = tuple(open_incidents(connection))
         held = _quarantine(connection, work.catalog)
+        allowed, receipt = _waivers(connection, work.catalog), receipts.head(connection)
         facts = _with_causes(
             work.catalog,
             {name: _facts(connection, work.catalog, name, incidents, held) for name in in_order(work.catalog)},
@@ -94,7 +98,13 @@ def read(work: Workspace) -> Status:
     ordered = sorted(facts.values(), key=lambda f: WORST_FIRST.index(f.state.state))
     dates = [since for _, since in held.values() if since]
     rows = {name: count for name, (count, _) in held.items() if count}
-    return Status(now, tuple(ordered), incidents, sum(rows.values()), min(dates, default=None), rows)
+    return Status(now, tuple(ordered), incidents, sum(rows.values()), min(dates, default=None), rows, allowed, receipt)
+
+
+def _waivers(connection: Connection, catalog: Catalog) -> tuple[dict[str, Any], ...]:
+    rows = ledger.rows(connection, sa.select(ledger.waivers).order_by(ledger.waivers.c.until))
+    found = (row | {"state": state_of(row, needs_approval=needs_approval(catalog, row))} for row in rows)
+    return tuple(row for row in found if row["state"] in {"in force", "waiting for approval"})
 
 
 def in_order(catalog: Catalog) -> list[str]:

@@ -124,17 +124,19 @@ def test_half_a_day_missing_is_told_once_and_published(work: Workspace, shop: Sh
     assert sorted(done.publication.resolved) == ["INC-0001", "INC-0002"]
 
 
-def test_a_category_that_is_gone_and_one_that_doubled_are_told(work: Workspace) -> None:
+def test_a_category_that_is_gone_or_new_or_doubled_is_told(work: Workspace) -> None:
     """Of enough rows: of forty, a share of a quarter may vary by a third of itself."""
     shop = shop_of(9, orders=160)
     for row in shop.lines:
-        if row["order_id"] >= 8 * 160 and row["note"] == "till 2":
-            row["note"] = "till 1"
+        if row["order_id"] >= 8 * 160:
+            row["note"] = {"till 2": "till 1", "till 3": "till 9"}.get(row["note"], row["note"])
     for day in range(1, 10):
         watched(work, land(work, shop, "sales", window(day)))
     assert sorted(told(work)) == [
         "till 1 is note of 50.0% of order_line, usual are 25.0%",
         "till 2 is note of 0.0% of order_line, usual are 25.0%",
+        "till 3 is note of 0.0% of order_line, usual are 25.0%",
+        "till 9 is note of 25.0% of order_line, usual are 0.0%",
     ]
     assert opened(work) == [("sales:anomaly:order_line:distribution", "open", 1)]
 

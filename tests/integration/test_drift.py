@@ -11,7 +11,7 @@ import pytest
 from dataops import jobs, status
 from dataops.errors import DataRejected, PlatformError
 from dataops.workspace import Workspace
-from tests.support.shop import SCHEMAS, Shop, fetch, load, own_project, small_shop, state, workspace
+from tests.support.shop import SCHEMAS, Shop, fetch, land, load, own_project, small_shop, state, workspace
 
 pytestmark = pytest.mark.integration
 
@@ -88,8 +88,9 @@ def test_a_source_of_another_shape_is_refused_by_column_with_an_incident(
     with pytest.raises(DataRejected, match="not landed completely"):
         jobs.publish(work, batch_id="sales-whole.2")
     shop.schemas = dict(SCHEMAS)
-    assert load(work, shop, "sales").publication.status == "unchanged"
+    land(work, shop, "sales")
     assert fetch(work, incident) == [("INC-0001", "drift", "sales:drift:order_line", "resolved", 2)]
+    assert load(work, shop, "sales").publication.status == "unchanged"
     assert not status.read(work).held
 
 

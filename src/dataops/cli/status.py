@@ -52,6 +52,7 @@ def place(work: Workspace) -> str:
 
 def lines(found: Status, where: str) -> list[str]:
     """The page, at most 80 columns wide where ids allow."""
+    from dataops.receipts import brief
     from dataops.sentence import SHAPES
 
     held = f"{found.quarantined:,} rows" + (
@@ -65,8 +66,21 @@ def lines(found: Status, where: str) -> list[str]:
         "",
         *labelled("  Warnings", _warnings(found), 14),
         *labelled("  Quarantine", held if found.quarantined else "no rows", 14),
+        *labelled("  Waivers", _waivers(found), 14),
+        *labelled("  Receipts", f"head {brief(found.receipt)}" if found.receipt else "none yet", 14),
         *labelled("  Warehouse", where, 14),
     ]
+
+
+def _waivers(found: Status) -> str:
+    """How many, and what ends first."""
+    active = [row for row in found.waivers if row["state"] == "in force"]
+    asked = len(found.waivers) - len(active)
+    parts = [f"{len(active)} in force"] if active else []
+    if active:
+        first = active[0]
+        parts.append(f"{first['waiver_id']} on {first['rule_id'] or 'the quota'} ends {stamp(first['until'])}")
+    return ", ".join(parts + ([f"{asked} waiting for approval"] if asked else [])) or "none"
 
 
 def _warnings(found: Status) -> str:
@@ -162,6 +176,11 @@ def document(found: Status) -> dict[str, Any]:
             }
             for i in found.incidents
         ],
+        "waivers": [
+            {"waiver": w["waiver_id"], "rule": w["rule_id"], "state": w["state"], "until": iso(w["until"])}
+            for w in found.waivers
+        ],
+        "receipt": found.receipt,
         "next": next_step(found),
     }
 

@@ -67,10 +67,11 @@ def elsewhere(work: Workspace, home: Path) -> Workspace:
 
 
 def _in_order(catalog: Catalog, wanted: Collection[str]) -> Iterator[Group]:
-    """Groups that are needed for the wanted ones, what is referred to first; models last."""
+    """Groups that are needed for the wanted ones: what they refer to and are compared with first, models last."""
     graph: dict[str, set[str]] = {}
     for group in catalog.groups.values():
         named = {d.group for d in group.outside}
+        named |= {catalog.dataset(table).group for rule in group.rules for table in rule.tables}  # what rules look at
         models = {g.name for g in catalog.groups.values() if g.layer == "raw"} if group.layer != "raw" else set()
         graph[group.name] = (named | models) - {group.name}
     needed, queue = set(), list(wanted)
