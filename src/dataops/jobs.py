@@ -151,7 +151,10 @@ def replay(work: Workspace, group: str, *, dry_run: bool = False) -> Replayed:
     """Sends the group's waiting rows through the gate and publishes those that pass now."""
     with work.warehouse.lock(group, "replay"):
         done = replaying.replay(work, work.catalog.group(group), dry_run=dry_run)
-    refresh_readers(work, done.publication)
+    if done.publication or not (
+        done.rows or dry_run
+    ):  # nothing waits: an earlier replay may have died after its COMMIT
+        _renew_copy(work)
     return done
 
 
