@@ -151,10 +151,8 @@ def replay(work: Workspace, group: str, *, dry_run: bool = False) -> Replayed:
     """Sends the group's waiting rows through the gate and publishes those that pass now."""
     with work.warehouse.lock(group, "replay"):
         done = replaying.replay(work, work.catalog.group(group), dry_run=dry_run)
-    if done.publication or not (
-        done.rows or dry_run
-    ):  # nothing waits: an earlier replay may have died after its COMMIT
-        _renew_copy(work)
+    if not dry_run:
+        _renew_copy(work)  # even if nothing was published: an earlier replay may have died after its COMMIT
     return done
 
 
