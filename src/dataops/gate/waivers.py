@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import batches, ledger
+from dataops import ledger
 from dataops.catalog import READABLE, Catalog, Dataset, Group, Rule
 from dataops.errors import DataRejected, DeclarationError, VerdictError
 
@@ -38,7 +38,7 @@ def add(connection: Connection, catalog: Catalog, scope: Scope, owner: str, reas
     group = catalog.group(scope.group)
     rule = _coverable(group, scope) if scope.rule else None
     _require_sense(scope, reason, until)
-    held = batches.required(connection, scope.batch) if scope.batch else None
+    held = _batch(connection, scope.batch) if scope.batch else None
     if held and held["group_name"] != group.name:
         raise DeclarationError(f"batch {scope.batch} is of group {held['group_name']}, not of {group.name}")
     seq = ledger.next_seq(connection, ledger.waivers)
@@ -111,13 +111,20 @@ def approve(connection: Connection, catalog: Catalog, waiver_id: str, person: st
     )
 
 
+def _batch(connection: Connection, batch_id: str) -> dict[str, Any]:
+    found = ledger.batch(connection, batch_id)
+    if found is None:
+        raise DataRejected(f"no batch {batch_id} was landed; see: dataops batches list")
+    return found
+
+
 def _by(found: dict[str, Any]) -> str:
     return f" again: {found['approver']} did on {found['approved_at']:%Y-%m-%d %H:%M} UTC" if found["approver"] else ""
 
 
 def _require_same_rules(connection: Connection, catalog: Catalog, found: dict[str, Any]) -> None:
     """Who approves has seen a batch under certain rules; another judgement is another question."""
-    batch = batches.required(connection, found["batch"])
+    batch = _batch(connection, found["batch"])
     if batch["state"] in {"published", "unchanged"}:
         raise DataRejected(f"batch {found['batch']} is published; {found['waiver_id']} would change nothing any more")
     now = catalog.group(found["group_name"]).narrowed(frozenset(_tables(connection, batch["seq"]))).rules_hash
