@@ -50,6 +50,7 @@ def test_kill_at_a_named_point_leaves_a_whole_publication_and_a_second_run_ends_
         _check_whole(place, stage)
         run(take, place, stage.step).done  # noqa: B018  fails when the step raised
         assert standing(place) == stage.next, (stage.step, point)
+        place.remove()
 
 
 @pytest.mark.timeout(KILLS * 20)
@@ -69,6 +70,7 @@ def test_random_kills_end_in_s_star(stages: Stages) -> None:
         _check_whole(place, stage)
         run(take, place, stage.step).done  # noqa: B018  fails when the step raised
         assert standing(place) == stage.next, (stage.step, seed)
+        place.remove()
 
 
 def _killed_within(place: Place, stage: Stage, dice: random.Random) -> bool:
