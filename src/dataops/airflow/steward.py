@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 RELEASE, DISCARD, WAIT = "release with waiver", "discard", "wait"
 AGREE, REFUSE = "agree", "refuse"
-UNWATCHED: dict[str, Any] = {"pool": "default_pool", "execution_timeout": None}  # a person's time is no worker's
+# A person's time is no worker's. Retries: Airflow 3.3 asks again when an answer overtakes its executor's word.
+UNWATCHED: dict[str, Any] = {"pool": "default_pool", "execution_timeout": None, "retries": 10}
 
 
 class Ask(HITLOperator):  # type: ignore[misc]
