@@ -31,8 +31,7 @@ def extract(work: Workspace, group: Group, source: Source, window: Window | None
     cases nothing of the batch can be judged or published.
     """
     _require_room(work)
-    with work.warehouse.transaction() as connection:
-        ledger.ensure(connection)
+    with ledger.writing(work.warehouse) as connection:
         _require_clock(connection)
         tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
         remove_unfinished(connection, group, _same_window(window))

@@ -174,6 +174,13 @@ class Catalog:
             raise DeclarationError(f"no group {name!r}; there are {', '.join(sorted(self.groups))}")
         return self.groups[name]
 
+    def group_of_rule(self, rule: str) -> Group:
+        """Raises DeclarationError."""
+        found = next((g for g in self.groups.values() if rule in {r.id for r in g.rules}), None)
+        if found is None:
+            raise DeclarationError(f"no rule {rule!r}; all rules: dataops check")
+        return found
+
     def dataset(self, name: str) -> Dataset:
         """By `table` or `layer.table`. Raises DeclarationError."""
         table = name.rpartition(".")[2]

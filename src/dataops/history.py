@@ -65,8 +65,7 @@ def _look_up(work: Workspace, group: Group, attempt: str, reason: str) -> Public
 
 
 def _roll_back(work: Workspace, group: Group, publication_id: str, reason: str, attempt: str) -> Publication:
-    with work.warehouse.transaction() as connection:
-        ledger.ensure(connection)
+    with ledger.writing(work.warehouse) as connection:
         work.warehouse.serialize_publications(connection)
         target = required(connection, publication_id)
         if target["group_name"] != group.name:

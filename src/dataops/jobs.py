@@ -6,22 +6,17 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
-from dataops import batches, entries, history, ledger, tables, transforms
+from dataops import batches, history, ledger, transforms
 from dataops import publish as publishing
 from dataops import replay as replaying
 from dataops.catalog import Group
 from dataops.errors import PlatformError
 from dataops.failpoint import failpoint
 from dataops.gate import gate
-from dataops.gate import waivers as permissions
 from dataops.gate.verdict import Verdict
-from dataops.gate.waivers import Scope
 from dataops.publish import Publication
 from dataops.replay import Replayed
 from dataops.sources import Source, Window, open_source
@@ -113,27 +108,27 @@ def build_candidates(work: Workspace, group: str = "curated", *, full: bool = Fa
 
 def audit(work: Workspace, batch_id: str, engine: gate.AuditEngine) -> None:
     """Lets Soda or GX judge a batch."""
-    with _locked(work, batch_id, "gate"):
+    with locked(work, batch_id, "gate"):
         gate.audit(work, batch_id, engine)
 
 
 def judge(work: Workspace, batch_id: str) -> Verdict:
     """The verdict on a batch that both engines have judged."""
-    with _locked(work, batch_id, "gate"):
+    with locked(work, batch_id, "gate"):
         return gate.judge(work, batch_id)
 
 
 def run_gate(work: Workspace, group: str, batch_id: str | None = None) -> Verdict:
     """Both audits and the verdict, for the named or the group's latest batch."""
     batch_id = latest(work, group, batch_id)
-    with _locked(work, batch_id, "gate"):
+    with locked(work, batch_id, "gate"):
         return gate.run(work, batch_id)
 
 
 def publish(work: Workspace, group: str | None = None, batch_id: str | None = None) -> Publication:
     """Publishes the named or the group's latest batch."""
     batch_id = latest(work, group, batch_id)
-    with _locked(work, batch_id, "publish"):
+    with locked(work, batch_id, "publish"):
         done = publishing.publish(work, batch_id)
     refresh_readers(work, done)
     return done
@@ -156,28 +151,16 @@ def replay(work: Workspace, group: str, *, dry_run: bool = False) -> Replayed:
     return done
 
 
-def discard(
-    work: Workspace, table: str, rule: str | None, batch: str | None, by: str | None, reason: str
-) -> dict[str, int]:
-    """Closes open entries of quarantine for good; rows per dataset. Without `by` it only counts them."""
-    group = work.catalog.group(work.catalog.dataset(table).group)
-    with work.warehouse.lock(group.name, "discard"), work.warehouse.transaction() as connection:
-        ledger.ensure(connection)
-        tables.ensure(work.warehouse, connection, group.datasets)
-        return entries.discard(connection, group, group.dataset(table), rule, batch, by, reason)
-
-
 def latest(work: Workspace, group: str | None, batch_id: str | None) -> str:
     """Id of the named batch, or of the group's newest one. Raises DataRejected when there is none."""
-    with work.warehouse.transaction() as connection:
-        ledger.ensure(connection)
+    with ledger.writing(work.warehouse) as connection:
         return str(batches.required(connection, batch_id, group)["batch_id"])
 
 
 @contextmanager
-def _locked(work: Workspace, batch_id: str, purpose: str) -> Iterator[Group]:
-    with work.warehouse.transaction() as connection:
-        ledger.ensure(connection)
+def locked(work: Workspace, batch_id: str, purpose: str) -> Iterator[Group]:
+    """Holds the lock of the batch's group. Raises DataRejected when there is no such batch."""
+    with ledger.writing(work.warehouse) as connection:
         where = ledger.batches.c.batch_id == batch_id
         name = connection.execute(sa.select(ledger.batches.c.group_name).where(where)).scalar()
         if name is None:
@@ -185,59 +168,3 @@ def _locked(work: Workspace, batch_id: str, purpose: str) -> Iterator[Group]:
     group = work.catalog.group(str(name))
     with work.warehouse.lock(group.name, purpose):
         yield group
-
-
-def held_batch(work: Workspace, batch_id: str) -> dict[str, Any] | None:
-    """What a steward has to know about a batch that failed: batch, group, rules_hash, sentence; None if it did not."""
-    with work.warehouse.reading() as connection:
-        found = ledger.batch(connection, batch_id)
-    if found is None or found["state"] != "failed":
-        return None
-    names = {"batch": "batch_id", "group": "group_name", "rules_hash": "rules_hash", "sentence": "reason"}
-    return {name: found[column] for name, column in names.items()}
-
-
-def add_waiver(work: Workspace, scope: Scope, owner: str, reason: str, until: datetime) -> dict[str, Any]:
-    """Records a waiver; returns it with its state. Raises DeclarationError for what cannot be waived."""
-    with _ledger(work) as connection:
-        made = permissions.add(connection, work.catalog, scope, owner, reason, until)
-        return _waiver(work, connection, made)
-
-
-def approve_waiver(work: Workspace, waiver_id: str, person: str) -> dict[str, Any]:
-    """A second person agrees. Raises DataRejected for a late, repeated, own or outdated approval."""
-    with _ledger(work) as connection:
-        permissions.approve(connection, work.catalog, waiver_id, person)
-        return _waiver(work, connection, waiver_id)
-
-
-def revoke_waiver(work: Workspace, waiver_id: str, person: str) -> dict[str, Any]:
-    """Ends a waiver now."""
-    with _ledger(work) as connection:
-        permissions.revoke(connection, waiver_id, person)
-        return _waiver(work, connection, waiver_id)
-
-
-def waivers(work: Workspace) -> list[dict[str, Any]]:
-    """All waivers with their state, those that end first on top."""
-    with work.warehouse.reading() as connection:
-        if ledger.version(connection) is None:
-            return []
-        rows = ledger.rows(connection, sa.select(ledger.waivers).order_by(ledger.waivers.c.until))
-    return [_with_state(work, row) for row in rows]
-
-
-@contextmanager
-def _ledger(work: Workspace) -> Iterator[Connection]:
-    with work.warehouse.transaction() as connection:
-        ledger.ensure(connection)
-        yield connection
-
-
-def _waiver(work: Workspace, connection: Connection, waiver_id: str) -> dict[str, Any]:
-    return _with_state(work, permissions.required(connection, waiver_id))
-
-
-def _with_state(work: Workspace, row: dict[str, Any]) -> dict[str, Any]:
-    needed = permissions.needs_approval(work.catalog, row)
-    return row | {"state": permissions.state_of(row, needs_approval=needed)}

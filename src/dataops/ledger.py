@@ -6,9 +6,10 @@ Order comes from `seq`, never from a clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -16,7 +17,12 @@ from sqlalchemy.engine import Connection
 from dataops.errors import PlatformError
 from dataops.failpoint import failpoint
 
+if TYPE_CHECKING:
+    from dataops.warehouse import Warehouse
+
 VERSION = 2
+SETTLED = ("published", "unchanged", "discarded")
+"""States of a batch in which nothing can happen to it any more."""
 
 metadata = sa.MetaData(schema="ops")
 
@@ -33,7 +39,7 @@ batches = sa.Table(
     sa.Column("source", sa.String, nullable=False),
     sa.Column("window_start", sa.DateTime),
     sa.Column("window_end", sa.DateTime),
-    sa.Column("state", sa.String, nullable=False),  # open, sealed, passed, failed, error, published, unchanged
+    sa.Column("state", sa.String, nullable=False),  # open, sealed, passed, failed, error, or one of SETTLED
     sa.Column("reason", sa.String),
     sa.Column("rules_hash", sa.String),
     sa.Column("waivers", sa.JSON),  # ids of the waivers that the verdict rests on
@@ -208,6 +214,14 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_what_is_missin
 def now() -> datetime:
     """UTC without a zone, as every time in the ledger."""
     return datetime.now(tz=UTC).replace(tzinfo=None)
+
+
+@contextmanager
+def writing(warehouse: Warehouse) -> Iterator[Connection]:
+    """A transaction in which the ledger is there, created or migrated. Raises what `ensure` raises."""
+    with warehouse.transaction() as connection:
+        ensure(connection)
+        yield connection
 
 
 def ensure(connection: Connection) -> None:

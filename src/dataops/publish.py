@@ -128,6 +128,8 @@ def _require_passed(batch: dict[str, Any], group: Group) -> None:
     batch_id, name = batch["batch_id"], batch["group_name"]
     if batch["state"] == "sealed":
         raise DataRejected(f"batch {batch_id} has not been judged; run: dataops gate {name} --batch {batch_id}")
+    if batch["state"] == "discarded":
+        raise DataRejected(f"{batch_id} is not published: {batch['reason']}. Load its window again instead")
     if batch["state"] != "passed":
         raise DataRejected(
             f"batch {batch_id} is held: verdict {str(batch['state']).upper()}, {batch['reason']}.\n"

@@ -45,8 +45,7 @@ def replay(work: Workspace, group: Group, *, dry_run: bool = False) -> Replayed:
 
     With `dry_run` nothing is published and nothing is left behind. Raises PlatformError and VerdictError.
     """
-    with work.warehouse.transaction() as connection:
-        ledger.ensure(connection)
+    with ledger.writing(work.warehouse) as connection:
         _remove_earlier(connection, group)
         waiting = {d.table: _count(connection, d) for d in group.datasets}
         batch_id = _land(connection, group, waiting) if any(waiting.values()) else None

@@ -39,8 +39,7 @@ def build(work: Workspace, group: Group, names: Sequence[str] = (), *, full: boo
     Raises DeclarationError for an unknown name, VerdictError when no model has its inputs yet.
     """
     wanted = _wanted(work.catalog, group, names)
-    with work.warehouse.transaction() as connection:
-        ledger.ensure(connection)
+    with ledger.writing(work.warehouse) as connection:
         tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
         ready, waiting = _ready(connection, work.catalog, wanted)
         if not ready:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, currently_in_test_context, given, note, settings
 from hypothesis import strategies as st
 
-from dataops import history, jobs, ledger
+from dataops import history, jobs, ledger, stewards
 from dataops.errors import DataRejected
 from dataops.gate.waivers import Scope
 from dataops.workspace import Workspace
@@ -334,13 +334,13 @@ def _do(run: Run, verb: str, number: int) -> None:
     if verb == "replay":
         jobs.replay(work, "sales", dry_run=number % 3 == 0)
     elif verb == "discard":
-        jobs.discard(
+        stewards.discard(
             work, ("order_line", "sales_order")[number % 2], ("SAL-031", "SAL-022")[number % 2], None, "anna", "x"
         )
     elif verb == "waive":
         until = ledger.now() + timedelta(hours=1)
-        made = jobs.add_waiver(work, Scope("sales", ("SAL-031", "SAL-032")[number % 2]), "anna", "a test", until)
-        jobs.approve_waiver(work, made["waiver_id"], "ben")
+        made = stewards.add_waiver(work, Scope("sales", ("SAL-031", "SAL-032")[number % 2]), "anna", "a test", until)
+        stewards.approve_waiver(work, made["waiver_id"], "ben")
     elif verb == "roll back":
         made = fetch(work, "SELECT publication_id FROM ops.publications WHERE group_name = 'sales' ORDER BY seq")
         with suppress(DataRejected):

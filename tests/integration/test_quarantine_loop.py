@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dataops import catalog, jobs
+from dataops import catalog, jobs, stewards
 from dataops.errors import DataRejected
 from dataops.sources.port import Window
 from dataops.workspace import Workspace, open_workspace
@@ -143,8 +143,8 @@ def test_rows_of_a_held_batch_are_not_replayed_without_it(work: Workspace) -> No
 
 def test_discarded_rows_are_kept_with_who_and_why_and_wait_no_more(work: Workspace) -> None:
     _with_a_bad_line(work)
-    assert jobs.discard(work, "order_line", "SAL-031", None, None, "x") == {"order_line": 1, "sales_order": 1}
-    done = jobs.discard(work, "sales_order", None, "sales-whole", "anna", "a  test order")
+    assert stewards.discard(work, "order_line", "SAL-031", None, None, "x") == {"order_line": 1, "sales_order": 1}
+    done = stewards.discard(work, "sales_order", None, "sales-whole", "anna", "a  test order")
     assert done == {"sales_order": 1, "order_line": 2}
     assert fetch(work, "SELECT DISTINCT _closed, _closed_by, _closed_reason FROM quarantine.order_line") == [
         ("discarded", "anna", "a test order")
@@ -154,7 +154,7 @@ def test_discarded_rows_are_kept_with_who_and_why_and_wait_no_more(work: Workspa
 
 def test_a_discarded_row_that_is_delivered_again_is_judged_again(work: Workspace) -> None:
     shop = _with_a_bad_line(work)
-    jobs.discard(work, "sales_order", None, "sales-whole", "anna", "test order")
+    stewards.discard(work, "sales_order", None, "sales-whole", "anna", "test order")
     _set_right(shop)
     load(work, shop, "sales")
     assert fetch(work, ORDERS) == [(1,), (2,), (3,), (4,)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataops import jobs, ledger
+from dataops import jobs, ledger, stewards
 from dataops.errors import DataRejected, DeclarationError, VerdictError
 from dataops.gate.waivers import Scope
 from dataops.workspace import Workspace
@@ -42,9 +42,9 @@ def _shop_with(bad: int) -> Shop:
 
 
 def _waive(work: Workspace, scope: Scope, until: datetime | None = None) -> str:
-    made = jobs.add_waiver(work, scope, "anna", "agreed with the shop", until or _later(days=1))
+    made = stewards.add_waiver(work, scope, "anna", "agreed with the shop", until or _later(days=1))
     assert made["state"] == "waiting for approval"
-    return str(jobs.approve_waiver(work, made["waiver_id"], "ben")["waiver_id"])
+    return str(stewards.approve_waiver(work, made["waiver_id"], "ben")["waiver_id"])
 
 
 def test_a_waived_rule_lets_its_rows_pass_and_the_receipt_names_the_waiver(work: Workspace) -> None:
@@ -75,9 +75,9 @@ def test_a_waiver_for_keys_covers_those_rows_only(work: Workspace) -> None:
 def test_a_waiver_does_nothing_before_a_second_person_agreed(work: Workspace) -> None:
     shop = _shop_with(1)
     load(work, shop, "reference")
-    made = jobs.add_waiver(work, Scope("sales", QTY), "anna", "agreed", _later(days=1))
+    made = stewards.add_waiver(work, Scope("sales", QTY), "anna", "agreed", _later(days=1))
     with pytest.raises(DataRejected, match="somebody else has to approve"):
-        jobs.approve_waiver(work, made["waiver_id"], "anna")
+        stewards.approve_waiver(work, made["waiver_id"], "anna")
     assert load(work, shop, "sales").verdict.rows_held == 3
 
 
@@ -131,7 +131,7 @@ def test_a_waiver_that_is_revoked_between_gate_and_publish_holds_the_batch(work:
     load(work, shop, "reference")
     waiver = _waive(work, Scope("sales", QTY))
     batch_id = _gated(work, shop)
-    jobs.revoke_waiver(work, waiver, "carl")
+    stewards.revoke_waiver(work, waiver, "carl")
     with pytest.raises(VerdictError, match=waiver):
         jobs.publish(work, "sales", batch_id)
 
@@ -152,15 +152,15 @@ def test_an_approval_counts_once_in_time_and_for_the_batch_it_was_given_for(
     held = load(work, shop, "sales").batch_id
     twice = _waive(work, Scope("sales", None, held, quota=0.9))
     with pytest.raises(DataRejected, match=r"in force; it cannot be approved again: ben did"):
-        jobs.approve_waiver(work, twice, "carl")
-    late = jobs.add_waiver(work, Scope("sales", QTY), "anna", "agreed", _later(hours=1))["waiver_id"]
-    asked = jobs.add_waiver(work, Scope("sales", None, held, quota=1.0), "anna", "agreed", _later(days=2))["waiver_id"]
+        stewards.approve_waiver(work, twice, "carl")
+    late = stewards.add_waiver(work, Scope("sales", QTY), "anna", "agreed", _later(hours=1))["waiver_id"]
+    asked = stewards.ask_for_quota(work, "sales", held, "anna", "agreed", "100%")["waiver_id"]
     _settle(work, held)
     with pytest.raises(DataRejected, match="is published"):
-        jobs.approve_waiver(work, asked, "ben")
+        stewards.approve_waiver(work, asked, "ben")
     monkeypatch.setattr(ledger, "now", lambda: _now() + timedelta(hours=2))
     with pytest.raises(DataRejected, match=f"{late} is ended"):
-        jobs.approve_waiver(work, late, "ben")
+        stewards.approve_waiver(work, late, "ben")
 
 
 _now = ledger.now
@@ -176,11 +176,11 @@ def test_an_approval_for_other_rules_is_refused(work: Workspace) -> None:
     shop = _shop_with(4)
     load(work, shop, "reference")
     held = load(work, shop, "sales").batch_id
-    made = jobs.add_waiver(work, Scope("sales", None, held, quota=1.0), "anna", "agreed", _later(days=1))
+    made = stewards.add_waiver(work, Scope("sales", None, held, quota=1.0), "anna", "agreed", _later(days=1))
     with work.warehouse.transaction() as connection:
         connection.exec_driver_sql("UPDATE ops.batches SET rules_hash = 'other'")
     with pytest.raises(DataRejected, match="rules of sales changed since"):
-        jobs.approve_waiver(work, made["waiver_id"], "ben")
+        stewards.approve_waiver(work, made["waiver_id"], "ben")
 
 
 @pytest.mark.parametrize(
@@ -201,8 +201,8 @@ def test_what_makes_no_sense_is_refused(
 ) -> None:
     load(work, small_shop(), "reference")
     with pytest.raises(DeclarationError, match=says):
-        jobs.add_waiver(work, scope, "anna", reason, ledger.now() + until)
-    assert jobs.waivers(work) == []
+        stewards.add_waiver(work, scope, "anna", reason, ledger.now() + until)
+    assert stewards.waivers(work) == []
 
 
 def test_keys_and_references_cannot_be_waived(work: Workspace) -> None:
@@ -211,4 +211,4 @@ def test_keys_and_references_cannot_be_waived(work: Workspace) -> None:
     assert len(sound) >= 4
     for rule in sound:
         with pytest.raises(DeclarationError, match="cannot be waived"):
-            jobs.add_waiver(work, Scope("sales", rule), "anna", "please", _later(days=1))
+            stewards.add_waiver(work, Scope("sales", rule), "anna", "please", _later(days=1))

@@ -201,9 +201,9 @@ class AskSteward(BatchJob):
     def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401
         from airflow.sdk.exceptions import DagRunTriggerException
 
-        from dataops import jobs
+        from dataops import stewards
 
-        held = jobs.held_batch(work, self.batch_id)
+        held = stewards.held_batch(work, self.batch_id)
         if held is None:
             raise AirflowSkipException(f"{self.batch_id} is not held, so there is nothing to decide")
         raise DagRunTriggerException(

@@ -47,7 +47,6 @@ class Decide(Job):
 
     def work_on(self, work: Workspace, context: Any) -> str:  # noqa: ANN401
         from dataops import stewards
-        from dataops.declarations import share
 
         answer, asked = context["ti"].xcom_pull(task_ids=self.question), context["params"]
         if answer["choice"] == WAIT:
@@ -56,7 +55,7 @@ class Decide(Job):
         if answer["choice"] == DISCARD:
             stewards.discard_batch(work, asked["batch"], answer["person"], reason or "discarded in Airflow")
             raise AirflowSkipException(f"{asked['batch']} was discarded by {answer['person']}")
-        quota = share(answer["form"].get("quota") or "100%")
+        quota = str(answer["form"].get("quota") or "100%")
         return stewards.ask_release(work, asked, answer["person"], reason, quota)
 
 
@@ -83,10 +82,10 @@ class Act(Job):
     """Does what a form says, as the person who started the run."""
 
     def work_on(self, work: Workspace, context: Any) -> str:  # noqa: ANN401
-        from dataops import stewards
+        from dataops import actions
 
         form = dict(context["params"])
         person = context["dag_run"].triggering_user_name or "unknown"
-        said = stewards.act(work, form["action"], person, form)
+        said = actions.act(work, form["action"], person, form)
         self.log.info("%s", said)
         return said

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataops.cli.listing import Group, Json, Limit, Row, listed, newest
+from dataops.cli.listing import By, Group, Json, Limit, Row, listed, newest
 from dataops.cli.screen import Screen
 from dataops.cli.text import iso, money, span, stamp
 from dataops.errors import DeclarationError
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 incidents = typer.Typer(help="What went wrong and who must act.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="INC-0007, 7 or latest")]
-By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="who acts; DATAOPS_PERSON, else the user")]
 Comment = Annotated[str, typer.Option("--comment", metavar="TEXT", help="kept in the incident's history")]
 STATES = ("open", "acknowledged", "resolved", "waived")
 
@@ -221,8 +220,7 @@ def _step(ctx: typer.Context, typed: str, by: str | None, step: Callable[[Connec
     from dataops.workspace import open_workspace
 
     screen: Screen = ctx.obj
-    with open_workspace().warehouse.transaction() as connection:
-        ledger.ensure(connection)
+    with ledger.writing(open_workspace().warehouse) as connection:
         found = chosen(typed, ids(connection, ledger.incidents, "incident_id"), "incident")
         before = records.required(connection, found)
         step(connection, found, person() if by is None else by)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document (docs/reference/json/)")]
 Group = Annotated[str | None, typer.Argument(metavar="[GROUP]", help="only this group's")]
+By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="who acts; default: DATAOPS_PERSON, or the user")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="how many, newest first")]
 Row = dict[str, Any]
 

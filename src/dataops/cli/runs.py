@@ -100,9 +100,13 @@ def publish(
     work = open_workspace()
     batch = _of_group(work, group, batch)
     if quota is not None:
-        from dataops.cli.waivers import ask_for_quota
+        from dataops import settings, stewards
+        from dataops.cli.waivers import told
 
-        return ask_for_quota(screen, work, group, batch, quota, reason, by, as_json=as_json)
+        wanted = jobs.latest(work, group, batch)
+        made = stewards.ask_for_quota(work, group, wanted, by or settings.person(), reason or "", quota)
+        told(screen, made, as_json=as_json)
+        return 1  # nothing is published before somebody else agrees
     with screen.working(f"publishing {group}"):
         done = jobs.publish(work, group, batch)
     return _report(screen, _outcome(work, "publish", done.batch_id, None, done), as_json=as_json)

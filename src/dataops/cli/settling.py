@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dataops.cli.listing import Json
+from dataops.cli.listing import By, Json
 from dataops.cli.quarantine import Pii, held_rows, quarantine, written
 from dataops.cli.screen import Screen
 from dataops.errors import DeclarationError
@@ -19,7 +19,6 @@ __all__ = ["quarantine"]
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="sales_order_header or validated.sales_order_header")]
 Rule = Annotated[str | None, typer.Option("--rule", metavar="ID", help="only rows that broke this rule")]
 Batch = Annotated[str | None, typer.Option("--batch", metavar="ID", help="only rows of this batch")]
-By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="who acts; default: DATAOPS_PERSON, or the user")]
 
 
 @quarantine.command("replay")
@@ -95,7 +94,7 @@ def discard_rows(
 
     Examples:  dataops quarantine discard sales_order_header --rule SAL-020 --reason "test orders" --yes
     """
-    from dataops import jobs, settings
+    from dataops import settings, stewards
     from dataops.workspace import open_workspace
 
     screen: Screen = ctx.obj
@@ -105,13 +104,13 @@ def discard_rows(
         raise DeclarationError("a discard says why: --reason")
     work = open_workspace()
     found = work.catalog.dataset(dataset)
-    count = sum(jobs.discard(work, found.table, rule, batch, None, reason).values())
+    count = sum(stewards.discard(work, found.table, rule, batch, None, reason).values())
     if dry_run or not count:
         screen.lines([f"{count:,} rows would be discarded"])
         return 0
     if not yes and not (screen.on_terminal and typer.confirm(f"discard {count:,} rows of {found.name}?")):
         raise DeclarationError(f"{count:,} rows would be discarded; say so: --yes")
-    done = jobs.discard(work, found.table, rule, batch, by or settings.person(), reason)
+    done = stewards.discard(work, found.table, rule, batch, by or settings.person(), reason)
     if as_json:
         screen.document({"schema": "dataops.discard/1", "discarded": done})
     else:

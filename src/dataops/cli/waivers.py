@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from dataops.cli.listing import Json, Row, listed, shown
+from dataops.cli.listing import By, Json, Row, listed, shown
 from dataops.cli.screen import Screen
 from dataops.cli.text import iso
-from dataops.errors import DeclarationError
-
-if TYPE_CHECKING:
-    from dataops.catalog import Catalog
-    from dataops.workspace import Workspace
 
 waivers = typer.Typer(help="Dated permissions to publish in spite of a rule.", no_args_is_help=True)
-By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="who acts; default: DATAOPS_PERSON, or the user")]
 Waiver = Annotated[str, typer.Argument(metavar="ID", help="WAI-0003, 3 or latest")]
 
 
@@ -38,35 +31,20 @@ def add_waiver(
 
     Examples:  dataops waivers add SAL-014 --until 2026-12-01 --reason "agreed price list"
     """
-    from dataops import jobs, settings
-    from dataops.gate.waivers import Scope
+    from dataops import settings, stewards
+    from dataops.gate.waivers import Scope, moment
     from dataops.workspace import open_workspace
 
     screen: Screen = ctx.obj
     work = open_workspace()
     keys = tuple(tuple(part.strip() for part in text.split(",")) for text in key or ())
-    group = _group_of(work.catalog, rule)
-    made = jobs.add_waiver(work, Scope(group, rule, batch, keys), by or settings.person(), reason, moment(until))
-    return _told(screen, made, as_json=as_json)
+    scope = Scope(work.catalog.group_of_rule(rule).name, rule, batch, keys)
+    made = stewards.add_waiver(work, scope, by or settings.person(), reason, moment(until))
+    return told(screen, made, as_json=as_json)
 
 
-def _group_of(catalog: Catalog, rule: str) -> str:
-    for group in catalog.groups.values():
-        if rule in {r.id for r in group.rules}:
-            return group.name
-    raise DeclarationError(f"no rule {rule!r}; all rules: dataops check")
-
-
-def moment(text: str) -> datetime:
-    """An instant in UTC, without a zone. Raises DeclarationError."""
-    try:
-        found = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise DeclarationError(f"{text!r} is neither a date nor a time; write 2026-12-01 or 2026-12-01T18:00") from None
-    return found if found.tzinfo is None else found.astimezone(UTC).replace(tzinfo=None)
-
-
-def _told(screen: Screen, made: Row, *, as_json: bool) -> int:
+def told(screen: Screen, made: Row, *, as_json: bool) -> int:
+    """Prints what a waiver covers, how it stands and what comes next."""
     if as_json:
         screen.document({"schema": "dataops.waiver/1", **_waiver(made)})
         return 0
@@ -81,50 +59,17 @@ def _told(screen: Screen, made: Row, *, as_json: bool) -> int:
     return 0
 
 
-def ask_for_quota(
-    screen: Screen,
-    work: Workspace,
-    group: str,
-    batch: str | None,
-    quota: str,
-    reason: str | None,
-    by: str | None,
-    *,
-    as_json: bool,
-) -> int:
-    """Asks for a higher quota for one batch; 1, since nothing is published before somebody else agrees."""
-    from datetime import timedelta
-
-    from dataops import jobs, ledger, settings
-    from dataops.declarations import share
-    from dataops.gate.waivers import Scope
-
-    if not reason:
-        raise DeclarationError("a higher quota says why: --reason")
-    try:
-        limit = share(quota)
-    except ValueError as error:
-        raise DeclarationError(f"--quota: {error}") from None
-    scope = Scope(group, None, jobs.latest(work, group, batch), quota=limit)
-    made = jobs.add_waiver(work, scope, by or settings.person(), reason, ledger.now() + timedelta(days=ASKED_DAYS))
-    _told(screen, made, as_json=as_json)
-    return 1
-
-
-ASKED_DAYS = 7
-
-
 @waivers.command("approve")
 def approve_waiver(ctx: typer.Context, waiver: Waiver, by: By = None, as_json: Json = False) -> int:
     """Agree as a second person to what somebody else asked for.
 
     Examples:  dataops waivers approve WAI-0003
     """
-    from dataops import jobs, settings
+    from dataops import settings, stewards
     from dataops.workspace import open_workspace
 
     work = open_workspace()
-    return _told(ctx.obj, jobs.approve_waiver(work, _id(waiver), by or settings.person()), as_json=as_json)
+    return told(ctx.obj, stewards.approve_waiver(work, _id(waiver), by or settings.person()), as_json=as_json)
 
 
 @waivers.command("revoke")
@@ -133,11 +78,11 @@ def revoke_waiver(ctx: typer.Context, waiver: Waiver, by: By = None, as_json: Js
 
     Examples:  dataops waivers revoke WAI-0003
     """
-    from dataops import jobs, settings
+    from dataops import settings, stewards
     from dataops.workspace import open_workspace
 
     work = open_workspace()
-    return _told(ctx.obj, jobs.revoke_waiver(work, _id(waiver), by or settings.person()), as_json=as_json)
+    return told(ctx.obj, stewards.revoke_waiver(work, _id(waiver), by or settings.person()), as_json=as_json)
 
 
 def _id(typed: str) -> str:
@@ -159,10 +104,10 @@ def list_waivers(
 
     Examples:  dataops waivers list  |  dataops waivers list --all --json
     """
-    from dataops import jobs
+    from dataops import stewards
     from dataops.workspace import open_workspace
 
-    found = [row for row in jobs.waivers(open_workspace()) if everything or row["state"] in LIVE]
+    found = [row for row in stewards.waivers(open_workspace()) if everything or row["state"] in LIVE]
     names = ("waiver", "covers", "state", "until", "asked by", "approved by", "reason")
     rows = [
         (
@@ -192,7 +137,7 @@ def show_waiver(ctx: typer.Context, waiver: Waiver = "latest", as_json: Json = F
 
     Examples:  dataops waivers show WAI-0003
     """
-    from dataops import jobs
+    from dataops import stewards
     from dataops.workspace import open_workspace
 
     work = open_workspace()
@@ -200,7 +145,7 @@ def show_waiver(ctx: typer.Context, waiver: Waiver = "latest", as_json: Json = F
     return shown(
         ctx.obj,
         "waiver",
-        _waiver(next(r for r in jobs.waivers(work) if r["waiver_id"] == wanted)),
+        _waiver(next(r for r in stewards.waivers(work) if r["waiver_id"] == wanted)),
         as_json=as_json,
     )
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from dataops import batches, entries, incidents, ledger
 from dataops.catalog import DELETIONS, READABLE, Dataset, Group, Rule
-from dataops.errors import PlatformError, VerdictError
+from dataops.errors import DataRejected, PlatformError, VerdictError
 from dataops.failpoint import failpoint
 from dataops.gate import anomalies, baselines, pattern, policy, quarantine, waivers
 from dataops.gate.relations import relations
@@ -27,7 +27,6 @@ AuditEngine = Literal["soda", "gx"]
 SAMPLE_ROWS = 5
 UNABLE = (PlatformError, ConnectionError, sa.exc.DBAPIError)
 UNANSWERABLE = (sa.exc.DataError, sa.exc.ProgrammingError, sa.exc.NotSupportedError)  # asking again would not help
-SETTLED = ("published", "unchanged")  # a repeated task must change nothing any more
 
 
 def run(work: Workspace, batch_id: str) -> Verdict:
@@ -42,7 +41,7 @@ def audit(work: Workspace, batch_id: str, engine: AuditEngine) -> list[RuleResul
     with work.warehouse.transaction() as connection:
         batch = batches.required(connection, batch_id)
         group = batches.group_of(connection, work, batch)
-        if batch["state"] in SETTLED:
+        if _is_settled(batch):
             return []
         _require_parents(connection, group)
         with _explained(batch):
@@ -55,6 +54,13 @@ def audit(work: Workspace, batch_id: str, engine: AuditEngine) -> list[RuleResul
         _store(connection, batch["seq"], group, results, engine)
         failpoint("results_stored")
     return results
+
+
+def _is_settled(batch: dict[str, Any]) -> bool:
+    """Whether a repeated task must change nothing any more. Raises DataRejected for a batch that was given up."""
+    if batch["state"] == "discarded":
+        raise DataRejected(f"{batch['batch_id']} is not judged again: {batch['reason']}. Load its window again instead")
+    return batch["state"] in ledger.SETTLED
 
 
 @contextmanager
@@ -95,7 +101,7 @@ def judge(work: Workspace, batch_id: str) -> Verdict:
     with work.warehouse.transaction() as connection:
         batch = batches.required(connection, batch_id)
         group = batches.group_of(connection, work, batch)
-        if batch["state"] in SETTLED:
+        if _is_settled(batch):
             return Verdict("PASSED", batch_id, group.name, ("judged and settled before",), ())
         with _explained(batch, UNANSWERABLE):
             verdict = anomalies.watch(connection, group, batch, _decided(connection, group, batch))

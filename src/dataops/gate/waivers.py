@@ -6,9 +6,8 @@ person. A waiver ends at an instant in UTC, which is looked at again inside the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,6 +30,15 @@ class Scope:
     batch: str | None = None
     keys: tuple[tuple[str, ...], ...] = ()
     quota: float | None = None
+
+
+def moment(text: str) -> datetime:
+    """What a person typed as an instant in UTC, without a zone. Raises DeclarationError."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise DeclarationError(f"{text!r} is neither a date nor a time; write 2026-12-01 or 2026-12-01T18:00") from None
+    return found if found.tzinfo is None else found.astimezone(UTC).replace(tzinfo=None)
 
 
 def add(connection: Connection, catalog: Catalog, scope: Scope, owner: str, reason: str, until: datetime) -> str:
@@ -125,8 +133,8 @@ def _by(found: dict[str, Any]) -> str:
 def _require_same_rules(connection: Connection, catalog: Catalog, found: dict[str, Any]) -> None:
     """Who approves has seen a batch under certain rules; another judgement is another question."""
     batch = _batch(connection, found["batch"])
-    if batch["state"] in {"published", "unchanged"}:
-        raise DataRejected(f"batch {found['batch']} is published; {found['waiver_id']} would change nothing any more")
+    if batch["state"] in ledger.SETTLED:
+        raise DataRejected(f"batch {found['batch']} is {batch['state']}; {found['waiver_id']} would change nothing")
     now = catalog.group(found["group_name"]).narrowed(frozenset(_tables(connection, batch["seq"]))).rules_hash
     if found["rules_hash"] not in {batch["rules_hash"], now} or batch["rules_hash"] != now:
         raise DataRejected(
@@ -180,11 +188,11 @@ def in_force(connection: Connection, group: Group, batch: dict[str, Any]) -> lis
     table = ledger.waivers
     where = (table.c.group_name == group.name) & (table.c.batch.is_(None) | (table.c.batch == batch["batch_id"]))
     rows = ledger.rows(connection, sa.select(table).where(where).order_by(table.c.seq))
-    critical = {rule.id for rule in group.rules if rule.severity != "critical"}
+    one_person = {rule.id for rule in group.rules if rule.severity != "critical"}
     return [
         row
         for row in rows
-        if state_of(row, needs_approval=row["rule_id"] not in critical) == "in force"
+        if state_of(row, needs_approval=row["rule_id"] not in one_person) == "in force"
         and row["rules_hash"] in {None, group.rules_hash}
     ]
 
@@ -207,8 +215,6 @@ def require_still(connection: Connection, group: Group, batch: dict[str, Any]) -
 
 def zones(moment: datetime) -> str:
     """An instant in UTC and, where it differs, in this machine's zone."""
-    from datetime import UTC
-
     local = moment.replace(tzinfo=UTC).astimezone()
     text = f"{moment:%Y-%m-%d %H:%M:%S} UTC"
     return text if not local.utcoffset() else f"{text}, {local:%Y-%m-%d %H:%M:%S %Z}"
@@ -217,8 +223,3 @@ def zones(moment: datetime) -> str:
 def _kept(row: dict[str, Any]) -> dict[str, Any]:
     names = ("waiver_id", "rule_id", "batch", "keys", "quota", "owner", "approver", "reason")
     return {name: row[name] for name in names} | {"until": row["until"].isoformat()}
-
-
-def of_rule(waivers: Sequence[dict[str, Any]], rule: Rule) -> list[dict[str, Any]]:
-    """Those that cover a rule."""
-    return [row for row in waivers if row["rule_id"] == rule.id]
