@@ -115,9 +115,31 @@ def remove_unfinished(connection: Connection, group: Group, repeated: sa.ColumnE
             discard_rows(connection, group, seq)
         for dataset in group.datasets:
             connection.exec_driver_sql(f"DELETE FROM quarantine.{dataset.table} WHERE _batch = {int(seq)}")
-        for child in (ledger.batch_datasets, ledger.check_results, ledger.metrics):
-            connection.execute(child.delete().where(child.c.batch == seq))
-        connection.execute(ledger.batches.delete().where(table.seq == seq))
+        _forget(connection, seq)
+
+
+def _forget(connection: Connection, seq: int) -> None:
+    """Removes what the ledger says of a batch."""
+    for child in (ledger.batch_datasets, ledger.check_results, ledger.metrics):
+        connection.execute(child.delete().where(child.c.batch == seq))
+    connection.execute(ledger.batches.delete().where(ledger.batches.c.seq == seq))
+
+
+def forget_repeated(connection: Connection, batch: dict[str, Any]) -> list[str]:
+    """Removes the records of earlier deliveries of the same window that brought no change either; their ids.
+
+    The newest says it all: a platform that finds nothing new every hour must not grow by it.
+    """
+    table = ledger.batches.c
+    told = sa.select(ledger.incidents.c.batch)
+    window = Window(batch["window_start"], batch["window_end"]) if batch["window_start"] else None
+    where = (table.group_name == batch["group_name"]) & (table.state == "unchanged") & (table.seq < batch["seq"])
+    found = ledger.rows(
+        connection, sa.select(table.seq, table.batch_id).where(where & _same_window(window) & table.seq.not_in(told))
+    )
+    for row in found:
+        _forget(connection, row["seq"])
+    return [str(row["batch_id"]) for row in found]
 
 
 def discard_rows(connection: Connection, group: Group, seq: int) -> None:

@@ -326,6 +326,7 @@ class CheckpointFile(Strict):
     money: Annotated[str | None, Field(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+$")] = None
     family: Literal["whole", "row"] = "row"
     deletions: Share = 0.05
+    late_after_hours: Annotated[float | None, Field(gt=0)] = None  # without a good delivery; None: never late
     notify: dict[str, str] = Field(default_factory=dict)
     reasons: Annotated[tuple[Sentence, ...], Field(min_length=1)] = REASONS  # that an incident may be closed for
     anomalies: Anomalies = Field(default_factory=Anomalies)

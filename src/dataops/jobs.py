@@ -151,6 +151,14 @@ def replay(work: Workspace, group: str, *, dry_run: bool = False) -> Replayed:
     return done
 
 
+def rehearse(work: Workspace) -> dict[str, Replayed]:
+    """Tries a replay of every group that loads and keeps what would pass now, by group; publishes nothing."""
+    tried = {name: replay(work, name, dry_run=True) for name, g in work.catalog.groups.items() if g.layer == "raw"}
+    with ledger.writing(work.warehouse) as connection:
+        replaying.keep_rehearsals(connection, tried.values())
+    return tried
+
+
 def latest(work: Workspace, group: str | None, batch_id: str | None) -> str:
     """Id of the named batch, or of the group's newest one. Raises DataRejected when there is none."""
     with ledger.writing(work.warehouse) as connection:

@@ -20,7 +20,7 @@ from dataops.failpoint import failpoint
 if TYPE_CHECKING:
     from dataops.warehouse import Warehouse
 
-VERSION = 2
+VERSION = 3
 SETTLED = ("published", "unchanged", "discarded")
 """States of a batch in which nothing can happen to it any more."""
 
@@ -196,6 +196,26 @@ baselines = sa.Table(
 )
 
 
+pickups = sa.Table(
+    "pickups",
+    metadata,
+    sa.Column("consumer", sa.String, nullable=False),  # a DAG that starts from publications
+    sa.Column("group_name", sa.String, nullable=False),
+    sa.Column("publication", sa.BigInteger, nullable=False),  # the newest one it has started from
+    sa.Column("picked_up_at", sa.DateTime, nullable=False),
+)
+
+rehearsals = sa.Table(
+    "rehearsals",
+    metadata,
+    sa.Column("group_name", sa.String, nullable=False),
+    sa.Column("table_name", sa.String, nullable=False),
+    sa.Column("waiting", sa.BigInteger, nullable=False),  # rows in quarantine when a replay was tried
+    sa.Column("passing", sa.BigInteger),  # of them would have passed; NULL: could not be judged
+    sa.Column("tried_at", sa.DateTime, nullable=False),
+)
+
+
 def _add_what_is_missing(connection: Connection) -> None:
     """Tables and nullable columns that a version added; what stands is not touched."""
     metadata.create_all(connection)
@@ -208,7 +228,7 @@ def _add_what_is_missing(connection: Connection) -> None:
 
 
 # One transactional step per version: MIGRATIONS[n] brings a ledger of version n to n + 1.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_what_is_missing}
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_what_is_missing, 2: _add_what_is_missing}
 
 
 def now() -> datetime:

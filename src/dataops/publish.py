@@ -240,7 +240,10 @@ def _close_unchanged(work: Workspace, batch_id: str) -> Publication:
         if group.layer == "raw":
             batches.discard_rows(connection, group, batch["seq"])
         solved = incidents.resolve(connection, group.name, batch, "no change")
+        repeated = batches.forget_repeated(connection, batch)
         failpoint("unchanged_written")
+    for earlier in repeated:
+        (work.settings.paths.results / f"{earlier}.gx.json").unlink(missing_ok=True)
     return Publication("unchanged", batch["group_name"], batch_id, None, (), tuple(solved))
 
 

@@ -6,7 +6,7 @@ but members that a whole family came without. What still breaks a rule goes on w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
@@ -60,6 +60,21 @@ def replay(work: Workspace, group: Group, *, dry_run: bool = False) -> Replayed:
             _remove_earlier(connection, group)
         return Replayed(group.name, waiting, passing, verdict)
     return Replayed(group.name, waiting, passing, verdict, publish.publish(work, batch_id))
+
+
+def keep_rehearsals(connection: Connection, tried: Iterable[Replayed]) -> None:
+    """Keeps what dry runs found, in place of what earlier ones did."""
+    table, now = ledger.rehearsals, ledger.now()
+    connection.execute(table.delete())
+    for found in tried:
+        judged = found.verdict is not None and found.verdict.name != "ERROR"
+        for name, rows in ((n, r) for n, r in found.waiting.items() if r):
+            passing = found.passing[name] if judged else None
+            connection.execute(
+                table.insert().values(
+                    group_name=found.group, table_name=name, waiting=rows, passing=passing, tried_at=now
+                )
+            )
 
 
 def _remove_earlier(connection: Connection, group: Group) -> None:

@@ -18,9 +18,13 @@ from dataops.catalog import Catalog
 from dataops.gate.waivers import needs_approval, state_of
 from dataops.incidents import open_incidents
 from dataops.sentence import WORST_FIRST, GroupState, State, sentence, worst
+from dataops.watch import confirmed_at, is_late
 from dataops.workspace import Workspace
 
-BYSTANDERS = ("anomaly",)  # kinds of incident that hold nothing back: the batch is published, somebody looks at it
+BYSTANDERS = (
+    "anomaly",
+    "late",
+)  # kinds of incident that hold nothing back: the batch is published, somebody looks at it
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def read(work: Workspace) -> Status:
         allowed, receipt = _waivers(connection, work.catalog), receipts.head(connection)
         facts = _with_causes(
             work.catalog,
-            {name: _facts(connection, work.catalog, name, incidents, held) for name in in_order(work.catalog)},
+            {name: _facts(connection, work.catalog, name, incidents, held, now) for name in in_order(work.catalog)},
         )
     ordered = sorted(facts.values(), key=lambda f: WORST_FIRST.index(f.state.state))
     dates = [since for _, since in held.values() if since]
@@ -133,13 +137,17 @@ def _facts(
     name: str,
     incidents: Sequence[Mapping[str, Any]],
     held: Mapping[str, tuple[int, datetime | None]],
+    now: datetime,
 ) -> GroupFacts:
     group = catalog.groups[name]
     own = [i for i in incidents if i["group_name"] == name and i["kind"] not in BYSTANDERS]
     last = ledger.last_publication(connection, name)
     batch = _latest_batch(connection, name)
     rows = sum(held.get(table, (0, None))[0] for table in group.tables)
+    confirmed = confirmed_at(connection, name)
     state = _state(connection, catalog, name, last, batch, own, rows)
+    if WORST_FIRST.index(state.state) > WORST_FIRST.index("late") and is_late(group, confirmed, now):
+        state = replace(state, state="late")
     as_of, days = _as_of(connection, name)
     rules = _rules(connection, batch)
     detail = own[-1]["detail"] if own else {}
@@ -147,7 +155,7 @@ def _facts(
         state,
         as_of,
         days,
-        _confirmed_at(connection, name),
+        confirmed,
         rules,
         sum(rules.values()) or len(group.rules),
         int(detail.get("rows_held") or rows),
@@ -207,15 +215,6 @@ def _as_of(connection: Connection, group: str) -> tuple[datetime | None, bool]:
         if moment is None or reached >= moment or row["kind"] == "rollback":
             moment, days = reached, row["window_end"] is not None
     return moment, days
-
-
-def _confirmed_at(connection: Connection, group: str) -> datetime | None:
-    """When the group was last published, or last delivered without a difference."""
-    b, p = ledger.batches, ledger.publications
-    published = connection.execute(sa.select(sa.func.max(p.c.published_at)).where(p.c.group_name == group)).scalar()
-    same = (b.c.group_name == group) & (b.c.state == "unchanged")
-    unchanged = connection.execute(sa.select(sa.func.max(b.c.judged_at)).where(same)).scalar()
-    return max((moment for moment in (published, unchanged) if moment), default=None)
 
 
 def _rules(connection: Connection, batch: Mapping[str, Any] | None) -> dict[str, int]:

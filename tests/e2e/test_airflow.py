@@ -10,20 +10,23 @@ from pathlib import Path
 import psutil
 import pytest
 import sqlalchemy as sa
-from tests.support.crash import wait_until
+from tests.support.crash import kill_at, wait_until
 
-from dataops import ledger
+from dataops import jobs, ledger
 from dataops.airflow.headless import Headless, running
 from dataops.airflow.rest import Client, Run
 from dataops.settings import load
+from dataops.sources import Window
 from dataops.workspace import Workspace, open_workspace
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 PROJECT = Path(__file__).resolve().parents[2]
-DAGS = ("reference_etl", "sales_etl", "inventory_monitoring", "held_batch", "steward_actions")
+LOADS = ("reference_etl", "sales_etl", "inventory_monitoring")
+DAGS = (*LOADS, "held_batch", "steward_actions", "data_docs", "data_quality", "watchdog")
 SOURCE = "generator:?scale=0.02&seed=7&days=60"  # about ten orders a day from 2011-05-31
 BEFORE, DAY, NEXT, BAD = "2011-07-25", "2011-07-26", "2011-07-27", "2011-07-28"
+LATER, LAST = "2011-07-29", "2011-07-30"
 LIMIT = 600
 
 
@@ -181,3 +184,80 @@ def test_the_form_does_what_the_command_line_does_with_the_name_of_who_filled_it
         "reopened",
         "seen again by the shop",
     )
+
+
+def _publish_unannounced(home: Path, source: str, day: str, last: bool) -> None:
+    """What a run does that is killed after its COMMIT: the publication stands, nobody was told."""
+    work = open_workspace(load({"DATAOPS_HOME": str(home), "DATAOPS_SOURCE_URL": source}, PROJECT))
+    if last:
+        jobs.build(work)
+    else:
+        jobs.load(work, "sales", Window.parse(day))
+
+
+def _picked_up(installation: Installation) -> str | None:
+    with installation.work.warehouse.reading() as connection:
+        pickups, publications = ledger.pickups, ledger.publications
+        query = sa.select(publications.c.publication_id).join(pickups, pickups.c.publication == publications.c.seq)
+        return connection.execute(query.where(pickups.c.consumer == "data_docs")).scalar()
+
+
+def _newest(installation: Installation) -> str:
+    with installation.work.warehouse.reading() as connection:
+        return str((ledger.last_publication(connection, "curated") or {})["publication_id"])
+
+
+def _watch(installation: Installation) -> None:
+    client = installation.airflow.client
+    done = client.wait("watchdog", client.trigger("watchdog", f"{DAY}T10:00", {"minutes": 0}), LIMIT)
+    assert done.state == "success", done
+
+
+def _wait_for_docs(installation: Installation) -> None:
+    newest = _newest(installation)
+    wait_until(lambda: _picked_up(installation) == newest, LIMIT, f"the site to start from {newest}")
+
+
+def _missed_starts(installation: Installation) -> list[tuple[str, int]]:
+    with installation.work.warehouse.reading() as connection:
+        where = (ledger.incidents.c.kind == "late") & ledger.incidents.c.sentence.like("data_docs%")
+        query = sa.select(ledger.incidents).where(where).order_by(ledger.incidents.c.seq)
+        return [(row["state"], row["times"]) for row in ledger.rows(connection, query)]
+
+
+def test_a_consumer_starts_from_a_publication_whose_run_died_before_it_announced_it(installation: Installation) -> None:
+    """F05: killed after COMMIT; the watchdog announces from the ledger, once, and closes what it opened."""
+    _wait_for_docs(installation)
+    home = installation.work.settings.paths.home
+    window = f"{LATER}..{LAST}"
+    _publish_unannounced(home, SOURCE, window, False)
+    kill_at("after_commit", _publish_unannounced, home, SOURCE, window, True)
+    assert _picked_up(installation) != _newest(installation)
+    announced = len(installation.announced("curated/all"))
+    _watch(installation)
+    _wait_for_docs(installation)
+    assert installation.announced("curated/all")[announced:] == [(LATER, _newest(installation))]
+    assert _missed_starts(installation) == [("resolved", 1)]
+
+
+def test_a_consumer_that_airflow_never_started_is_started_by_the_watchdog_once(installation: Installation) -> None:
+    """F10: the event is there and no run of the consumer; as when two events of one partition meet."""
+    client = installation.airflow.client
+    client.pause("data_docs", paused=True)
+    run = installation.run("sales_etl", LAST)
+    assert run.state == "success", run
+    client.pause("data_docs", paused=False)
+    assert installation.announced("curated/all")[-1] == (LAST, _newest(installation))
+    assert _picked_up(installation) != _newest(installation)
+    _watch(installation)
+    _wait_for_docs(installation)
+    runs = client.runs("data_docs")
+    _watch(installation)
+    assert client.runs("data_docs") == runs
+    assert _missed_starts(installation) == [("resolved", 1), ("resolved", 1)]
+
+
+def test_the_nightly_look_tries_what_waits_and_proves_the_receipts(installation: Installation) -> None:
+    run = installation.run("data_quality", LAST)
+    assert run.state == "success", run
+    assert run.in_state("success") == ["receipts", "would_pass"]

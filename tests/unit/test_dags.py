@@ -18,7 +18,8 @@ pytestmark = pytest.mark.unit
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = sorted((PROJECT / "dags").glob("*.py"))
 JOBS = ["inventory_monitoring", "reference_etl", "sales_etl"]
-EXPECTED = sorted([*JOBS, "held_batch", "steward_actions"])
+UPKEEP = ["data_docs", "data_quality", "watchdog"]
+EXPECTED = sorted([*JOBS, *UPKEEP, "held_batch", "steward_actions"])
 HEAVY = {"sqlalchemy", "duckdb", "pandas", "numpy", "pyarrow", "great_expectations", "soda_core", "pydantic", "sqlglot"}
 OURS = {"dataops", *(f"dataops.airflow{name}" for name in ("", ".blocks", ".operators", ".partitions"))}
 FOR_PEOPLE = {"dataops.airflow.questions", "dataops.airflow.steward"}
@@ -46,7 +47,8 @@ PARSE = """
 import runpy, sys
 import airflow.sdk
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import DAG, Asset, BaseOperator, CronPartitionTimetable, Param, PartitionedAtRuntime, TaskGroup
+from airflow.sdk import DAG, Asset, BaseOperator, CronPartitionTimetable, Param, PartitionedAssetTimetable
+from airflow.sdk import PartitionedAtRuntime, TaskGroup
 before = set(sys.modules)
 runpy.run_path(sys.argv[1])
 print("\\n".join(sorted(set(sys.modules) - before)))
@@ -79,10 +81,11 @@ def test_a_dag_says_when_it_runs_what_it_touches_and_what_to_do_on_failure(found
     assert all(part in doc for part in ("**When.**", "**Reads**", "**Writes**", "**When it fails.**"))
 
 
-@pytest.mark.parametrize("dag_id", JOBS)
+@pytest.mark.parametrize("dag_id", [*JOBS, *UPKEEP])
 def test_every_task_has_owner_retries_back_off_time_limit_and_pool(found: dict[str, Any], dag_id: str) -> None:
     dag = found["dags"][dag_id]
-    assert (dag["catchup"], dag["active"], dag["timetable"]) == (False, 1, "CronPartitionTimetable")
+    timetable = "PartitionedAssetTimetable" if dag_id == "data_docs" else "CronPartitionTimetable"
+    assert (dag["catchup"], dag["active"], dag["timetable"]) == (False, 1, timetable)
     for task_id, task in dag["tasks"].items():
         rule = "one_failed" if task_id == "ask_steward" else "all_success"
         kept = (task["pool"], task["owner"], task["retries"], task["backoff"], task["trigger_rule"])
@@ -108,11 +111,13 @@ def test_curated_is_built_only_after_the_load_is_published(found: dict[str, Any]
         assert found["dags"][dag_id]["tasks"]["curated.build"]["upstream"] == [f"{group}.publish"]
 
 
-def test_only_publish_tasks_announce_an_asset(found: dict[str, Any]) -> None:
+def test_only_publish_tasks_the_release_and_the_watchdog_announce_an_asset(found: dict[str, Any]) -> None:
     tasks = [item for dag in found["dags"].values() for item in dag["tasks"].items()]
+    everything = ["curated/all", "validated/inventory", "validated/reference", "validated/sales"]
     announced = {task_id: task["outlets"] for task_id, task in tasks if task["outlets"]}
     assert announced == {
-        "release": ["validated/inventory", "validated/reference", "validated/sales"],
+        "release": everything,
+        "watch": everything,
         "sales.publish": ["validated/sales"],
         "reference.publish": ["validated/reference"],
         "inventory.publish": ["validated/inventory"],
@@ -122,7 +127,9 @@ def test_only_publish_tasks_announce_an_asset(found: dict[str, Any]) -> None:
 
 def test_the_schedules_are_those_of_the_mission(found: dict[str, Any]) -> None:
     schedules = {dag_id: dag["summary"] for dag_id, dag in found["dags"].items()}
-    assert {dag_id: schedules[dag_id] for dag_id in JOBS} == {
+    assert {dag_id: schedules[dag_id] for dag_id in [*JOBS, "data_quality", "watchdog"]} == {
+        "watchdog": "*/10 * * * *",
+        "data_quality": "0 4 * * *",
         "reference_etl": "30 1 * * *",
         "sales_etl": "0 2 * * *",
         "inventory_monitoring": "0 * * * *",
@@ -138,7 +145,7 @@ def test_parsing_a_dag_file_imports_nothing_heavy(file: Path, tmp_path: Path) ->
     new = set(_python(PARSE, file, tmp_path).split())
     assert not {name for name in new if name.partition(".")[0] in HEAVY}
     assert {name for name in new if name.partition(".")[0] == "dataops"} == OURS | (
-        set() if file.stem in JOBS else FOR_PEOPLE
+        {"dataops.airflow.upkeep"} if file.stem in UPKEEP else set() if file.stem in JOBS else FOR_PEOPLE
     )
 
 
@@ -174,7 +181,7 @@ def test_a_person_who_takes_his_time_occupies_no_slot_and_decides_only_with_a_se
 
 
 def test_the_form_offers_exactly_what_a_steward_can_do() -> None:
+    from dataops.actions import ACTIONS as KNOWN
     from dataops.airflow.questions import ACTIONS
-    from dataops.stewards import ACTIONS as KNOWN
 
     assert list(ACTIONS) == list(KNOWN)

@@ -6,7 +6,6 @@ Every group goes the same way, and the graph shows it: nothing after `verdict` r
 from __future__ import annotations
 
 import os
-import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,10 @@ ONE_WINDOW: dict[str, Any] = {
     )
 }
 
+PATIENCE: dict[str, Any] = {
+    "minutes": Param(10, type="number", minimum=0, description="how long after a publication its consumers may start")
+}
+
 
 def each(cron: str, key_format: str = "%Y-%m-%d") -> CronPartitionTimetable | PartitionedAtRuntime:
     """A partition per interval of `cron`, in UTC; a run at the end of an interval is for the interval that ended.
@@ -59,12 +62,17 @@ def asset_of(layer: str, group: str) -> Asset:
     return Asset(name=f"{layer}/{group}", uri=f"x-dataops://warehouse/{layer}/{group}", group="dataops")
 
 
-def loaded_groups() -> dict[str, Asset]:
-    """The groups that come from a source, with what their publications are announced as: those with raw contracts."""
+def _assets() -> dict[str, Asset]:
+    """What each group's publications are announced as; a group that is built has a layer of its own name."""
     project = Path(os.environ.get("DATAOPS_PROJECT") or Path(__file__).parents[3])
-    texts = (file.read_text(encoding="utf-8") for file in sorted((project / "contracts" / "raw").glob("*.yml")))
-    names = {match[1] for text in texts if (match := re.search(r"^  group: (\w+)$", text, re.MULTILINE))}
-    return {name: asset_of("validated", name) for name in sorted(names)}
+    names = sorted(file.stem for file in (project / "checkpoints").glob("*.yml"))
+    built = {name for name in names if (project / "contracts" / name).is_dir()}
+    return {name: asset_of(name, "all") if name in built else asset_of("validated", name) for name in names}
+
+
+ASSETS = _assets()
+CONSUMERS = {"data_docs": "curated"}
+"""DAGs that start from a publication -> its group; the watchdog sees to it that they do."""
 
 
 def load(group: str, *, windowed: bool) -> TaskGroup:
@@ -74,7 +82,7 @@ def load(group: str, *, windowed: bool) -> TaskGroup:
     """
     with TaskGroup(group, tooltip=f"{group}: source to validated") as tasks:
         extract = Extract(task_id="extract", group=group, windowed=windowed)
-        verdict = _gate_and_publish(extract, group, asset_of("validated", group), replaceable=False)
+        verdict = _gate_and_publish(extract, group, ASSETS[group], replaceable=False)
     verdict >> AskSteward(task_id="ask_steward", trigger_rule="one_failed", **_batch_of(extract, group))
     return tasks
 
@@ -83,7 +91,7 @@ def build(group: str = "curated") -> TaskGroup:
     """Build -> gx_checkpoint, soda_scan -> verdict -> publish, for a group made of models."""
     with TaskGroup(group, tooltip=f"{group}: models over what is published") as tasks:
         built = Build(task_id="build", group=group)
-        _gate_and_publish(built, group, asset_of(group, "all"), replaceable=True)
+        _gate_and_publish(built, group, ASSETS[group], replaceable=True)
     return tasks
 
 

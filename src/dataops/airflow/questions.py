@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from dataops.airflow.blocks import POLICY, build, loaded_groups
+from dataops.airflow.blocks import ASSETS, POLICY, build
 from dataops.airflow.steward import AGREE, DISCARD, REFUSE, RELEASE, WAIT, Ask, Decide, Release
 
 BY_HAND: dict[str, Any] = {"tags": ["steward"], "is_paused_upon_creation": False, **POLICY}
@@ -69,5 +69,5 @@ def decide_held_batch() -> None:
         otherwise=REFUSE,
         days=7,
     )
-    release = Release(task_id="release", question="agree", request="request", assets=loaded_groups())
+    release = Release(task_id="release", question="agree", request="request", assets=ASSETS)
     decide >> request >> agree >> release >> build("curated")

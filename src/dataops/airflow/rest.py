@@ -94,6 +94,11 @@ class Client:
         body = {"logical_date": None, "partition_key": partition, "conf": conf or {}}
         return str(self.call("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
+    def runs(self, dag_id: str) -> list[str]:
+        """Ids of a DAG's runs, newest first."""
+        found = self.call("GET", f"/dags/{dag_id}/dagRuns?limit=100&order_by=-run_after")["dag_runs"]
+        return [run["dag_run_id"] for run in found]
+
     def run(self, dag_id: str, run_id: str) -> Run:
         """The run as it stands."""
         where = f"/dags/{dag_id}/dagRuns/{quote(run_id)}"

@@ -46,13 +46,47 @@ def list_rows(
     datasets = work.catalog.group(group).datasets if group else tuple(work.catalog.datasets.values())
     with _there(work) as (connection, tables):
         found = [row for d in datasets if d.table in tables for row in _summary(connection, d)]
+        tried = _rehearsed(connection, {d.table: d.name for d in datasets})
     if as_json:
-        screen.document({"schema": "dataops.quarantine/1", "quarantine": found})
+        screen.document({"schema": "dataops.quarantine/1", "quarantine": found, "would_pass": tried})
         return 0
     names = ("dataset", "batch", "state", "rows", "broke", "fell with others", "rules", "since")
     screen.table(names, [tuple(row.values()) for row in found])
+    for line in _would_pass(tried):
+        screen.hint(line)
     screen.hint("\nThe rows:  dataops quarantine show DATASET --csv" if found else "no rows in quarantine")
     return 0
+
+
+def _rehearsed(connection: Connection, names: dict[str, str]) -> list[Row]:
+    """What the nightly dry run of a replay found, per dataset; `would_pass` is None where it could not be judged."""
+    import sqlalchemy as sa
+
+    from dataops import ledger
+
+    if (ledger.version(connection) or 0) < ledger.VERSION:
+        return []
+    table = ledger.rehearsals
+    rows = ledger.rows(connection, sa.select(table).where(table.c.table_name.in_(names)).order_by(table.c.table_name))
+    return [
+        {
+            "dataset": names[r["table_name"]],
+            "waiting": r["waiting"],
+            "would_pass": r["passing"],
+            "tried_at": iso(r["tried_at"]),
+        }
+        for r in rows
+    ]
+
+
+def _would_pass(tried: list[Row]) -> list[str]:
+    if not tried:
+        return []
+    counts = (
+        f"{r['dataset']} " + ("not judged" if r["would_pass"] is None else f"{r['would_pass']:,} of {r['waiting']:,}")
+        for r in tried
+    )
+    return [f"would pass now (tried {tried[0]['tried_at']}): {', '.join(counts)}"]
 
 
 @quarantine.command("show")

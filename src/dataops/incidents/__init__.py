@@ -4,7 +4,7 @@ Opened by a held or unjudged batch, an anomaly, drift or late data; solved by th
 Every step is written with its event, in the caller's transaction. Knows the ledger, not why a batch was held.
 """
 
-from dataops.incidents.occurrences import SETTLED_REASONS, open_for, resolve, resolve_drift
+from dataops.incidents.occurrences import SETTLED_REASONS, open_for, resolve, resolve_drift, solve, standing
 from dataops.incidents.records import OPEN, before, history, how_it_ended, open_incidents, required
 from dataops.incidents.steps import acknowledge, assign, close, comment, reopen, waive
 
@@ -24,5 +24,7 @@ __all__ = [
     "required",
     "resolve",
     "resolve_drift",
+    "solve",
+    "standing",
     "waive",
 ]

@@ -120,6 +120,18 @@ def resolve_drift(connection: Connection, group: str, batch_id: str) -> list[str
     return _solved(connection, found, f"the source has the agreed shape, landed as {batch_id}")
 
 
+def standing(connection: Connection, group: str, kind: Kind, cause: str) -> Row | None:
+    """The incident of this root cause that is open now."""
+    found = _latest(connection, f"{group}:{kind}:{cause}")
+    return found if found and found["state"] in OPEN else None
+
+
+def solve(connection: Connection, group: str, kind: Kind, cause: str, how: str) -> None:
+    """Closes the incident of this root cause, if one is open, since it is over: `how` says by what."""
+    if found := standing(connection, group, kind, cause):
+        _solved(connection, [found], how)
+
+
 def _solved(connection: Connection, found: Sequence[Row], how: str) -> list[str]:
     for row in found:
         changed(connection, row["seq"], state="resolved", resolved_at=ledger.now(), resolution=how)

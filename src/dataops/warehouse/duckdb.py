@@ -29,6 +29,8 @@ from dataops.warehouse.port import Dialect
 
 PUBLISHED_SCHEMAS = ("validated", "curated", "marts")
 
+NO_MEMORY = ("bad_alloc", "bad allocation", "llocation failure", "Cannot allocate memory", "Resource temporarily unavailable")
+
 
 class DuckDBWarehouse:
     """One file. `published` is the copy of the published layers that long-lived readers open."""
@@ -84,7 +86,12 @@ class DuckDBWarehouse:
                 f"no room for {self.file}: {text}. {self._room()}"
                 " Free some space, then run this again; nothing was lost."
             )
-        if isinstance(cause, duckdb.IOException | duckdb.FatalException | duckdb.OutOfMemoryException):
+        if isinstance(cause, MemoryError | duckdb.OutOfMemoryException) or any(sign in text for sign in NO_MEMORY):
+            return (
+                f"not enough memory to work on {self.file.name}: {text}. Nothing was changed.\n"
+                "Free some memory, or load shorter windows (--window), then run this again."
+            )
+        if isinstance(cause, duckdb.IOException | duckdb.FatalException):
             return f"the warehouse file {self.file.name} could not be used: {text}"
         return None
 

@@ -1,0 +1,96 @@
+"""Jobs that look after what others did: missed starts, late data, rows that would pass now, receipts, the site."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowFailException
+
+from dataops.airflow.operators import Job
+
+if TYPE_CHECKING:
+    from dataops.workspace import Workspace
+
+
+class Watch(Job):
+    """Opens incidents for what is late, and announces publications again that a consumer did not start from.
+
+    `consumers`: DAG -> the group from whose publications it starts; `assets`: what those are announced as, by group.
+    """
+
+    def __init__(self, *, consumers: Mapping[str, str], assets: Mapping[str, Asset], **options: Any) -> None:  # noqa: ANN401
+        super().__init__(outlets=list(assets.values()), **options)
+        self.consumers = consumers
+        self.assets = assets
+
+    def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401
+        from dataops import ledger, watch
+
+        minutes = float(context["params"]["minutes"])
+        with ledger.writing(work.warehouse) as connection:
+            late = [watch.look_for_late(connection, group) for group in work.catalog.groups.values()]
+            missed = {
+                group: found
+                for consumer, group in self.consumers.items()
+                if (found := watch.look_for_missed(connection, consumer, group, minutes))
+            }
+        self.log.info("late: %s; announced again: %s", [i for i in late if i] or "none", list(missed) or "none")
+        self.outlets = [self.assets[group] for group in missed]  # Airflow would announce every outlet
+        for group, found in missed.items():
+            event = context["outlet_events"][self.assets[group]]
+            event.extra = {"publication": found.publication, "batch": found.batch}
+            event.add_partitions([found.partition])
+
+
+class Rehearse(Job):
+    """Tries to replay what waits in quarantine, so that stewards see what would pass now; publishes nothing."""
+
+    def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401, ARG002
+        from dataops import jobs
+
+        for name, tried in jobs.rehearse(work).items():
+            self.log.info("%s: %s of %s waiting rows would pass now", name, tried.rows_passing, tried.rows)
+
+
+class Prove(Job):
+    """Walks the chain of receipts. A broken one fails for good: somebody changed what was recorded."""
+
+    def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401, ARG002
+        from dataops import verification
+
+        with work.warehouse.reading() as connection:
+            proof = verification.verify(connection, tuple(work.catalog.datasets.values()))
+        if not proof.proven:
+            raise AirflowFailException("a receipt or a figure does not hold; see: dataops publications verify")
+        self.log.info("%s receipts hold, head %s", proof.receipts, proof.head)
+
+
+class Consumer(Job):
+    """A job that starts from a group's publications, and says so in the ledger. Subclasses implement `consume`."""
+
+    def __init__(self, *, group: str, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)
+        self.group = group
+
+    def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401
+        from dataops import ledger, watch
+
+        with ledger.writing(work.warehouse) as connection:
+            publication = watch.pick_up(connection, context["dag"].dag_id, self.group)
+        self.log.info("starts from %s", publication)
+        self.consume(work)
+
+    def consume(self, work: Workspace) -> None:
+        """Does what follows from the publication."""
+        raise NotImplementedError
+
+
+class Docs(Consumer):
+    """Brings the site up to date."""
+
+    def consume(self, work: Workspace) -> None:
+        from dataops.site import data_docs
+
+        self.log.info("%s", work.settings.paths.shown(data_docs.build(work)))

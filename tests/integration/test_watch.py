@@ -1,0 +1,175 @@
+"""What should have happened and did not: late groups, consumers that never started, and what would pass by now."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from dataops import incidents, jobs, ledger, status, watch
+from dataops.cli.process import main
+from dataops.workspace import Workspace
+from tests.support.shop import Shop, fetch, load, small_shop, workspace
+
+pytestmark = pytest.mark.integration
+NOW = ledger.now
+AGREED = timedelta(hours=26)
+WITHIN = timedelta(minutes=watch.WITHIN)
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def work(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
+    return workspace(tmp_path / "home", url)
+
+
+def _after(monkeypatch: pytest.MonkeyPatch, span: timedelta) -> None:
+    monkeypatch.setattr(ledger, "now", lambda: NOW() + span)
+
+
+def _look(work: Workspace, group: str) -> str | None:
+    with ledger.writing(work.warehouse) as connection:
+        return watch.look_for_late(connection, work.catalog.group(group))
+
+
+def _missed(work: Workspace, group: str) -> watch.Missed | None:
+    with ledger.writing(work.warehouse) as connection:
+        return watch.look_for_missed(connection, "report", group)
+
+
+def _pick_up(work: Workspace, group: str) -> str | None:
+    with ledger.writing(work.warehouse) as connection:
+        return watch.pick_up(connection, "report", group)
+
+
+def _late(work: Workspace) -> list[tuple[str, str, int]]:
+    with work.warehouse.reading() as connection:
+        query = sa.select(ledger.incidents).where(ledger.incidents.c.kind == "late").order_by(ledger.incidents.c.seq)
+        return [(r["incident_id"], r["state"], r["times"]) for r in ledger.rows(connection, query)]
+
+
+def _state(work: Workspace, group: str) -> str:
+    return next(f.state.state for f in status.read(work).groups if f.state.group == group)
+
+
+def test_a_group_is_late_after_its_hours_and_until_it_is_delivered_again(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = small_shop()
+    assert _look(work, "reference") is None  # nothing was ever agreed by a first delivery
+    load(work, shop, "reference")
+    _after(monkeypatch, AGREED - timedelta(minutes=1))
+    assert (_look(work, "reference"), _state(work, "reference")) == (None, "published")
+    _after(monkeypatch, AGREED + timedelta(minutes=1))
+    assert _state(work, "reference") == "late"
+    assert "Reference is late" in status.read(work).sentence
+    assert _look(work, "reference") == _look(work, "reference") == "INC-0001"
+    assert _late(work) == [("INC-0001", "open", 1)]
+    load(work, shop, "reference")  # brings no change, and is a delivery all the same
+    assert (_look(work, "reference"), _state(work, "reference")) == (None, "published")
+    assert _late(work) == [("INC-0001", "resolved", 1)]
+
+
+def test_a_group_without_agreed_hours_is_never_late(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert work.catalog.group("sales").checkpoint.late_after_hours is None
+    shop = small_shop()
+    load(work, shop, "reference")
+    load(work, shop, "sales")
+    _after(monkeypatch, timedelta(days=900))
+    assert _look(work, "sales") is None
+    assert _state(work, "sales") == "published"
+
+
+def test_a_publication_that_nobody_started_from_is_announced_once_more_and_once_only(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _missed(work, "reference") is None
+    done = load(work, small_shop(), "reference")
+    assert _missed(work, "reference") is None  # its consumers may still start by themselves
+    _after(monkeypatch, WITHIN + timedelta(seconds=5))
+    name, today = done.publication.publication_id, f"{NOW():%Y-%m-%d}"
+    assert _missed(work, "reference") == watch.Missed(name, done.batch_id, today)
+    assert _missed(work, "reference") is None
+    assert _late(work) == [("INC-0001", "open", 1)]
+    assert _pick_up(work, "reference") == name
+    assert _late(work) == [("INC-0001", "resolved", 1)]
+    assert _missed(work, "reference") is None
+
+
+def test_a_consumer_that_started_in_time_is_left_alone_until_the_next_publication(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = small_shop()
+    assert _pick_up(work, "reference") is None
+    load(work, shop, "reference")
+    assert _pick_up(work, "reference") == "reference-0001"
+    _after(monkeypatch, 2 * WITHIN)
+    assert _missed(work, "reference") is None
+    shop.customers[0]["name"] = "Another"
+    load(work, shop, "reference")
+    _after(monkeypatch, 4 * WITHIN)
+    found = _missed(work, "reference")
+    assert found is not None
+    assert found.publication == "reference-0002"
+
+
+def test_a_missed_build_is_announced_for_the_last_day_of_the_newest_window(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.support.oracle import DAYS
+
+    shop = small_shop()
+    load(work, shop, "reference")
+    load(work, shop, "sales", DAYS)
+    jobs.build(work)
+    _after(monkeypatch, 2 * WITHIN)
+    for group in ("sales", "curated"):
+        found = _missed(work, group)
+        assert found is not None
+        assert found.partition == f"{DAYS.end - timedelta(days=1):%Y-%m-%d}"
+
+
+def _with_a_bad_line() -> Shop:
+    shop = small_shop()
+    shop.lines[0] |= {"qty": 2000, "price": shop.lines[0]["price"] * 0, "amount": shop.lines[0]["amount"] * 0}
+    shop.orders[0]["sub_total"] = shop.lines[1]["amount"]
+    return shop
+
+
+def test_what_would_pass_now_is_tried_and_kept_and_nothing_is_published(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dataops import stewards
+    from dataops.gate.waivers import Scope
+
+    shop = _with_a_bad_line()
+    load(work, shop, "reference")
+    load(work, shop, "sales")
+    before = fetch(work, "SELECT COUNT(*) FROM ops.publications")
+    jobs.rehearse(work)
+    kept = "SELECT table_name, waiting, passing FROM ops.rehearsals ORDER BY 1"
+    assert fetch(work, kept) == [("order_line", 2, 0), ("sales_order", 1, 0)]
+    until = ledger.now() + timedelta(days=1)
+    made = stewards.add_waiver(work, Scope("sales", "SAL-031"), "anna", "agreed", until)
+    stewards.approve_waiver(work, made["waiver_id"], "ben")
+    jobs.rehearse(work)
+    assert fetch(work, kept) == [("order_line", 2, 2), ("sales_order", 1, 1)]
+    assert fetch(work, "SELECT COUNT(*) FROM ops.publications") == before
+    monkeypatch.setenv("DATAOPS_HOME", str(work.settings.paths.home))
+    monkeypatch.setenv("DATAOPS_WAREHOUSE_URL", work.settings.warehouse_url)
+    monkeypatch.setenv("DATAOPS_PROJECT", str(work.settings.paths.project))
+    assert main(["quarantine", "list", "sales"]) == 0
+    assert "raw.order_line 2 of 2, raw.sales_order 1 of 1" in capsys.readouterr().err
+
+
+def test_an_incident_of_another_cause_stays(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(work, small_shop(), "reference")
+    _after(monkeypatch, AGREED + timedelta(minutes=1))
+    _look(work, "reference")
+    _missed(work, "reference")
+    _pick_up(work, "reference")
+    assert _late(work) == [("INC-0001", "open", 1), ("INC-0002", "resolved", 1)]
+    with work.warehouse.reading() as connection:
+        assert incidents.standing(connection, "reference", "late", "delivery") is not None
