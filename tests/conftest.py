@@ -10,12 +10,16 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
+
+from dataops.workspace import Workspace
+from tests.support.shop import workspace
 
 PROJECT = Path(__file__).resolve().parents[1]
 MARKERS = {"unit", "integration", "e2e", "faults"}
@@ -161,3 +165,28 @@ def postgres() -> Iterator[PostgresServer]:
 def postgres_url(postgres: PostgresServer) -> str:
     """A fresh, empty database."""
     return postgres.create_database("warehouse")
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def work(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
+    """The small project on an empty warehouse, of each kind."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
+    return workspace(tmp_path / "home", url)
+
+
+Fresh = Callable[[], "Workspace"]
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Fresh:
+    """Makes an empty warehouse for each example of a property."""
+    numbers = count()
+
+    def make() -> Workspace:
+        home = tmp_path / str(next(numbers))
+        if request.param == "duckdb":
+            return workspace(home)
+        server: PostgresServer = request.getfixturevalue("postgres")
+        return workspace(home, server.create_database("example"))
+
+    return make

@@ -196,6 +196,14 @@ baselines = sa.Table(
 )
 
 
+announcements = sa.Table(
+    "announcements",
+    metadata,
+    sa.Column("publication", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("partition", sa.String, nullable=False),
+    sa.Column("announced_at", sa.DateTime, nullable=False),
+)
+
 pickups = sa.Table(
     "pickups",
     metadata,

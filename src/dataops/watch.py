@@ -59,6 +59,20 @@ def look_for_late(connection: Connection, group: Group) -> str | None:
     return incidents.open_for(connection, group.name, newest, sentence, {}, kind="late", cause="delivery")
 
 
+def announce(connection: Connection, publication_id: str, partition: str) -> bool:
+    """Notes that a publication is announced now; False when it was before.
+
+    The ledger and not Airflow is asked: its list of events cannot be read while a run that one of them started waits
+    for a worker (Airflow issue 71360). Who dies right after this has told nobody: `look_for_missed` makes that good.
+    """
+    found = ledger.publication(connection, publication_id)
+    table = ledger.announcements
+    if found is None or connection.execute(sa.select(table).where(table.c.publication == found["seq"])).first():
+        return False
+    connection.execute(table.insert().values(publication=found["seq"], partition=partition, announced_at=ledger.now()))
+    return True
+
+
 def pick_up(connection: Connection, consumer: str, group: str) -> str | None:
     """Notes that `consumer` starts from the group's newest publication; its id, None when there is none."""
     newest = ledger.last_publication(connection, group)
@@ -88,7 +102,9 @@ def look_for_missed(connection: Connection, consumer: str, group: str, minutes: 
     detail = {"publication": newest["publication_id"]}
     incidents.open_for(connection, group, newest["batch"] or 0, sentence, detail, kind="late", cause=consumer)
     batch = sa.select(ledger.batches.c.batch_id).where(ledger.batches.c.seq == newest["batch"])
-    return Missed(newest["publication_id"], connection.execute(batch).scalar(), _partition(connection, newest))
+    told = sa.select(ledger.announcements.c.partition).where(ledger.announcements.c.publication == newest["seq"])
+    partition = connection.execute(told).scalar() or _partition(connection, newest)
+    return Missed(newest["publication_id"], connection.execute(batch).scalar(), partition)
 
 
 def _own(consumer: str, group: str) -> sa.ColumnElement[bool]:

@@ -60,7 +60,7 @@ def test_an_older_release_refuses_a_newer_ledger_and_changes_nothing(stages: Sta
 def test_a_ledger_of_the_first_version_is_brought_up_and_keeps_what_it_says(stages: Stages) -> None:
     place = stages.before("roll back")
     with place.open().warehouse.transaction() as connection:
-        for table in ("waivers", "incident_events", "metrics", "baselines", "pickups", "rehearsals"):
+        for table in ("waivers", "incident_events", "metrics", "baselines", "announcements", "pickups", "rehearsals"):
             connection.exec_driver_sql(f"DROP TABLE ops.{table}")
         for table, column in (("incidents", "assignee"), ("publications", "waivers"), ("batches", "waivers")):
             connection.exec_driver_sql(f"ALTER TABLE ops.{table} DROP COLUMN {column}")

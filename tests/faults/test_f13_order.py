@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,26 +11,12 @@ from hypothesis import strategies as st
 from dataops import jobs
 from dataops.errors import DataRejected
 from dataops.workspace import Workspace
-from tests.conftest import PostgresServer
-from tests.support.shop import Shop, fetch, land, load, small_shop, workspace
+from tests.support.shop import Shop, fetch, land, load, small_shop
 from tests.support.strategies import window_of
 
 pytestmark = pytest.mark.faults
 ORDERS = 4
-numbers = count()
 spans = st.tuples(st.integers(1, ORDERS), st.integers(1, ORDERS))
-
-
-@pytest.fixture(params=["duckdb", "postgres"])
-def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    def make() -> Workspace:
-        home = tmp_path / str(next(numbers))
-        if request.param == "duckdb":
-            return workspace(home)
-        server: PostgresServer = request.getfixturevalue("postgres")
-        return workspace(home, server.create_database("order"))
-
-    return make
 
 
 def _version(shop: Shop, number: int) -> None:

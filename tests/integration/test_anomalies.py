@@ -22,12 +22,6 @@ MAY = datetime(2014, 5, 1)
 ORDERS = 40
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
-def work(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    return workspace(tmp_path / "home", url)
-
-
 def shop_of(days: int, orders: int = ORDERS) -> Shop:
     """Days of the same number of orders, each with one line; `note` is one of four tills."""
     shop = Shop(customers=[customer(n) for n in range(1, 5)])

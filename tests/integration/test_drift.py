@@ -18,12 +18,6 @@ pytestmark = pytest.mark.integration
 LINES, ORDERS = "Sales.OrderLine", "Sales.SalesOrder"
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
-def work(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    return workspace(tmp_path / "home", url)
-
-
 @pytest.fixture
 def shop(work: Workspace) -> Shop:
     shop = small_shop()

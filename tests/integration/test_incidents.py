@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,15 +9,9 @@ import pytest
 from dataops import incidents, jobs, ledger, status
 from dataops.errors import DeclarationError
 from dataops.workspace import Workspace
-from tests.support.shop import Shop, customer, fetch, line, load, small_shop, workspace
+from tests.support.shop import Shop, customer, fetch, line, load, small_shop
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(params=["duckdb", "postgres"])
-def work(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    return workspace(tmp_path / "home", url)
 
 
 @pytest.fixture

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import signal
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +17,10 @@ from dataops import history, jobs, ledger, stewards
 from dataops.errors import DataRejected
 from dataops.gate.waivers import Scope
 from dataops.workspace import Workspace
-from tests.conftest import PostgresServer
-from tests.support.shop import fetch, load, small_shop, state, workspace
+from tests.conftest import Fresh
+from tests.support.crash import Child
+from tests.support.oracle import Place
+from tests.support.shop import Shop, fetch, load, small_shop, state
 from tests.support.strategies import (
     COLUMNS,
     CONTROLS,
@@ -40,28 +40,12 @@ pytestmark = pytest.mark.integration
 
 LAYERS = {"customer": "validated", "sales_order": "validated", "order_line": "validated", "fct_line": "curated"}
 FACT = ("order_id", "line_id", "customer_id", "region", "order_day", "amount")
-Fresh = Callable[[], Workspace]
 _SLOW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 # One example is a warehouse with a handful of loads, each about a second; shrinking tries hundreds, so it is capped
 # by the test's own time limit, and the blob brings the failure back.
 examples = settings(
     deadline=None, print_blob=True, suppress_health_check=_SLOW, phases=[Phase.explicit, Phase.reuse, Phase.generate]
 )
-
-
-@pytest.fixture(params=["duckdb", "postgres"])
-def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fresh]:
-    """Makes an empty warehouse for each example."""
-    numbers = count()
-
-    def make() -> Workspace:
-        home = tmp_path / str(next(numbers))
-        if request.param == "duckdb":
-            return workspace(home)
-        server: PostgresServer = request.getfixturevalue("postgres")
-        return workspace(home, server.create_database("invariants"))
-
-    return make
 
 
 class Run:
@@ -329,9 +313,11 @@ def test_counts_in_the_ledger_are_those_of_the_publication(fresh: Fresh) -> None
 
 
 def _do(run: Run, verb: str, number: int) -> None:
-    """A step of a steward: what waits is replayed or discarded, a rule waived for a while, a group rolled back."""
+    """What stewards do between deliveries: replay or discard what waits, waive, roll back; and a process that dies."""
     work = run.work
-    if verb == "replay":
+    if verb == "crash":
+        _crash(run, number)
+    elif verb == "replay":
         jobs.replay(work, "sales", dry_run=number % 3 == 0)
     elif verb == "discard":
         stewards.discard(
@@ -374,7 +360,28 @@ def _replaced_without_successor(work: Workspace, table: str) -> list[tuple[Any, 
     )
 
 
-deeds = st.tuples(st.sampled_from(["replay", "discard", "waive", "roll back"]), st.integers(0, 9))
+POINTS = ("batch_landed", "batch_sealed", "rows_held", "judged", "verdict_committed", "begun", "balanced")
+POINTS += ("ledger_written", "before_commit", "after_commit")
+
+
+def _crash(run: Run, number: int) -> None:
+    """A process that loads, or replays, and is killed on the way; where it does not come by the point, it ends well."""
+    settings_ = run.work.settings
+    place = Place(settings_.paths.home, settings_.warehouse_url)
+    step = _replayed if number % 3 == 0 else _delivered
+    child = Child(step, place, run.shop, failpoint=f"{POINTS[number]}=kill")
+    assert child.code() in {0, -signal.SIGKILL}, child.outcome()
+
+
+def _delivered(place: Place, shop: Shop) -> None:
+    load(place.open(), shop, "sales")
+
+
+def _replayed(place: Place, _shop: Shop) -> None:
+    jobs.replay(place.open(), "sales")
+
+
+deeds = st.tuples(st.sampled_from(["replay", "discard", "waive", "roll back", "crash"]), st.integers(0, 9))
 
 
 @settings(examples, max_examples=5)

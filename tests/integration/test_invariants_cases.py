@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -11,18 +10,12 @@ from dataops import jobs
 from dataops.errors import DataRejected
 from dataops.sources.port import Window
 from dataops.workspace import Workspace
-from tests.support.shop import fetch, line, load, small_shop, state, workspace
+from tests.support.shop import fetch, line, load, small_shop, state
 
 pytestmark = pytest.mark.integration
 
 LINES = "SELECT order_id, line_id FROM validated.order_line ORDER BY 1, 2"
 DAYS = Window.parse("2014-05-01..2014-05-05")
-
-
-@pytest.fixture(params=["duckdb", "postgres"])
-def work(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    return workspace(tmp_path / "home", url)
 
 
 @pytest.mark.parametrize("window", [None, DAYS], ids=["whole", "window"])

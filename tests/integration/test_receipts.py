@@ -17,16 +17,10 @@ from dataops.errors import DeclarationError
 from dataops.explain import Explanation
 from dataops.verification import Proof
 from dataops.workspace import Workspace
-from tests.support.shop import Shop, fetch, line, load, small_shop, workspace
+from tests.support.shop import Shop, fetch, line, load, small_shop
 
 pytestmark = pytest.mark.integration
 SCHEMAS = Path(__file__).parents[2] / "docs/reference/json"
-
-
-@pytest.fixture(params=["duckdb", "postgres"])
-def work(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    return workspace(tmp_path / "home", url)
 
 
 def verify(work: Workspace, **options: Any) -> Proof:

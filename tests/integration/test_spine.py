@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from dataops import jobs
 from dataops.sources.port import Window
 from dataops.workspace import Workspace
-from tests.support.shop import fetch, line, load, small_shop, state, workspace
+from tests.support.shop import fetch, line, load, small_shop, state
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(params=["duckdb", "postgres"])
-def work(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    return workspace(tmp_path / "home", url)
 
 
 def test_a_clean_delivery_reaches_curated_and_a_second_one_changes_nothing(work: Workspace) -> None:

@@ -17,12 +17,6 @@ pytestmark = pytest.mark.integration
 QTY = "SAL-031"
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
-def work(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    return workspace(tmp_path / "home", url)
-
-
 @pytest.fixture
 def held(work: Workspace) -> str:
     """A batch of four orders of which each has a bad line: more than the quota."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -11,17 +10,11 @@ from dataops import jobs, ledger, stewards
 from dataops.errors import DataRejected, DeclarationError, VerdictError
 from dataops.gate.waivers import Scope
 from dataops.workspace import Workspace
-from tests.support.shop import Shop, fetch, load, small_shop, workspace
+from tests.support.shop import Shop, fetch, load, small_shop
 
 pytestmark = pytest.mark.integration
 QTY = "SAL-031"
 ORDERS = "SELECT order_id FROM validated.sales_order ORDER BY 1"
-
-
-@pytest.fixture(params=["duckdb", "postgres"])
-def work(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    return workspace(tmp_path / "home", url)
 
 
 def _later(**span: float) -> datetime:

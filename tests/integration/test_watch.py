@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -11,18 +10,12 @@ import sqlalchemy as sa
 from dataops import incidents, jobs, ledger, status, watch
 from dataops.cli.process import main
 from dataops.workspace import Workspace
-from tests.support.shop import Shop, fetch, load, small_shop, workspace
+from tests.support.shop import Shop, fetch, load, small_shop
 
 pytestmark = pytest.mark.integration
 NOW = ledger.now
 AGREED = timedelta(hours=26)
 WITHIN = timedelta(minutes=watch.WITHIN)
-
-
-@pytest.fixture(params=["duckdb", "postgres"])
-def work(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    return workspace(tmp_path / "home", url)
 
 
 def _after(monkeypatch: pytest.MonkeyPatch, span: timedelta) -> None:
@@ -162,6 +155,20 @@ def test_what_would_pass_now_is_tried_and_kept_and_nothing_is_published(
     monkeypatch.setenv("DATAOPS_PROJECT", str(work.settings.paths.project))
     assert main(["quarantine", "list", "sales"]) == 0
     assert "raw.order_line 2 of 2, raw.sales_order 1 of 1" in capsys.readouterr().err
+
+
+def test_a_publication_is_announced_once_and_missed_under_the_same_partition(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = load(work, small_shop(), "reference").publication.publication_id
+    with ledger.writing(work.warehouse) as connection:
+        told = [watch.announce(connection, name, "2014-05-01") for _ in range(2)]
+        assert watch.announce(connection, "reference-0099", "2014-05-01") is False
+    assert told == [True, False]
+    _after(monkeypatch, 2 * WITHIN)
+    found = _missed(work, "reference")
+    assert found is not None
+    assert found.partition == "2014-05-01"
 
 
 def test_an_incident_of_another_cause_stays(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

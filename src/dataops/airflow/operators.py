@@ -175,20 +175,31 @@ class Publish(BatchJob):
         except DataRejected:
             self._leave_if_replaced(work)
             raise
-        return announce(self, context, self.asset, done, _partition(context))
+        return announce(self, work, context, self.asset, done, _partition(context))
 
 
-def announce(task: Job, context: Any, asset: Asset, done: Publication, partition: str) -> str | None:  # noqa: ANN401
+def announce(
+    task: Job,
+    work: Workspace,
+    context: Any,  # noqa: ANN401
+    asset: Asset,
+    done: Publication,
+    partition: str,
+) -> str | None:
     """Emits the partition of a publication; nothing when nothing was published or it was announced before."""
+    from dataops import ledger, watch
+
     task.log.info("%s: %s %s", done.batch_id, done.status, done.publication_id or "")
-    # Airflow would announce every outlet of a task that succeeds.
-    if done.publication_id is None or _is_announced(asset, done.publication_id):
-        task.outlets = []
-        return done.publication_id
-    task.outlets = [asset]
-    event = context["outlet_events"][asset]
-    event.extra = {"publication": done.publication_id, "batch": done.batch_id}
-    event.add_partitions([partition])
+    task.outlets = []  # Airflow would announce every outlet of a task that succeeds
+    if done.publication_id is None:
+        return None
+    with ledger.writing(work.warehouse) as connection:
+        first = watch.announce(connection, done.publication_id, partition)
+    if first:
+        task.outlets = [asset]
+        event = context["outlet_events"][asset]
+        event.extra = {"publication": done.publication_id, "batch": done.batch_id}
+        event.add_partitions([partition])
     return done.publication_id
 
 
@@ -228,15 +239,3 @@ def _partition(context: Any) -> str:  # noqa: ANN401
 
 def _asked(context: Any) -> tuple[str | None, str | None]:  # noqa: ANN401
     return context["dag_run"].partition_key, context["params"].get("window")
-
-
-def _is_announced(asset: Asset, publication_id: str) -> bool:
-    """Whether an event already carries this publication.
-
-    A task that died between COMMIT and its answer finds its batch published and must still announce it; one that was
-    cleared after its success must not announce it twice.
-    """
-    from airflow.sdk.execution_time.context import InletEventsAccessor
-
-    newest = InletEventsAccessor(asset_name=asset.name, asset_uri=asset.uri).ascending(False).limit(100)
-    return any((event.extra or {}).get("publication") == publication_id for event in newest)

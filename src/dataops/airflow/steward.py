@@ -75,7 +75,7 @@ class Release(Job):
         if answer["choice"] != AGREE:
             raise AirflowSkipException(f"{answer['person'] or 'nobody'} did not agree; the batch waits")
         done = stewards.release(work, context["ti"].xcom_pull(task_ids=self.request), answer["person"])
-        return announce(self, context, self.assets[done.group], done, context["params"]["partition"])
+        return announce(self, work, context, self.assets[done.group], done, context["params"]["partition"])
 
 
 class Act(Job):

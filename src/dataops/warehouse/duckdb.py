@@ -29,7 +29,13 @@ from dataops.warehouse.port import Dialect
 
 PUBLISHED_SCHEMAS = ("validated", "curated", "marts")
 
-NO_MEMORY = ("bad_alloc", "bad allocation", "llocation failure", "Cannot allocate memory", "Resource temporarily unavailable")
+NO_MEMORY = (
+    "bad_alloc",
+    "bad allocation",
+    "llocation failure",
+    "Cannot allocate memory",
+    "Resource temporarily unavailable",
+)
 
 
 class DuckDBWarehouse:
