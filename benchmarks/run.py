@@ -147,6 +147,7 @@ def _measure(place: Place, scale: str, asked: argparse.Namespace) -> Found:
         place.bring_back("others")
         batch = run("load")["batch"]
     run("judge", batch)
+    run("judge_bad", batch)
     place.keep("judged")
     for _ in range(few):
         place.bring_back("judged")
@@ -208,7 +209,7 @@ def _table(scale: str, found: Found) -> Iterator[str]:
         )
     judged = found.facts["judge"]
     yield f"  process start of a gate (both engines imported): {judged['process_start']:.1f} s"
-    for name, ratio in (("gate (soda + gx + judge) / by hand", _gate_ratio), ("delta publish / by hand", _delta_ratio)):
+    for name, ratio in RATIOS.items():
         yield f"  {name}: {ratio(found):.2f}; in CPU time {ratio(found, cpu=True):.2f}"
     verdicts = (f"{step} {told['verdict']}" for step, told in found.facts.items() if "verdict" in told)
     yield f"  verdicts: {', '.join(verdicts)}"
@@ -221,6 +222,17 @@ def _gate_ratio(found: Found, *, cpu: bool = False) -> float:
 
 def _delta_ratio(found: Found, *, cpu: bool = False) -> float:
     return found.median("delta: publish", cpu=cpu) / found.median("delta by hand", cpu=cpu)
+
+
+def _bad_ratio(found: Found, *, cpu: bool = False) -> float:
+    return found.median("gate: 0.5 % bad rows", cpu=cpu) / found.median("gate: clean", cpu=cpu)
+
+
+RATIOS = {
+    "gate (soda + gx + judge) / by hand": _gate_ratio,
+    "gate with 0.5 % bad rows / clean": _bad_ratio,
+    "delta publish / by hand": _delta_ratio,
+}
 
 
 def _growth(found: dict[str, Found]) -> Iterator[str]:

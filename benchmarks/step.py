@@ -78,6 +78,29 @@ def judge(work: Workspace, probe: Probe, batch_id: str, repeat: int) -> dict[str
     return {"process_start": start, "verdict": _verdict(verdict), "disagree": _disagreements(verdict, counted)}
 
 
+def judge_bad(work: Workspace, probe: Probe, batch_id: str, repeat: int) -> dict[str, Any]:
+    """The gate on the batch as it is, and with every 200th line spoilt (0.5 %), in turn; leaves it judged clean."""
+    _import_engines(probe)
+    verdict = None
+    for name in ["gate: 0.5 % bad rows", "gate: clean"] * repeat:
+        _negate(work, batch_id)
+        with probe.step(name):
+            verdict = gate.run(work, batch_id)
+        bad = sum(h.broke for h in verdict.held)
+        if (bad > 0) != ("bad" in name):
+            raise SystemExit(f"{name}: {bad} rows broke a rule")
+    return {"verdict": _verdict(verdict)}
+
+
+def _negate(work: Workspace, batch_id: str) -> None:
+    """Spoils every 200th line of the batch, or repairs it when it is spoilt."""
+    with work.warehouse.transaction() as connection:
+        seq = int(batches.required(connection, batch_id)["seq"])
+        connection.exec_driver_sql(
+            f"UPDATE raw.sales_order_detail SET order_qty = -order_qty WHERE _batch = {seq} AND _row % 200 = 0"
+        )
+
+
 def _import_engines(probe: Probe) -> float:
     """Seconds from the start of the process until both engines can be used."""
     import great_expectations  # noqa: F401, TID251
@@ -183,6 +206,7 @@ STEPS: dict[str, Callable[[Workspace, Probe, str, int], dict[str, Any]]] = {
     "others": others,
     "load": load,
     "judge": judge,
+    "judge_bad": judge_bad,
     "publish": publish_batch,
     "build": build,
     "load_delta": load_delta,

@@ -37,7 +37,8 @@ def extract(work: Workspace, group: Group, source: Source, window: Window | None
         remove_unfinished(connection, group, _same_window(window))
         failpoint("leftovers_removed")
         wanted = landing.Wanted(window, entries.asked_again(connection, group) if window else {})
-        seq, batch_id = _open(connection, group, source, window)
+        span = (window.start, window.end) if window else (None, None)
+        seq, batch_id = begin(connection, group, _stem(group.name, window), source.name, *span)
     failpoint("batch_opened")
     before = _agreed(work, group, source, seq)
     arrivals = [landing.land(work, source, group, before[d.table], wanted, seq) for d in group.datasets]
@@ -148,18 +149,26 @@ def discard_rows(connection: Connection, group: Group, seq: int) -> None:
         connection.exec_driver_sql(f"DELETE FROM raw.{dataset.table} WHERE _batch = {int(seq)}")
 
 
-def _open(connection: Connection, group: Group, source: Source, window: Window | None) -> tuple[int, str]:
+def begin(
+    connection: Connection,
+    group: Group,
+    stem: str,
+    source: str,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> tuple[int, str]:
+    """Records a new, open batch under an id made from `stem`; its number and its id."""
     seq = ledger.next_seq(connection, ledger.batches)
-    batch_id = next_id(connection, _stem(group.name, window))
+    batch_id = next_id(connection, stem)
     connection.execute(
         ledger.batches.insert().values(
             seq=seq,
             batch_id=batch_id,
             group_name=group.name,
-            source=source.name,
+            source=source,
             state="open",
-            window_start=window.start if window else None,
-            window_end=window.end if window else None,
+            window_start=start,
+            window_end=end,
             horizon=ledger.horizon(connection),
             created_at=ledger.now(),
         )

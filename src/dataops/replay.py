@@ -88,26 +88,13 @@ def _count(connection: Connection, dataset: Dataset) -> int:
 
 def _land(connection: Connection, group: Group, waiting: dict[str, int]) -> str:
     """Copies the waiting rows to raw as a sealed batch of the datasets that have any; returns its id."""
-    seq = ledger.next_seq(connection, ledger.batches)
-    batch_id = batches.next_id(connection, f"{group.name}-replay")
-    now = ledger.now()
-    connection.execute(
-        ledger.batches.insert().values(
-            seq=seq,
-            batch_id=batch_id,
-            group_name=group.name,
-            source=entries.REPLAYED,
-            state="sealed",
-            horizon=ledger.horizon(connection),
-            created_at=now,
-            sealed_at=now,
-        )
-    )
+    seq, batch_id = batches.begin(connection, group, f"{group.name}-replay", entries.REPLAYED)
     present = [d for d in group.datasets if waiting[d.table]]
     for dataset in present:
         _copy(connection, dataset, seq)
         _describe(connection, group, dataset, seq, present)
         batches.show_candidate(connection, dataset, seq)
+    ledger.set_state(connection, seq, "sealed", sealed_at=ledger.now())
     return batch_id
 
 

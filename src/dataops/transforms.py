@@ -46,7 +46,9 @@ def build(work: Workspace, group: Group, names: Sequence[str] = (), *, full: boo
             raise VerdictError(_nothing_ready(work.catalog, waiting))
         # A later build replaces the candidates of every earlier one, so none of those can be published any more.
         batches.remove_unfinished(connection, group, sa.true())
-        seq, batch_id = _open(connection, group)
+        seq, batch_id = batches.begin(
+            connection, group, f"{group.name}-build", "published layers", end=_newest_window(connection)
+        )
         together: set[str] = set()
         for model in ready:
             if _build_one(work, connection, group, model, together, seq, full=full):
@@ -97,24 +99,6 @@ def _nothing_ready(catalog: Catalog, waiting: Sequence[Model]) -> str:
     return (
         f"nothing to build yet: the models read {', '.join(groups)}, not all published.\nRun: dataops load {groups[0]}"
     )
-
-
-def _open(connection: Connection, group: Group) -> tuple[int, str]:
-    seq = ledger.next_seq(connection, ledger.batches)
-    batch_id = batches.next_id(connection, f"{group.name}-build")
-    connection.execute(
-        ledger.batches.insert().values(
-            seq=seq,
-            batch_id=batch_id,
-            group_name=group.name,
-            source="published layers",
-            state="open",
-            horizon=ledger.horizon(connection),
-            created_at=ledger.now(),
-            window_end=_newest_window(connection),
-        )
-    )
-    return seq, batch_id
 
 
 def _newest_window(connection: Connection) -> Any:  # noqa: ANN401  a datetime or None
