@@ -16,7 +16,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import batches, catalog, delta, entries, incidents, ledger, receipts
+from dataops import batches, catalog, delta, entries, incidents, ledger, leftovers, receipts
 from dataops.catalog import Dataset, Group
 from dataops.delta import Counts
 from dataops.errors import DataRejected, PlatformError, VerdictError
@@ -238,9 +238,9 @@ def _close_unchanged(work: Workspace, batch_id: str) -> Publication:
         _release(connection, group, batch)
         ledger.set_state(connection, batch["seq"], "unchanged")
         if group.layer == "raw":
-            batches.discard_rows(connection, group, batch["seq"])
+            leftovers.discard_rows(connection, group, batch["seq"])
         solved = incidents.resolve(connection, group.name, batch, "no change")
-        repeated = batches.forget_repeated(connection, batch)
+        repeated = leftovers.forget_repeated(connection, batch)
         failpoint("unchanged_written")
     for earlier in repeated:
         (work.settings.paths.results / f"{earlier}.gx.json").unlink(missing_ok=True)

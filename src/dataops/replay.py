@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
 
-from dataops import batches, entries, ledger, publish
+from dataops import batches, entries, ledger, leftovers, publish
 from dataops.catalog import Dataset, Group
 from dataops.failpoint import failpoint
 from dataops.gate import gate
@@ -79,7 +79,7 @@ def keep_rehearsals(connection: Connection, tried: Iterable[Replayed]) -> None:
 
 def _remove_earlier(connection: Connection, group: Group) -> None:
     """What a dry run, or a replay that broke off, left."""
-    batches.remove_unfinished(connection, group, ledger.batches.c.source == entries.REPLAYED)
+    leftovers.remove_unfinished(connection, group, ledger.batches.c.source == entries.REPLAYED)
 
 
 def _count(connection: Connection, dataset: Dataset) -> int:

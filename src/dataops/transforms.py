@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import batches, ledger, tables
+from dataops import batches, ledger, leftovers, tables
 from dataops.catalog import Catalog, Dataset, Group
 from dataops.errors import DeclarationError, VerdictError
 from dataops.failpoint import failpoint
@@ -45,7 +45,7 @@ def build(work: Workspace, group: Group, names: Sequence[str] = (), *, full: boo
         if not ready:
             raise VerdictError(_nothing_ready(work.catalog, waiting))
         # A later build replaces the candidates of every earlier one, so none of those can be published any more.
-        batches.remove_unfinished(connection, group, sa.true())
+        leftovers.remove_unfinished(connection, group, sa.true())
         seq, batch_id = batches.begin(
             connection, group, f"{group.name}-build", "published layers", end=_newest_window(connection)
         )

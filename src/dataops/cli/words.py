@@ -24,7 +24,7 @@ WORDS = {
     "publication": "One atomic promotion of a group's accepted rows, with counts, control totals"
     " and the one before it.",
     "quarantine": "Rejected rows with every rule they broke; out again when they are delivered right.",
-    "incident": "An opened problem: a held or unjudged batch; solved by the next clean publication.",
+    "incident": "An opened problem: a held or unjudged batch, an anomaly, drift or late data; solved by what ends it.",
     "state": "Of a group: ● published, ◪ partly published (rows in quarantine), ■ held (nothing of the last batch was"
     " published), ◔ waiting (for another group, or for its own run), ▲ late.",
     "window": "A..B: from A up to and without B, in UTC.",
