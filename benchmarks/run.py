@@ -164,6 +164,15 @@ def _measure(place: Place, scale: str, asked: argparse.Namespace) -> Found:
         run("by_hand_delta", delta)
         place.bring_back("delta")
         run("publish_delta", delta)
+    if float(scale) <= 1:  # a hundred times the history of more would not fit
+        place.bring_back("delta")
+        run("age")
+        place.keep("aged")
+        for _ in range(asked.repeat):
+            place.bring_back("aged")
+            run("publish_aged", delta)
+            place.bring_back("delta")
+            run("publish_delta", delta)
     run("build_delta")
     return found
 
@@ -210,6 +219,8 @@ def _table(scale: str, found: Found) -> Iterator[str]:
     judged = found.facts["judge"]
     yield f"  process start of a gate (both engines imported): {judged['process_start']:.1f} s"
     for name, ratio in RATIOS.items():
+        if ratio is _aged_ratio and "age" not in found.facts:
+            continue
         yield f"  {name}: {ratio(found):.2f}; in CPU time {ratio(found, cpu=True):.2f}"
     verdicts = (f"{step} {told['verdict']}" for step, told in found.facts.items() if "verdict" in told)
     yield f"  verdicts: {', '.join(verdicts)}"
@@ -228,10 +239,15 @@ def _bad_ratio(found: Found, *, cpu: bool = False) -> float:
     return found.median("gate: 0.5 % bad rows", cpu=cpu) / found.median("gate: clean", cpu=cpu)
 
 
+def _aged_ratio(found: Found, *, cpu: bool = False) -> float:
+    return found.median("delta: publish, 100 x history", cpu=cpu) / found.median("delta: publish", cpu=cpu)
+
+
 RATIOS = {
     "gate (soda + gx + judge) / by hand": _gate_ratio,
     "gate with 0.5 % bad rows / clean": _bad_ratio,
     "delta publish / by hand": _delta_ratio,
+    "delta publish with 100 x history and 1,000,000 rule results / without": _aged_ratio,
 }
 
 

@@ -14,7 +14,7 @@ import psutil
 import sqlglot
 
 from by_hand_delta import apply_by_hand, stage
-from dataops import batches, jobs, ledger, publish, transforms
+from dataops import batches, jobs, ledger, publish, tables, transforms
 from dataops.gate import gate
 from dataops.gate.verdict import Verdict
 from dataops.sources import Window
@@ -147,6 +147,30 @@ def _publish(work: Workspace, probe: Probe, batch_id: str, name: str) -> dict[st
     return {"rows": sum(c.new + c.changed for c in done.counts), "status": done.status}
 
 
+def age(work: Workspace, probe: Probe, _batch: str, _repeat: int) -> dict[str, Any]:
+    """As after years: every published row of sales has 100 earlier versions, and a million rule results are kept."""
+    with probe.step("age: set up"), work.warehouse.transaction() as connection:
+        for dataset in work.catalog.group("sales").datasets:
+            columns = tables.quoted(dataset.column_names)
+            connection.exec_driver_sql(
+                f"INSERT INTO validated_history.{dataset.table} ({columns}, _publication, _superseded, _operation)"
+                f" SELECT {columns}, _publication, _publication, 'changed' FROM validated.{dataset.table}"
+                " CROSS JOIN generate_series(1, 100) AS n(i)"
+            )
+        results = ", ".join(c.name for c in ledger.check_results.columns if c.name != "batch")
+        there = connection.exec_driver_sql("SELECT COUNT(*) FROM ops.check_results").scalar_one()
+        connection.exec_driver_sql(
+            f"INSERT INTO ops.check_results (batch, {results}) SELECT -n.i, {results} FROM ops.check_results"
+            f" CROSS JOIN generate_series(1, {1_000_000 // there}) AS n(i)"
+        )
+    return {}
+
+
+def publish_aged(work: Workspace, probe: Probe, batch_id: str, _repeat: int) -> dict[str, Any]:
+    """The delta's publication, with that history."""
+    return _publish(work, probe, batch_id, "delta: publish, 100 x history")
+
+
 def by_hand_delta(work: Workspace, probe: Probe, batch_id: str, _repeat: int) -> dict[str, Any]:
     """The same difference, history and insert in one transaction, as one writes it for these tables."""
     group = work.catalog.group("sales")
@@ -212,6 +236,8 @@ STEPS: dict[str, Callable[[Workspace, Probe, str, int], dict[str, Any]]] = {
     "load_delta": load_delta,
     "judge_delta": judge_delta,
     "publish_delta": publish_delta,
+    "age": age,
+    "publish_aged": publish_aged,
     "by_hand_delta": by_hand_delta,
     "build_delta": build_delta,
 }

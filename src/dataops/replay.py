@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
 
-from dataops import batches, entries, ledger, leftovers, publish
+from dataops import batches, entries, ledger, leftovers, publish, tables
 from dataops.catalog import Dataset, Group
 from dataops.failpoint import failpoint
 from dataops.gate import gate
@@ -46,6 +46,7 @@ def replay(work: Workspace, group: Group, *, dry_run: bool = False) -> Replayed:
     With `dry_run` nothing is published and nothing is left behind. Raises PlatformError and VerdictError.
     """
     with ledger.writing(work.warehouse) as connection:
+        tables.ensure(work.warehouse, connection, group.datasets)
         _remove_earlier(connection, group)
         waiting = {d.table: _count(connection, d) for d in group.datasets}
         batch_id = _land(connection, group, waiting) if any(waiting.values()) else None

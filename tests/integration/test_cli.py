@@ -311,3 +311,12 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "0"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["status", "quarantine list", "incidents list", "waivers list", "batches list"])
+def test_who_only_looks_creates_no_warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.delenv("DATAOPS_WAREHOUSE_URL", raising=False)
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    assert run(*command.split()).code == 0
+    assert not list(tmp_path.glob("*.duckdb*"))

@@ -171,6 +171,10 @@ def test_a_publication_is_announced_once_and_missed_under_the_same_partition(
     assert found.partition == "2014-05-01"
 
 
+def test_nothing_waits_where_nothing_was_loaded(work: Workspace) -> None:
+    assert {name: tried.rows for name, tried in jobs.rehearse(work).items()} == {"reference": 0, "sales": 0}
+
+
 def test_an_incident_of_another_cause_stays(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     load(work, small_shop(), "reference")
     _after(monkeypatch, AGREED + timedelta(minutes=1))

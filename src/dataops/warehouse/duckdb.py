@@ -34,7 +34,7 @@ NO_MEMORY = (
     "bad allocation",
     "llocation failure",
     "Cannot allocate memory",
-    "Resource temporarily unavailable",
+    "Resource temporarily unavailable",  # no thread could be started
 )
 
 
@@ -63,7 +63,8 @@ class DuckDBWarehouse:
         return shared.transaction(self._connect, self._explain)
 
     def reading(self) -> AbstractContextManager[Connection]:
-        return self.transaction()
+        """Where there is no file yet, an empty warehouse in memory: who only looks creates nothing."""
+        return self.transaction() if self.file.exists() else shared.transaction(_nothing, self._explain)
 
     def _connect(self) -> Connection:
         """Opens the file, waiting for another process that holds it. Raises PlatformError naming that process."""
@@ -167,6 +168,10 @@ class DuckDBWarehouse:
     def free_bytes(self) -> int | None:
         folder = self.file.parent
         return shutil.disk_usage(folder).free if folder.exists() else None
+
+
+def _nothing() -> Connection:
+    return create_engine("duckdb:///:memory:", poolclass=NullPool).connect()
 
 
 def _is_held(error: BaseException) -> bool:
