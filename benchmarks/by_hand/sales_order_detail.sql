@@ -31,7 +31,8 @@ SELECT
   COUNT(*) FILTER (WHERE NOT p.finished_goods_flag) AS "SAL-091",
   COUNT(*) FILTER (WHERE o.sales_order_id IS NOT NULL AND k.product_id IS NULL) AS "SAL-092",
   COUNT(*) FILTER (WHERE b.line_total < b.order_qty * COALESCE(k.standard_cost, p.standard_cost)) AS "SAL-093",
-  COUNT(*) FILTER (WHERE NOT b.carrier_tracking_number ~ '^[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{2}$') AS "SAL-094"
+  COUNT(*) FILTER (WHERE NOT b.carrier_tracking_number ~ '^[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{2}$') AS "SAL-094",
+  COUNT(*) FILTER (WHERE NOT b.rowguid ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$') AS "SAL-127"
 FROM candidate.sales_order_detail AS b
 LEFT JOIN candidate.sales_order_header AS o ON o.sales_order_id = b.sales_order_id
 LEFT JOIN validated.product AS p ON p.product_id = b.product_id

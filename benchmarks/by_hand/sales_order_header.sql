@@ -69,7 +69,15 @@ SELECT
   COUNT(*) FILTER (WHERE CAST(r.currency_rate_date AS DATE) <> CAST(b.order_date AS DATE)) AS "SAL-060",
   COUNT(*) FILTER (WHERE t.country_region_code = 'US' AND b.currency_rate_id IS NOT NULL) AS "SAL-061",
   COUNT(*) FILTER (WHERE t.country_region_code <> 'US' AND b.currency_rate_id IS NULL) AS "SAL-062",
-  COUNT(*) FILTER (WHERE b.online_order_flag AND w.sales_order_id IS NULL) AS "SAL-063"
+  COUNT(*) FILTER (WHERE b.online_order_flag AND w.sales_order_id IS NULL) AS "SAL-063",
+  COUNT(*) FILTER (WHERE NOT b.rowguid ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$') AS "SAL-124",
+  COUNT(*) FILTER (WHERE b.sales_order_number ~ '^[=+@]|[<>]|Ã[^A-Za-z ]|â€' OR LENGTH(b.sales_order_number) > 400
+    OR TRANSLATE(b.sales_order_number, CHR(8234) || CHR(8235) || CHR(8236) || CHR(8237) || CHR(8238), '') <> b.sales_order_number
+    OR b.credit_card_approval_code ~ '^[=+@]|[<>]|Ã[^A-Za-z ]|â€' OR LENGTH(b.credit_card_approval_code) > 400
+    OR TRANSLATE(b.credit_card_approval_code, CHR(8234) || CHR(8235) || CHR(8236) || CHR(8237) || CHR(8238), '') <> b.credit_card_approval_code
+    OR b.comment ~ '^[=+@]|[<>]|Ã[^A-Za-z ]|â€' OR LENGTH(b.comment) > 400
+    OR TRANSLATE(b.comment, CHR(8234) || CHR(8235) || CHR(8236) || CHR(8237) || CHR(8238), '') <> b.comment) AS "SAL-125",
+  COUNT(*) FILTER (WHERE b.revision_number < 0) AS "SAL-126"
 FROM candidate.sales_order_header AS b
 LEFT JOIN validated.customer AS c ON c.customer_id = b.customer_id
 LEFT JOIN validated.sales_person AS p ON p.business_entity_id = b.sales_person_id
