@@ -143,7 +143,8 @@ def next_id(connection: Connection, stem: str) -> str:
     like = sa.select(ledger.batches.c.batch_id).where(ledger.batches.c.batch_id.startswith(stem, autoescape=True))
     taken = {row[0] for row in connection.execute(like)}
     numbers = [int(m.group(1) or 1) for t in taken if (m := re.fullmatch(re.escape(stem) + r"(?:\.(\d+))?", t))]
-    return f"{stem}.{max(numbers) + 1}" if numbers else stem
+    last = max([ledger.floor(connection, "batch_ids"), *numbers])
+    return f"{stem}.{last + 1}" if last else stem
 
 
 def _seal(connection: Connection, seq: int, arrivals: list[landing.Arrival], window: Window | None) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ from dataops.settings import Settings
 Level = Literal["ok", "warn", "FAIL", "off"]
 SECONDS = 5.0
 LOW_BYTES = 2 * 2**30
+OLD_BACKUP = timedelta(hours=48)
 WRITTEN = 1_700_000_000  # November 2023: no clock that is right shows less
 
 
@@ -55,7 +57,7 @@ def run(names: Sequence[str] = (), seconds: float = SECONDS) -> list[Finding]:
 def _import_first() -> None:
     """On a busy machine imports alone may take seconds; they say nothing about what is probed."""
     for module in ("packaging.requirements", "dataops.catalog", "dataops.warehouse.duckdb",
-                   "dataops.warehouse.postgres",
+                   "dataops.warehouse.postgres", "dataops.backups",
                    "dataops.sources.generator"):  # fmt: skip
         import_module(module)
 
@@ -132,7 +134,7 @@ def _files(settings: Settings) -> Finding:
 
 
 def _warehouse(settings: Settings) -> Finding:
-    from dataops import ledger, verification
+    from dataops import chain, ledger
     from dataops.warehouse import open_warehouse
     from dataops.warehouse.duckdb import file_of
 
@@ -151,7 +153,7 @@ def _warehouse(settings: Settings) -> Finding:
         if version != ledger.VERSION:
             said = f"{warehouse.name}: its ledger is of version {version}, this release knows {ledger.VERSION}"
             return Finding("FAIL" if version > ledger.VERSION else "warn", "warehouse", said, "upgrade dataops")
-        proof = verification.chain(verification.records(connection))
+        proof = chain.walk(chain.records(connection))
     if proof.broken:
         said = f"{warehouse.name}: ledger chain broken: {proof.broken.publication} {proof.broken.says}"
         unproven = f"{proof.unproven} publications are unproven"
@@ -208,13 +210,28 @@ def _disk(settings: Settings) -> Finding:
     return Finding("ok", "disk", said)
 
 
+def _backup(settings: Settings) -> Finding:
+    from dataops import backups
+
+    found = backups.kept(settings)
+    if not found:
+        return Finding("warn", "backup", "none yet", "make one: dataops warehouse backup")
+    age = backups.age(found[-1])
+    said = f"{settings.paths.shown(found[-1])}, {age.total_seconds() / 3600:.0f} h old; {len(found)} kept"
+    if age > OLD_BACKUP:
+        return Finding(
+            "warn", "backup", said, "a daily job makes them (warehouse_backup); or: dataops warehouse backup"
+        )
+    return Finding("ok", "backup", said)
+
+
 def _nearest(folder: Path) -> Path:
     return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 PROBES: dict[str, Probe] = {
     "python": _python, "files": _files, "warehouse": _warehouse, "source": _source, "airflow": _airflow,
-    "clock": _clock, "disk": _disk,
+    "clock": _clock, "disk": _disk, "backup": _backup,
 }  # fmt: skip
 STOPS = {
     "python": "the installation is not the one that was tested",
@@ -224,6 +241,7 @@ STOPS = {
     "airflow": "scheduled jobs do not run",
     "clock": "publications would carry wrong times",
     "disk": "a load may run out of room",
+    "backup": "what is lost could not be brought back",
 }
 
 

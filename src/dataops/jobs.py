@@ -58,7 +58,7 @@ def refresh_readers(work: Workspace, publication: Publication | None) -> None:
 def _renew_copy(work: Workspace) -> None:
     """A bystander: the publication stands whether or not the copy could be renewed."""
     try:
-        work.warehouse.refresh_published()
+        work.warehouse.refresh_published(ledger.described)
     except (PlatformError, OSError) as error:
         log.warning("the readers' copy was not renewed: %s", str(error).splitlines()[0])
     failpoint("readers_refreshed")

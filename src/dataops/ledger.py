@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from dataops.errors import PlatformError
 from dataops.failpoint import failpoint
+from dataops.warehouse.port import SCHEMAS
 
 if TYPE_CHECKING:
     from dataops.warehouse import Warehouse
@@ -127,7 +128,7 @@ incidents = sa.Table(
     sa.Column("group_name", sa.String, nullable=False),
     sa.Column("batch", sa.BigInteger, nullable=False),
     sa.Column("fingerprint", sa.String),  # one per root cause: group, dataset and rule
-    sa.Column("kind", sa.String),  # held, error, anomaly, late, drift
+    sa.Column("kind", sa.String),  # held, error, anomaly, late, drift, warehouse
     sa.Column("state", sa.String, nullable=False),  # open, acknowledged, resolved, waived
     sa.Column("assignee", sa.String),
     sa.Column("sentence", sa.String, nullable=False),
@@ -280,18 +281,7 @@ def version(connection: Connection) -> int | None:
 
 
 def _create(connection: Connection) -> None:
-    for schema in (
-        "raw",
-        "candidate",
-        "quarantine",
-        "validated",
-        "validated_history",
-        "curated",
-        "curated_history",
-        "marts",
-        "marts_history",
-        "ops",
-    ):
+    for schema in SCHEMAS:
         connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     metadata.create_all(connection)
     failpoint("ledger_created")
@@ -307,8 +297,58 @@ def _migrate(connection: Connection, found: int) -> None:
 
 
 def next_seq(connection: Connection, table: sa.Table) -> int:
-    """The next number of `table`; unique because writers are serialised or the primary key refuses a double."""
-    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.seq), 0))).scalar_one()) + 1
+    """The next number of `table`; unique because writers are serialised or the primary key refuses a double.
+
+    Never one that was given before a restore: see `floor`.
+    """
+    newest = sa.select(sa.func.coalesce(sa.func.max(table.c.seq), 0)).scalar_subquery()
+    return int(connection.execute(sa.select(sa.func.greatest(newest, _floor(table.name)))).scalar_one()) + 1
+
+
+NUMBERED = (batches, publications, incidents, incident_events, waivers)
+NUMBERS = (*(table.name for table in NUMBERED), "publication_ids", "batch_ids")
+
+
+def described(connection: Connection) -> dict[str, str]:
+    """What a copy of published rows says of itself: its newest publication, and the numbers that were given."""
+    if version(connection) is None:
+        return {}
+    newest = sa.select(publications.c.publication_id).order_by(publications.c.seq.desc()).limit(1)
+    given = {name: str(number) for name, number in numbers(connection).items()}
+    return {"publication": connection.execute(newest).scalar() or ""} | given
+
+
+def numbers(connection: Connection) -> dict[str, int]:
+    """The highest numbers given so far: of each numbered table, within a publication's id and a batch's."""
+    found = {table.name: next_seq(connection, table) - 1 for table in NUMBERED}
+    behind = {"publication_ids": (publications.c.publication_id, "-"), "batch_ids": (batches.c.batch_id, ".")}
+    for name, (column, mark) in behind.items():
+        last = sa.cast(sa.func.split_part(column, mark, -1), sa.BigInteger)
+        newest = sa.select(sa.func.coalesce(sa.func.max(last), 0)).where(column.contains(mark)).scalar_subquery()
+        found[name] = int(connection.execute(sa.select(sa.func.greatest(newest, _floor(name)))).scalar_one())
+    return found
+
+
+def floor(connection: Connection, name: str) -> int:
+    """The highest number of this kind that may have been given before the warehouse was restored; 0 without one."""
+    return int(connection.execute(sa.select(_floor(name))).scalar_one())
+
+
+def _floor(name: str) -> sa.ColumnElement[int]:
+    value = sa.select(sa.cast(settings.c.value, sa.BigInteger)).where(settings.c.name == f"floor {name}")
+    return sa.func.coalesce(value.scalar_subquery(), 0)
+
+
+def floors(known: Mapping[str, int]) -> list[str]:
+    """Statements that let numbers go on behind `known`, whatever the ledger's own are."""
+    return [
+        statement
+        for name, number in sorted(known.items())
+        for statement in (
+            f"DELETE FROM ops.settings WHERE name = 'floor {name}'",
+            f"INSERT INTO ops.settings (name, value) VALUES ('floor {name}', '{int(number)}')",
+        )
+    ]
 
 
 def horizon(connection: Connection) -> int:

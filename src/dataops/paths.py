@@ -54,6 +54,10 @@ class Paths:
         return self.home / "published.duckdb"
 
     @property
+    def backups(self) -> Path:
+        return self.home / "backups"
+
+    @property
     def locks(self) -> Path:
         return self.home / "locks"
 

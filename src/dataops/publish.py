@@ -210,8 +210,8 @@ def write(
 ) -> str:
     """The ledger's rows of a publication, sealed by its receipt; returns its id, e.g. sales-0043."""
     previous = ledger.last_publication(connection, group)
-    number = int(previous["publication_id"].rpartition("-")[2]) + 1 if previous else 1
-    publication_id = f"{group}-{number:04d}"
+    last = int(previous["publication_id"].rpartition("-")[2]) if previous else 0
+    publication_id = f"{group}-{max(last, ledger.floor(connection, 'publication_ids')) + 1:04d}"
     made = {
         "seq": seq,
         "publication_id": publication_id,

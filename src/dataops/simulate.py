@@ -143,15 +143,9 @@ def _copied(work: Workspace, home: Path) -> Workspace:
     from dataops.warehouse.duckdb import file_of
 
     home.mkdir(parents=True)
-    file = file_of(url)
-    if not file.exists():
+    if not file_of(url).exists():
         raise PlatformError("there is no warehouse yet, so no batch was kept; run: dataops load GROUP")
-    with work.warehouse.reading() as connection:  # while it is held open, no other process writes to the file
-        connection.exec_driver_sql("SELECT 1")
-        shutil.copy(file, home / "warehouse.duckdb")
-        wal = file.with_name(file.name + ".wal")
-        if wal.exists():
-            shutil.copy(wal, home / "warehouse.duckdb.wal")
+    work.warehouse.copy_to(home / "warehouse.duckdb")
     paths = Paths(work.settings.paths.project, home)
     settings = replace(work.settings, paths=paths, warehouse_url=f"duckdb:///{home / 'warehouse.duckdb'}")
     return Workspace(settings, work.catalog, open_warehouse(settings))

@@ -48,7 +48,7 @@ def _raise_before_commit(work: Workspace) -> None:
 
 def _patch_commit(work: Workspace, *, durable: bool) -> None:
     """The next COMMIT raises as DuckDB does, once."""
-    dialect = work.warehouse._engine.dialect
+    dialect = work.warehouse._door.writing.dialect
     real = dialect.do_commit
 
     def commit(connection: Any) -> None:
@@ -76,7 +76,7 @@ def _break_checkpoint(work: Workspace, moment: str) -> None:
         connection.execute("SET wal_autocheckpoint = '1KB'")
         connection.execute(f"PRAGMA debug_checkpoint_abort = '{moment}'")
 
-    sa.event.listen(work.warehouse._engine, "connect", prepare, once=True)
+    sa.event.listen(work.warehouse._door.writing, "connect", prepare, once=True)
 
 
 BREAKS = {

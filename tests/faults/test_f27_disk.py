@@ -57,7 +57,7 @@ def _without_a_look_ahead(place: Place, step: str, checkpoint: bool) -> object:
 
 
 def _engine(work: Workspace) -> sa.Engine:
-    engine = work.warehouse._engine  # type: ignore[attr-defined]
+    engine = work.warehouse._door.writing  # type: ignore[attr-defined]
     assert isinstance(engine, sa.Engine)
     return engine
 

@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import ledger, receipts, verification
-from dataops.verification import Break, Proof
+from dataops import chain, ledger, receipts, verification
+from dataops.chain import Break, Proof
 from tests.support.crash import run
 from tests.support.oracle import Place, Stages, take
 
@@ -34,15 +34,15 @@ def after(place: Place, *statements: sa.Executable, head: str | None = None) -> 
         with place.open().warehouse.transaction() as connection:
             for statement in statements:
                 assert connection.execute(statement).rowcount
-            found.append(verification.chain(verification.records(connection), head=head))
+            found.append(chain.walk(chain.records(connection), head=head))
             _undo()
     except _Undo:
         return found[0]
 
 
-def whole(place: Place) -> verification.Records:
+def whole(place: Place) -> chain.Records:
     with place.open().warehouse.reading() as connection:
-        return verification.records(connection)
+        return chain.records(connection)
 
 
 def other(column: sa.Column[Any], value: Any) -> Iterator[Any]:
@@ -155,16 +155,16 @@ def test_a_ledger_that_was_rewritten_with_new_receipts_is_refused_by_the_head_th
         p = ledger.publications
         connection.execute(sa.update(p).where(p.c.seq == 2).values(verdict="WAIVED"))
         _reseal(connection)
-        found = verification.records(connection)
-        assert verification.chain(found).proven
-        assert _broken(verification.chain(found, head=printed)).what == "tail cut"
+        found = chain.records(connection)
+        assert chain.walk(found).proven
+        assert _broken(chain.walk(found, head=printed)).what == "tail cut"
 
 
 def _reseal(connection: Connection) -> None:
     """What somebody would do who may write to the ledger and knows how receipts are made."""
     before = None
-    for publication in verification.records(connection).publications:
-        found = verification.records(connection)
+    for publication in chain.records(connection).publications:
+        found = chain.records(connection)
         linked = publication | {"previous_receipt": before}
         before = found.digest(linked)
         change = sa.update(ledger.publications).where(ledger.publications.c.seq == publication["seq"])
@@ -180,5 +180,5 @@ def test_a_publication_killed_half_way_leaves_no_receipt_and_the_next_one_carrie
     assert [p["receipt"] for p in whole(place).publications] == before
     assert run(take, place, "publish days").done == "published"
     after_ = whole(place)
-    assert verification.chain(after_).receipts == len(before) + 1
+    assert chain.walk(after_).receipts == len(before) + 1
     assert after_.publications[-1]["previous_receipt"] == before[-1]

@@ -9,13 +9,13 @@ from typing import Any
 import jsonschema
 import pytest
 
+from dataops import chain, jobs, receipts, verification
 from dataops import explain as explaining
-from dataops import jobs, receipts, verification
+from dataops.chain import Proof
 from dataops.cli import explain as explained
 from dataops.cli import proof
 from dataops.errors import DeclarationError
 from dataops.explain import Explanation
-from dataops.verification import Proof
 from dataops.workspace import Workspace
 from tests.support.shop import Shop, fetch, line, load, small_shop
 
@@ -73,9 +73,9 @@ def test_every_publication_is_sealed_over_the_one_before_it_and_the_figures_tie_
     assert verify(work, start=4, end=6).receipts == 3
 
 
-def _records(work: Workspace) -> verification.Records:
+def _records(work: Workspace) -> chain.Records:
     with work.warehouse.reading() as connection:
-        return verification.records(connection)
+        return chain.records(connection)
 
 
 def test_a_receipt_that_was_never_made_and_a_text_that_is_none_are_told_apart(work: Workspace) -> None:

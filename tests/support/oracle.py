@@ -21,6 +21,7 @@ import psycopg
 from dataops import failpoint, jobs, ledger, settings, stewards
 from dataops.gate.waivers import Scope
 from dataops.sources.port import Window
+from dataops.warehouse import duckdb_file
 from dataops.workspace import Workspace, open_workspace
 from tests.support.shop import PROJECT, Shop, fetch, land, line, order, small_shop, state
 
@@ -37,6 +38,7 @@ class Place:
     url: str | None = None
     project: Path = PROJECT
     lock_seconds: float = 5
+    log_bytes: int = 0  # a checkpoint after every COMMIT that wrote: there is most to be torn by a kill
 
     @property
     def engine(self) -> str:
@@ -50,6 +52,7 @@ class Place:
         environ = {"DATAOPS_HOME": str(self.home), "DATAOPS_LOCK_SECONDS": str(self.lock_seconds)}
         if self.url:
             environ["DATAOPS_WAREHOUSE_URL"] = self.url
+        duckdb_file.LOG_BYTES = self.log_bytes
         return open_workspace(settings.load(environ, project=self.project))
 
 
@@ -153,6 +156,16 @@ def _copy(home: Path) -> tuple[int, str]:
 def published(found: State) -> State:
     """The part of a state that people read, with its publications."""
     return {name: value for name, value in found.items() if name.startswith(PUBLISHED) and value[0]}
+
+
+def healed(place: Place) -> int:
+    """How often the warehouse's file had been torn and was healed."""
+    return int(fetch(place.open(), "SELECT COUNT(*) FROM ops.incidents WHERE kind = 'warehouse'")[0][0])
+
+
+def without_incidents(found: State, torn: int) -> State:
+    """The state; where a file was healed, without incidents, of which there is one more: that shifts their numbers."""
+    return {name: value for name, value in found.items() if not torn or not name.startswith("ops.incident")}
 
 
 @dataclass

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.unit
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = sorted((PROJECT / "dags").glob("*.py"))
 JOBS = ["inventory_monitoring", "reference_etl", "sales_etl"]
-UPKEEP = ["data_docs", "data_quality", "watchdog"]
+UPKEEP = ["data_docs", "data_quality", "warehouse_backup", "watchdog"]
 EXPECTED = sorted([*JOBS, *UPKEEP, "held_batch", "steward_actions"])
 HEAVY = {"sqlalchemy", "duckdb", "pandas", "numpy", "pyarrow", "great_expectations", "soda_core", "pydantic", "sqlglot"}
 OURS = {"dataops", *(f"dataops.airflow{name}" for name in ("", ".blocks", ".operators", ".partitions"))}
@@ -127,9 +127,10 @@ def test_only_publish_tasks_the_release_and_the_watchdog_announce_an_asset(found
 
 def test_the_schedules_are_those_of_the_mission(found: dict[str, Any]) -> None:
     schedules = {dag_id: dag["summary"] for dag_id, dag in found["dags"].items()}
-    assert {dag_id: schedules[dag_id] for dag_id in [*JOBS, "data_quality", "watchdog"]} == {
+    assert {dag_id: schedules[dag_id] for dag_id in [*JOBS, "data_quality", "warehouse_backup", "watchdog"]} == {
         "watchdog": "*/10 * * * *",
         "data_quality": "0 4 * * *",
+        "warehouse_backup": "30 3 * * *",
         "reference_etl": "30 1 * * *",
         "sales_etl": "0 2 * * *",
         "inventory_monitoring": "0 * * * *",

@@ -11,10 +11,10 @@ import pytest
 
 from dataops import receipts, settings
 from dataops.catalog import Dataset, load
+from dataops.chain import Records, walk
 from dataops.cli import receipt as pages
 from dataops.errors import DeclarationError
 from dataops.explain import carried, parsed_key
-from dataops.verification import Records, chain
 
 pytestmark = pytest.mark.unit
 PROJECT = Path(__file__).parents[1] / "support" / "project"
@@ -107,24 +107,24 @@ def test_the_part_that_is_left_is_exact() -> None:
 
 def test_a_chain_is_proven_from_its_first_receipt_and_names_its_first_bad_link() -> None:
     found = sealed(4)
-    assert chain(found).proven
-    assert chain(found).receipts == 4
+    assert walk(found).proven
+    assert walk(found).receipts == 4
     found.publications[1]["reason"] = "edited"
     found.publications[3]["reason"] = "edited"
-    broken = chain(found)
+    broken = walk(found)
     assert broken.broken
     assert (broken.broken.what, broken.broken.publication, broken.receipts) == ("edited", "sales-0002", 1)
     assert broken.unproven == 3
     assert broken.broken.found == found.publications[1]["receipt"]
     assert broken.broken.expected == found.digest(found.publications[1])
-    assert chain(found, start=3, end=3).proven
+    assert walk(found, start=3, end=3).proven
 
 
 def test_publications_that_are_older_than_receipts_are_counted_and_not_covered() -> None:
     found = sealed(3)
     old = [publication(0, publication_id="sales-0000", receipt=None)]
-    assert chain(Records(old + found.publications, found.datasets, {})).earlier == 1
-    assert chain(Records(old, {}, {})).receipts == 0
+    assert walk(Records(old + found.publications, found.datasets, {})).earlier == 1
+    assert walk(Records(old, {}, {})).receipts == 0
 
 
 def test_a_page_is_narrow_and_names_the_waivers_it_rests_on() -> None:

@@ -44,6 +44,7 @@ ONE_WINDOW: dict[str, Any] = {
 PATIENCE: dict[str, Any] = {
     "minutes": Param(10, type="number", minimum=0, description="how long after a publication its consumers may start")
 }
+KEPT: dict[str, Any] = {"keep": Param(7, type="integer", minimum=1, description="how many backups stay in var/backups")}
 
 
 def each(cron: str, key_format: str = "%Y-%m-%d") -> CronPartitionTimetable | PartitionedAtRuntime:

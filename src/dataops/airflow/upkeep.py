@@ -67,6 +67,23 @@ class Prove(Job):
         self.log.info("%s receipts hold, head %s", proof.receipts, proof.head)
 
 
+class BackUp(Job):
+    """Copies the warehouse to a file of its own and proves the copy."""
+
+    def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401
+        from dataops import backups
+
+        made = backups.make(work, keep=int(context["params"]["keep"]))
+        self.log.info(
+            "%s: as of %s, %s receipts proven, %s bytes, removed: %s",
+            work.settings.paths.shown(made.file),
+            made.publication,
+            made.receipts,
+            made.bytes,
+            [file.name for file in made.removed] or "none",
+        )
+
+
 class Consumer(Job):
     """A job that starts from a group's publications, and says so in the ledger. Subclasses implement `consume`."""
 

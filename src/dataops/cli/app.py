@@ -20,6 +20,7 @@ from dataops.cli.screen import Screen
 from dataops.cli.settling import quarantine
 from dataops.cli.status import status
 from dataops.cli.waivers import waivers
+from dataops.cli.warehouse import warehouse
 from dataops.cli.words import docs, words_group
 
 EPILOG = (
@@ -72,6 +73,7 @@ for noun, commands in {
     "incidents": incidents,
     "quarantine": quarantine,
     "waivers": waivers,
+    "warehouse": warehouse,
     "help": words_group,
 }.items():
     app.add_typer(commands, name=noun)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dataops.cli.text import counted, labelled
 
 if TYPE_CHECKING:
-    from dataops.verification import Proof
+    from dataops.chain import Proof
 
 SHOWN = 10
 

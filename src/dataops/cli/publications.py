@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dataops.cli.listing import Group, Json, Limit, Row, listed, newest, window
-from dataops.cli.screen import Screen
+from dataops.cli.screen import Screen, confirm
 from dataops.cli.text import iso, stamp
 from dataops.errors import DeclarationError
 
@@ -178,7 +177,7 @@ def roll_back(
     before = _standing(work, group)
     screen.line(f"{group}: {before} -> as {wanted} left it")
     if not yes:
-        _confirm()
+        confirm("Go back?")
     done = jobs.roll_back(work, group, wanted, reason)
     if done.status == "unchanged":
         screen.line(f"nothing new: {group} stands as {wanted} left it already; nothing was published.")
@@ -197,11 +196,3 @@ def _standing(work: Workspace, group: str) -> str:
     with work.warehouse.reading() as connection:
         last = ledger.last_publication(connection, group)
     return str(last["publication_id"]) if last else "nothing"
-
-
-def _confirm() -> None:
-    """Asks on a terminal. Raises DeclarationError where nobody can answer, Abort for a no."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise DeclarationError("nobody can be asked here, so nothing was changed; add --yes")
-    if not typer.confirm("Go back?", err=True):
-        raise typer.Abort

@@ -19,6 +19,7 @@ import typer
 
 from dataops.cli.secrets import masked
 from dataops.cli.text import visible
+from dataops.errors import DeclarationError
 
 Row = Sequence[object]
 
@@ -89,6 +90,14 @@ class Screen:
 
         with Console(stderr=True, no_color="NO_COLOR" in os.environ).status(what):
             yield
+
+
+def confirm(question: str) -> None:
+    """Asks on a terminal. Raises DeclarationError where nobody can answer, Abort for a no."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise DeclarationError("nobody can be asked here, so nothing was changed; add --yes")
+    if not typer.confirm(question, err=True):
+        raise typer.Abort
 
 
 def write(text: str) -> None:

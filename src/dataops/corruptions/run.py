@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
@@ -48,7 +47,7 @@ def score(work: Workspace, url: str, groups: Collection[str] = (), tell: Told = 
 def score_group(base: Workspace, group: Group, folder: Path) -> Score:
     """The score of a group that is loaded in `base`, on a copy of it in `folder`."""
     folder.mkdir(parents=True)
-    shutil.copy(base.settings.paths.warehouse, folder / "warehouse.duckdb")
+    base.warehouse.copy_to(folder / "warehouse.duckdb")
     work = elsewhere(base, folder)
     scoring = Scoring(Bed(work, group))
     scoring.rows()

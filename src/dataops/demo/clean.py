@@ -14,6 +14,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[3]
 WRITTEN = (
     "airflow",
+    "backups",
     "data_docs",
     "demo.json",
     "demo.tmp",
@@ -24,8 +25,11 @@ WRITTEN = (
     "site-pids.json",
     "source",
     "warehouse.duckdb",
-    "warehouse.duckdb.wal",
+    "warehouse.duckdb.healed",
+    "warehouse.duckdb.rescue",
+    "warehouse.duckdb.swap",
     "warehouse.duckdb.tmp",
+    "warehouse.duckdb.wal",
 )
 KEPT = {"README.md", ".gitignore"}
 

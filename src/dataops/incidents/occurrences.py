@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from dataops import ledger
 from dataops.incidents.records import GATE, OPEN, Row, before, changed, how_it_ended, noted
 
-Kind = Literal["held", "error", "anomaly", "late", "drift"]
+Kind = Literal["held", "error", "anomaly", "late", "drift", "warehouse"]
 SETTLED_REASONS = ("false positive", "expected change")  # a person has said that this batch is no problem
 KEPT_BATCHES = 50  # an incident that recurs for ever must not grow for ever
 

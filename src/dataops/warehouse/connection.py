@@ -15,8 +15,13 @@ Explain = Callable[[BaseException], str | None]
 
 
 @contextmanager
-def transaction(connect: Callable[[], Connection], explain: Explain) -> Iterator[Connection]:
-    """A transaction that commits on exit. `explain` turns infrastructure errors into a message, others into None."""
+def transaction(
+    connect: Callable[[], Connection], explain: Explain, settle: Callable[[Connection], None] | None = None
+) -> Iterator[Connection]:
+    """A transaction that commits on exit. `explain` turns infrastructure errors into a message, others into None.
+
+    `settle` is called after COMMIT, on the open connection.
+    """
     connection = connect()
     try:
         work = connection.begin()
@@ -29,6 +34,8 @@ def transaction(connect: Callable[[], Connection], explain: Explain) -> Iterator
             work.commit()
         except Exception as error:
             raise CommitUnknownError(explain(error) or _first_line(error)) from error
+        if settle:
+            settle(connection)
     finally:
         _close(connection)
 

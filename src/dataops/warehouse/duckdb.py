@@ -6,28 +6,37 @@ so connections are short, opened per operation, retried, and a message names the
 
 from __future__ import annotations
 
-import os
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 from sqlalchemy import create_engine
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from dataops import durable
 from dataops.errors import PlatformError
 from dataops.failpoint import failpoint
 from dataops.warehouse import connection as shared
+from dataops.warehouse import damaged, readers_copy, rescue, swap
+from dataops.warehouse.duckdb_file import (
+    HeldError,
+    OnHealed,
+    WarehouseFile,
+    exclusively,
+    first_line,
+    is_damaged,
+    is_held,
+    read_all,
+)
 from dataops.warehouse.locks import file_lock
 from dataops.warehouse.port import Dialect
-
-PUBLISHED_SCHEMAS = ("validated", "curated", "marts")
 
 NO_MEMORY = (
     "bad_alloc",
@@ -39,14 +48,21 @@ NO_MEMORY = (
 
 
 class DuckDBWarehouse:
-    """One file. `published` is the copy of the published layers that long-lived readers open."""
+    """One file. `published` is the copy of the published layers that long-lived readers open.
+
+    `on_healed` writes to the ledger that the file was torn and healed; without it that waits for the next opening.
+    """
 
     dialect: Dialect = "duckdb"
 
-    def __init__(self, url: str, file: Path, published: Path, locks: Path, lock_seconds: float) -> None:
-        self.url = url
-        self.file = file
+    def __init__(
+        self, url: str, published: Path, backups: Path, locks: Path, lock_seconds: float,
+        on_healed: OnHealed | None = None,
+    ) -> None:  # fmt: skip
+        self.file = file_of(url)
         self.published = published
+        self.backups = backups
+        self._door = WarehouseFile(url, self.file, locks, lock_seconds, on_healed)
         self._locks = locks
         self._lock_seconds = lock_seconds
 
@@ -54,40 +70,39 @@ class DuckDBWarehouse:
     def name(self) -> str:
         return f"duckdb {self.file.name}"
 
-    @cached_property
-    def _engine(self) -> Engine:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        return create_engine(self.url, poolclass=NullPool)
+    @property
+    def url(self) -> str:
+        """Read-only: an engine that could write would checkpoint as it likes."""
+        return self._door.reading_url.render_as_string(hide_password=False)
 
     def transaction(self) -> AbstractContextManager[Connection]:
-        return shared.transaction(self._connect, self._explain)
+        return shared.transaction(self._connect, self._explain, self._door.settle)
 
     def reading(self) -> AbstractContextManager[Connection]:
         """Where there is no file yet, an empty warehouse in memory: who only looks creates nothing."""
-        return self.transaction() if self.file.exists() else shared.transaction(_nothing, self._explain)
+        return shared.transaction(partial(self._connect, read_only=True), self._explain)
 
-    def _connect(self) -> Connection:
-        """Opens the file, waiting for another process that holds it. Raises PlatformError naming that process."""
-        deadline = time.monotonic() + self._lock_seconds
-        pause = 0.02
-        while True:
-            try:
-                return self._engine.connect()
-            except DBAPIError as error:
-                if not _is_held(error) or time.monotonic() > deadline:
-                    shared.raise_explained(error, self._explain)
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.5)
+    def _connect(self, *, read_only: bool = False) -> Connection:
+        if not self.file.exists() and not swap.marker(self.file).exists():
+            if damaged.left_alone(self.file, self.published, self.backups):
+                raise PlatformError(damaged.gone(self.file, self.published, self.backups))
+            if read_only:
+                return create_engine("duckdb:///:memory:", poolclass=NullPool).connect()
+        return self._door.connect(self._explain, read_only=read_only)
 
     def _explain(self, error: BaseException) -> str | None:
-        cause = getattr(error, "orig", None) or error
-        text = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-        if _is_held(error):
+        cause, text = getattr(error, "orig", None) or error, first_line(error)
+        if is_held(error):
             return (
                 f"{self.file.name} is held open by another process ({_holder(str(cause))});"
                 f" waited {self._lock_seconds:g} s.\n"
                 "Close that process (a notebook, a shell?); readers should open published.duckdb. Then run this again."
             )
+        if is_damaged(error):
+            return damaged.torn(self.file, self.published, self.backups, text)
+        return self._of_the_machine(cause, text)
+
+    def _of_the_machine(self, cause: BaseException, text: str) -> str | None:
         if "No space left" in str(cause) or "could not write" in str(cause).lower():
             return (
                 f"no room for {self.file}: {text}. {self._room()}"
@@ -97,6 +112,12 @@ class DuckDBWarehouse:
             return (
                 f"not enough memory to work on {self.file.name}: {text}. Nothing was changed.\n"
                 "Free some memory, or load shorter windows (--window), then run this again."
+            )
+        if "Cannot open encrypted database" in text:
+            return (
+                f"{self.file.name} is encrypted: only files without a key are opened.\n"
+                "Copy it into one (ATTACH … (ENCRYPTION_KEY …); COPY FROM DATABASE), or name another file:"
+                " DATAOPS_WAREHOUSE_URL."
             )
         if isinstance(cause, duckdb.IOException | duckdb.FatalException):
             return f"the warehouse file {self.file.name} could not be used: {text}"
@@ -122,42 +143,65 @@ class DuckDBWarehouse:
     def serialize_publications(self, connection: Connection) -> None:
         """The file has one writer at a time already."""
 
-    def refresh_published(self) -> None:
-        """Copies the published layers into a fresh file and renames it over the old one."""
-        fresh = self.published.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            # Renamed while the file is still held: a slower copier must not put an older copy over a newer one.
-            with self.transaction() as connection:
-                self._remove_copies()
-                self._copy_into(connection, fresh)
-                failpoint("copy_written")
-                fresh.replace(self.published)
-                failpoint("copy_renamed")
-        finally:
-            fresh.unlink(missing_ok=True)
+    def refresh_published(self, describe: Callable[[Connection], Mapping[str, str]]) -> None:
+        with self.transaction() as connection:
+            readers_copy.renew(connection, self.published, describe(connection))
 
-    def _remove_copies(self) -> None:
-        """Unfinished copies: whoever made them is dead, since this process holds the warehouse file."""
-        for file in self.published.parent.glob(f"{self.published.stem}.*.tmp*"):
-            file.unlink()
+    def readers_about(self) -> dict[str, str]:
+        return readers_copy.about(self.published)
 
-    def _copy_into(self, connection: Connection, fresh: Path) -> None:
-        tables = connection.exec_driver_sql(
-            "SELECT table_schema, table_name FROM information_schema.tables"
-            " WHERE table_schema IN ('validated', 'curated', 'marts') AND table_type = 'BASE TABLE'"
-        ).fetchall()
-        # DuckDB's own connection, since each of these statements must commit by itself.
-        own = connection.connection.dbapi_connection.__getattr__("cursor")()  # type: ignore[union-attr]
-        place = str(fresh).replace("'", "''")
-        own.execute(f"ATTACH '{place}' AS readers")
+    def copy_to(self, file: Path) -> None:
+        with self.reading() as connection:  # heals first, and says when there is nothing to copy
+            connection.exec_driver_sql("SELECT 1")
+        if not self.file.exists():
+            raise PlatformError(f"there is no warehouse yet at {self.file}")
         try:
-            for schema in PUBLISHED_SCHEMAS:
-                own.execute(f"CREATE SCHEMA readers.{schema}")
-            for schema, table in tables:
-                own.execute(f'CREATE TABLE readers.{schema}."{table}" AS SELECT * FROM {schema}."{table}"')
-        finally:
-            own.execute("DETACH readers")
-            own.close()
+            with exclusively(self.file, self._lock_seconds) as stream, file.open("wb") as out:
+                shutil.copyfileobj(stream, out, rescue.CHUNK)
+                if rescue.log_of(self.file).exists():
+                    shutil.copyfile(rescue.log_of(self.file), rescue.log_of(file))
+            with duckdb.connect(str(file)):
+                """Takes the log in; closing checkpoints, and nobody else has this copy open."""
+            durable.sync(file)
+        except (OSError, duckdb.Error, HeldError) as error:
+            for path in (file, rescue.log_of(file)):
+                path.unlink(missing_ok=True)
+            shared.raise_explained(error, self._explain)
+
+    def restore(self, file: Path, statements: Sequence[str]) -> str:
+        try:
+            return self._restore(file, statements)
+        except (OSError, duckdb.Error, HeldError) as error:
+            shared.raise_explained(error, self._explain)
+            raise
+
+    def _restore(self, file: Path, statements: Sequence[str]) -> str:
+        fresh = self.file.with_name(self.file.name + ".restoring")
+        for path in (fresh, rescue.log_of(fresh)):
+            path.unlink(missing_ok=True)
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, fresh)
+        with duckdb.connect(str(fresh)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+        failpoint("restore_copied")
+        replaced = self.file.with_name(f"{self.file.name}.replaced-{datetime.now(tz=UTC):%Y%m%dT%H%M%S.%f}")
+        there = self.file.exists()
+        with exclusively(self.file, self._lock_seconds) if there else nullcontext():
+            swap.begin(self.file, fresh, replaced)
+            swap.finish(self.file)
+        return f"what stood there is kept as {replaced}" if there else "nothing stood there"
+
+    @contextmanager
+    def trial(self, file: Path) -> Iterator[Connection]:
+        url = make_url("duckdb://").set(database=str(file), query={"access_mode": "READ_ONLY"})
+        engine = create_engine(url, poolclass=NullPool)
+        try:
+            with engine.begin() as connection:
+                read_all(connection)
+                yield connection
+        except DBAPIError as error:
+            raise PlatformError(f"{file} is no sound copy of a warehouse: {first_line(error)}") from error
 
     def tune(self, connection: Connection, layer: str, table: str, key: tuple[str, ...]) -> None:
         """Nothing: DuckDB's zone maps serve, and an index would slow the bulk load."""
@@ -170,14 +214,6 @@ class DuckDBWarehouse:
         return shutil.disk_usage(folder).free if folder.exists() else None
 
 
-def _nothing() -> Connection:
-    return create_engine("duckdb:///:memory:", poolclass=NullPool).connect()
-
-
-def _is_held(error: BaseException) -> bool:
-    return "Could not set lock on file" in str(getattr(error, "orig", None) or error)
-
-
 def _holder(text: str) -> str:
     _, _, tail = text.partition("PID ")
     return f"PID {tail.split(')')[0].split('.')[0]}" if tail else "unknown"
@@ -185,7 +221,7 @@ def _holder(text: str) -> str:
 
 def file_of(url: str) -> Path:
     """The file that a duckdb:/// URL names. Raises PlatformError for an in-memory URL."""
-    path = url.removeprefix("duckdb:///")
-    if path in {"", ":memory:"} or path == url:
+    path = make_url(url).database
+    if path in {None, "", ":memory:"}:
         raise PlatformError("DATAOPS_WAREHOUSE_URL: an in-memory warehouse would be lost at the end of each command")
-    return Path(path)
+    return Path(str(path))

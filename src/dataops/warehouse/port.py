@@ -5,7 +5,9 @@ A warehouse holds the layers and the ledger. It knows connections, locks, bulk l
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Literal, Protocol
 
 import pyarrow as pa
@@ -14,6 +16,18 @@ from sqlalchemy.engine import Connection
 from dataops.errors import PlatformError
 
 Dialect = Literal["duckdb", "postgres"]
+SCHEMAS = (
+    "raw",
+    "candidate",
+    "quarantine",
+    "validated",
+    "validated_history",
+    "curated",
+    "curated_history",
+    "marts",
+    "marts_history",
+    "ops",
+)
 
 
 class CommitUnknownError(PlatformError):
@@ -25,7 +39,7 @@ class CommitUnknownError(PlatformError):
 
 
 class Warehouse(Protocol):
-    """A database with the schemas raw, candidate, quarantine, validated, curated, marts and ops."""
+    """A database with the schemas of `SCHEMAS`."""
 
     @property
     def name(self) -> str:
@@ -37,7 +51,7 @@ class Warehouse(Protocol):
 
     @property
     def url(self) -> str:
-        """SQLAlchemy URL for engines that open their own connection; holds the password."""
+        """SQLAlchemy URL for engines that open their own connection, to read; holds the password."""
 
     def transaction(self) -> AbstractContextManager[Connection]:
         """A short write transaction; commits on exit.
@@ -57,8 +71,26 @@ class Warehouse(Protocol):
     def serialize_publications(self, connection: Connection) -> None:
         """Inside a transaction: publications follow one another from here to its end."""
 
-    def refresh_published(self) -> None:
-        """Brings what consumers read up to date, off the critical path."""
+    def refresh_published(self, describe: Callable[[Connection], Mapping[str, str]]) -> None:
+        """Brings what consumers read up to date, off the critical path; it then says `describe` of itself."""
+
+    def readers_about(self) -> dict[str, str]:
+        """What consumers' copy says of itself; empty where there is none."""
+
+    def copy_to(self, file: Path) -> None:
+        """A consistent copy of everything as one durable file, while others go on or wait.
+
+        Raises PlatformError when there is nothing to copy or no room.
+        """
+
+    def restore(self, file: Path, statements: Sequence[str]) -> str:
+        """Everything is as in `file`, which `copy_to` made, after `statements`; at once, or not at all.
+
+        Says what became of what stood there. Raises PlatformError for a file that is no such copy.
+        """
+
+    def trial(self, file: Path) -> AbstractContextManager[Connection]:
+        """A connection to what `file`, a copy, holds, in a place of its own."""
 
     def tune(self, connection: Connection, layer: str, table: str, key: tuple[str, ...]) -> None:
         """Indexes for a table that was just created."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -19,6 +20,7 @@ from sqlalchemy.pool import NullPool
 
 from dataops.errors import PlatformError
 from dataops.warehouse import connection as shared
+from dataops.warehouse import postgres_dump
 from dataops.warehouse.port import Dialect
 
 PUBLISH_LOCK = 7_302_411  # one number for "a publication is being written"
@@ -147,8 +149,32 @@ class PostgresWarehouse:
     def serialize_publications(self, connection: Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({PUBLISH_LOCK})")
 
-    def refresh_published(self) -> None:
+    def refresh_published(self, describe: Callable[[Connection], Mapping[str, str]]) -> None:
         """Nothing: consumers read the same database."""
+
+    def readers_about(self) -> dict[str, str]:
+        return {}
+
+    def copy_to(self, file: Path) -> None:
+        with self.reading() as connection:
+            if not connection.execute(text("SELECT to_regnamespace('ops')")).scalar():
+                raise PlatformError(f"there is no warehouse yet in {self.name}")
+        try:
+            postgres_dump.dump(self._url, file)
+        except PlatformError:
+            file.unlink(missing_ok=True)
+            raise
+
+    def restore(self, file: Path, statements: Sequence[str]) -> str:
+        postgres_dump.load(self._url, file, statements)
+        return "what stood there was replaced"
+
+    @contextmanager
+    def trial(self, file: Path) -> Iterator[Connection]:
+        with postgres_dump.scratch(self._url, file) as place:
+            own = PostgresWarehouse(place.render_as_string(hide_password=False), self._lock_seconds)
+            with own.reading() as connection:
+                yield connection
 
     def tune(self, connection: Connection, layer: str, table: str, key: tuple[str, ...]) -> None:
         """Keys are looked up by publish and as-of; raw and history are only appended to, where BRIN is nearly free."""

@@ -1,0 +1,61 @@
+"""What is said when a warehouse file cannot be opened any more, or is gone: what stands, and what to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dataops.warehouse import readers_copy, rescue
+
+
+def left_alone(file: Path, published: Path, backups: Path) -> list[Path]:
+    """What shows that a warehouse was here although its file is not: then no empty one may take its place."""
+    kept = [rescue.log_of(file), rescue.beside(file), published]
+    return [path for path in kept if path.exists()] + backups_of(file, backups)[-1:]
+
+
+def backups_of(file: Path, backups: Path) -> list[Path]:
+    """The backups of a warehouse file, oldest first."""
+    return sorted(backups.glob(f"{file.stem}-*{file.suffix}"))
+
+
+def gone(file: Path, published: Path, backups: Path) -> str:
+    """The message for a file that is missing."""
+    found = ", ".join(path.name for path in left_alone(file, published, backups))
+    return "\n".join([
+        f"the warehouse file {file} is gone, but there was one: {found} lies there.",
+        "No new, empty warehouse was made in its place.",
+        *_what_stands(file, published, backups),
+    ])  # fmt: skip
+
+
+def torn(file: Path, published: Path, backups: Path, reason: str) -> str:
+    """The message for a file that DuckDB calls damaged, and that no rescue heals."""
+    return "\n".join([
+        f"the warehouse file {file} is damaged: {reason}.",
+        "No rescue that belongs to it lies beside it, so it cannot be healed. It was left as it is.",
+        *_what_stands(file, published, backups),
+    ])  # fmt: skip
+
+
+def _what_stands(file: Path, published: Path, backups: Path) -> Iterator[str]:
+    yield "What stands:"
+    as_of = readers_copy.about(published).get("publication")
+    if published.exists():
+        when = f"as of {as_of}, " if as_of else ""
+        yield f"  readers' copy  {published} ({when}written {_time(published)} UTC): published rows, no history"
+    else:
+        yield "  readers' copy  none"
+    newest = backups_of(file, backups)[-1:]
+    yield f"  backup         {newest[0]} (written {_time(newest[0])} UTC)" if newest else "  backup         none"
+    yield "  source         whatever it still has can be loaded again"
+    if newest:
+        yield "Run: dataops warehouse restore, then load what came after it: dataops load GROUP"
+    else:
+        others = f"{file} (with .wal and .rescue) and {published}" if file.exists() else f"what lies beside {file}"
+        yield f"To begin anew, move {others} elsewhere, then: dataops load GROUP"
+
+
+def _time(file: Path) -> str:
+    return f"{datetime.fromtimestamp(file.stat().st_mtime, tz=UTC):%Y-%m-%d %H:%M}"

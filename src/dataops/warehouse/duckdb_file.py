@@ -1,0 +1,281 @@
+"""The one door to a DuckDB file: who may write runs without checkpoints of DuckDB's own, who reads opens it read-only.
+
+A file that a kill left in the middle of a checkpoint is healed before anybody sees it. Knows files and connections,
+not what the tables in them mean.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+import duckdb
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from dataops import durable
+from dataops.failpoint import failpoint
+from dataops.warehouse import connection as shared
+from dataops.warehouse import log_tail, rescue, swap
+from dataops.warehouse.locks import file_lock
+
+log = logging.getLogger("dataops")
+
+LOG_BYTES = 4 * 2**20  # opening the file replays the log: about 10 ms per MiB
+NEVER = "1TB"  # a log of this size would make DuckDB checkpoint by itself
+
+
+@dataclass(frozen=True)
+class Healed:
+    """What was done to a torn file: when, which of how many blocks were put back, how many bytes of log were cut off.
+
+    What is cut off a log is a commit that was never acknowledged.
+    """
+
+    at: str
+    torn: tuple[int, ...] = ()
+    blocks: int = 0
+    log_cut: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """What was done, in words."""
+        blocks = f"{len(self.torn)} of {self.blocks} blocks of metadata put back" if self.torn else ""
+        cut = f"{self.log_cut} bytes of an unacknowledged commit cut off the log" if self.log_cut else ""
+        return ", ".join(part for part in (blocks, cut) if part)
+
+
+OnHealed = Callable[[Connection, Healed], None]
+
+
+class HeldError(Exception):
+    """Another process has the file open, so it cannot be looked after now."""
+
+
+class WarehouseFile:
+    """`on_healed` is told inside a transaction, before the rescue is given up; it may refuse by raising."""
+
+    def __init__(self, url: str, file: Path, locks: Path, lock_seconds: float, on_healed: OnHealed | None) -> None:
+        self.file = file
+        self.reading_url = make_url(url).update_query_dict({"access_mode": "READ_ONLY"})
+        self._url = url
+        self._lock = locks / "warehouse-file.lock"
+        self._lock_seconds = lock_seconds
+        self._on_healed = on_healed
+
+    @cached_property
+    def writing(self) -> Engine:
+        """Checkpoints neither at COMMIT nor when the last connection closes."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        options = {"config": {"checkpoint_threshold": NEVER}}
+        engine = create_engine(self._url, poolclass=NullPool, connect_args=options)
+        event.listen(engine, "connect", _never_checkpoint)
+        return engine
+
+    @cached_property
+    def _reading(self) -> Engine:
+        return create_engine(self.reading_url, poolclass=NullPool)
+
+    def connect(self, explain: shared.Explain, *, read_only: bool = False) -> Connection:
+        """Opens the file, waiting for another process that holds it. Raises PlatformError naming that process."""
+        engine = self._reading if read_only else self.writing
+        deadline = time.monotonic() + self._lock_seconds
+        pause = 0.02
+        while True:
+            try:
+                self._look_after()
+                return engine.connect()
+            except (DBAPIError, HeldError) as error:
+                again = is_held(error) or (is_damaged(error) and rescue.beside(self.file).exists())
+                if not again and "replaying WAL" in first_line(error):
+                    again = self._cut_log()
+                if not again or time.monotonic() > deadline:
+                    shared.raise_explained(error, explain)
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.5)
+
+    def settle(self, connection: Connection) -> None:
+        """After COMMIT: a checkpoint once the log has become long, so that opening the file stays quick."""
+        size = rescue.log_of(self.file)
+        if size.exists() and size.stat().st_size > LOG_BYTES:
+            self.checkpoint(connection)
+
+    def checkpoint(self, connection: Connection) -> None:
+        """Empties the log into the file, with what that writes over kept aside.
+
+        What was committed stands in any case, so a failure is a warning: the log stays, the next opening settles it.
+        """
+        try:
+            own = connection.connection.dbapi_connection
+            assert own is not None  # noqa: S101  for the type: this connection is open
+            self._keep_aside(own)
+            own.execute("CHECKPOINT")
+        except (OSError, duckdb.Error) as error:
+            log.warning("%s keeps its log for now, nothing was lost: %s", self.file.name, first_line(error))
+            return
+        failpoint("checkpointed")
+        rescue.beside(self.file).unlink()
+        failpoint("rescue_removed")
+
+    def _keep_aside(self, own: Any) -> None:  # noqa: ANN401  the dialect's wrapper around DuckDB's connection
+        blocks = [row[0] for row in own.execute("SELECT block_id FROM pragma_metadata_info()").fetchall()]
+        size = own.execute("SELECT block_size FROM pragma_database_size()").fetchone()[0]
+        descriptor = own_descriptor(self.file)
+        if descriptor is None:
+            raise OSError("DuckDB's descriptor of the file was not found")
+        rescue.keep(self.file, descriptor, blocks, size)
+        failpoint("rescue_written")
+
+    def _look_after(self) -> None:
+        """Finishes what a killed process left half done: a file put in place of another, a checkpoint."""
+        left = (rescue.beside(self.file), swap.marker(self.file), self._note)
+        if not any(path.exists() for path in left) or own_descriptor(self.file) is not None:
+            return
+        with file_lock(self._lock, "look after the warehouse file", self._lock_seconds):
+            if swap.marker(self.file).exists():
+                with exclusively(self.file) if self.file.exists() else nullcontext():
+                    swap.finish(self.file)
+            if rescue.beside(self.file).exists():
+                with exclusively(self.file) as stream:
+                    self._bring_back(stream)
+            if self._note.exists() and self._on_healed:
+                self._prove(self._on_healed)
+
+    @property
+    def _note(self) -> Path:
+        """Says what was put back, until it stands in the ledger."""
+        return self.file.with_name(self.file.name + ".healed")
+
+    def _bring_back(self, stream: BinaryIO) -> None:
+        place = rescue.beside(self.file)
+        kept = rescue.read(self.file)
+        state = rescue.state_of(stream, rescue.log_of(self.file), kept) if kept else "foreign"
+        if kept is None or state == "foreign":
+            unused = place.with_name(place.name + ".unused")
+            place.replace(unused)
+            log.warning("%s is not the rescue of %s as it stands; set aside as %s", place.name, self.file.name, unused)
+            return
+        if state == "interrupted":
+            torn = rescue.put_back(stream, kept)
+            if torn:
+                self._write_note(Healed(_now(), tuple(torn), len(kept.blocks)))
+            failpoint("healed")
+        if not self._note.exists():
+            place.unlink()
+
+    def _cut_log(self) -> bool:
+        """Whether it is worth trying again: the log's torn end is cut off now, or somebody else is at it."""
+        aside = self.file.with_name(f"{self.file.name}.wal.torn")
+        try:
+            with file_lock(self._lock, "look after the warehouse file", self._lock_seconds), exclusively(self.file):
+                gone = log_tail.cut(rescue.log_of(self.file), aside)
+                if gone:
+                    self._write_note(Healed(_now(), log_cut=gone))
+        except HeldError:
+            return True
+        return gone > 0
+
+    def _write_note(self, found: Healed) -> None:
+        durable.write(self._note, json.dumps(asdict(found)).encode())
+
+    def _prove(self, told: OnHealed) -> None:
+        """Reads every table once and lets the ledger be proven; only then the rescue is given up."""
+        content = json.loads(self._note.read_bytes())
+        found = Healed(**content | {"torn": tuple(content["torn"])})
+        with self.writing.begin() as connection:
+            read_all(connection)
+            told(connection, found)
+            failpoint("healing_told")
+        failpoint("healing_proven")
+        rescue.beside(self.file).unlink(missing_ok=True)
+        durable.remove(self._note)
+        log.warning(
+            "%s had been torn by a kill and was healed: %s; every table was read, nothing is lost",
+            self.file.name,
+            found.sentence,
+        )
+
+
+def read_all(connection: Connection) -> int:
+    """Reads every column of every table once; returns how many tables. Raises what DuckDB raises for a torn block."""
+    tables = connection.exec_driver_sql(
+        "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'"
+    ).fetchall()
+    for schema, table in tables:
+        connection.exec_driver_sql(f'SELECT COUNT(COLUMNS(*)) FROM "{schema}"."{table}"').fetchone()
+    return len(tables)
+
+
+@contextmanager
+def exclusively(file: Path, seconds: float = 0) -> Iterator[BinaryIO]:
+    """Holds DuckDB's own lock on the file, which this process must not have open; waits for others.
+
+    Work on the file through what is yielded: closing any other descriptor of it would free the lock. Raises HeldError.
+    """
+    deadline = time.monotonic() + seconds
+    with file.open("r+b", buffering=0) as stream:
+        while not _locked(stream):
+            if time.monotonic() > deadline:
+                raise HeldError(file.name)
+            time.sleep(0.05)
+        yield cast("BinaryIO", stream)
+
+
+def _locked(stream: IO[bytes]) -> bool:
+    try:
+        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def own_descriptor(file: Path) -> int | None:
+    """The descriptor under which this process has the file open, None when it has not."""
+    if not file.exists():
+        return None
+    wanted = file.stat()
+    for link in Path("/dev/fd").iterdir():
+        try:
+            there = os.fstat(int(link.name))
+        except OSError:  # the one that listed the folder
+            continue
+        if (there.st_dev, there.st_ino) == (wanted.st_dev, wanted.st_ino):
+            return int(link.name)
+    return None
+
+
+def is_held(error: BaseException) -> bool:
+    """Whether another process has the file open."""
+    return isinstance(error, HeldError) or "Could not set lock on file" in str(getattr(error, "orig", None) or error)
+
+
+def is_damaged(error: BaseException) -> bool:
+    """Whether DuckDB says that the file is not as it was written."""
+    text = str(getattr(error, "orig", None) or error)
+    return "Corrupt database file" in text or "not a valid DuckDB database file" in text
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    text = str(getattr(error, "orig", None) or error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _never_checkpoint(connection: Any, _record: object) -> None:  # noqa: ANN401
+    connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+
+
+def _now() -> str:
+    return datetime.now(tz=UTC).isoformat(timespec="seconds")

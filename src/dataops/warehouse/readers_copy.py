@@ -1,0 +1,71 @@
+"""The copy of the published layers that long-lived readers open: made aside, synced, renamed over the old one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from sqlalchemy.engine import Connection
+
+from dataops import durable
+from dataops.failpoint import failpoint
+
+SCHEMAS = ("validated", "curated", "marts")
+
+
+def renew(connection: Connection, published: Path, about: Mapping[str, str]) -> None:
+    """Writes a fresh copy and puts it in place, while the caller holds the warehouse file.
+
+    So a slower copier cannot put an older copy over a newer one. `about` is what the copy says of itself.
+    """
+    fresh = published.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        _remove_unfinished(published)
+        _write(connection, fresh, about)
+        failpoint("copy_written")
+        durable.put_in_place(fresh, published)
+        failpoint("copy_renamed")
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def about(published: Path) -> dict[str, str]:
+    """What the copy says of itself; empty when there is none or it cannot be read."""
+    if not published.exists():
+        return {}
+    try:
+        with duckdb.connect(str(published), read_only=True) as connection:
+            return dict(connection.execute("SELECT name, value FROM about").fetchall())
+    except duckdb.Error:
+        return {}
+
+
+def _remove_unfinished(published: Path) -> None:
+    """Whoever made them is dead, since this process holds the warehouse file."""
+    for file in published.parent.glob(f"{published.stem}.*.tmp*"):
+        file.unlink()
+
+
+def _write(connection: Connection, fresh: Path, about: Mapping[str, str]) -> None:
+    tables = connection.exec_driver_sql(
+        "SELECT table_schema, table_name FROM information_schema.tables"
+        " WHERE table_schema IN ('validated', 'curated', 'marts') AND table_type = 'BASE TABLE'"
+    ).fetchall()
+    # DuckDB's own connection, since each of these statements must commit by itself.
+    own: Any = connection.connection.dbapi_connection.__getattr__("cursor")()  # type: ignore[union-attr]
+    place = str(fresh).replace("'", "''")
+    own.execute(f"ATTACH '{place}' AS readers")
+    try:
+        own.execute("CREATE TABLE readers.about (name VARCHAR, value VARCHAR)")
+        own.executemany("INSERT INTO readers.about VALUES (?, ?)", list(about.items()) or [("publication", "")])
+        for schema in SCHEMAS:
+            own.execute(f"CREATE SCHEMA readers.{schema}")
+        for schema, table in tables:
+            own.execute(f'CREATE TABLE readers.{schema}."{table}" AS SELECT * FROM {schema}."{table}"')
+        own.execute("CHECKPOINT readers")  # nobody else does: DETACH leaves the log beside it
+    finally:
+        own.execute("DETACH readers")
+        own.close()
