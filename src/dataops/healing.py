@@ -23,8 +23,10 @@ def record_healed(connection: Connection, healed: Healed) -> None:
     proof = chain.walk(chain.records(connection))
     if proof.broken:
         raise PlatformError(
-            f"the warehouse file was torn by a kill; its blocks were put back, but {proof.broken.publication}"
-            f" {proof.broken.says}.\nSee: dataops publications verify; dataops warehouse restore"
+            f"the warehouse file was torn by a kill and healed, but then {proof.broken.publication}"
+            f" {proof.broken.says}: its ledger does not hold, so nothing is read from it or written to it.\n"
+            "Run: dataops warehouse restore\n"
+            "To go on with it all the same, move warehouse.duckdb.healed and warehouse.duckdb.rescue elsewhere."
         )
     detail = {
         "healed_at": healed.at,

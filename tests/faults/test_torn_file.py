@@ -146,6 +146,42 @@ def test_without_a_rescue_a_torn_file_is_named_with_what_stands_and_left_as_it_i
     assert _file(place).read_bytes() == before
 
 
+def test_a_file_that_is_damaged_elsewhere_too_is_not_called_healed(duckdb_stages: Stages) -> None:
+    """A block of rows rotted: every table is read before the rescue is given up."""
+    place = _torn(duckdb_stages)
+    kept = rescue.read(_file(place))
+    assert kept
+    with _file(place).open("r+b") as stream:
+        rows = next(n for n in range(_file(place).stat().st_size // 262_144) if n not in kept.blocks)
+        stream.seek(rescue.HEADERS + rows * 262_144 + 1000)
+        stream.write(os.urandom(1000))
+    for look in (take, _look):
+        found = run(look, place, *([STEP] if look is take else []))
+        assert found.raised[0] == "PlatformError", found.trace
+        assert "was put back, which did not heal it" in found.text
+        assert "readers' copy  " in found.text
+    assert rescue.beside(_file(place)).exists()
+
+
+def _forge(place: Place) -> None:
+    with place.open().warehouse.transaction() as connection:
+        connection.exec_driver_sql("UPDATE ops.publications SET reason = 'forged' WHERE seq = 1")
+
+
+def test_a_healed_file_whose_receipts_do_not_hold_is_not_gone_on_with(duckdb_stages: Stages) -> None:
+    place = duckdb_stages.before(STEP)
+    run(_forge, place).done  # noqa: B018  fails when it raised
+    kill_at("rescue_written", take, place, STEP)
+    _tear(_file(place))
+    found = run(_look, place)
+    assert found.raised[0] == "PlatformError", found.trace
+    assert "reference-0001 is not the record that its receipt was made of" in found.text
+    assert "dataops warehouse restore" in found.text
+    for name in ("healed", "rescue"):
+        (place.home / f"warehouse.duckdb.{name}").unlink()
+    assert run(_look, place).done
+
+
 def test_a_missing_file_is_no_reason_for_a_new_empty_one(duckdb_stages: Stages) -> None:
     place = duckdb_stages.before(STEP)
     _file(place).unlink()

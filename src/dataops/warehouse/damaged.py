@@ -34,9 +34,15 @@ def torn(file: Path, published: Path, backups: Path, reason: str) -> str:
     """The message for a file that DuckDB calls damaged, and that no rescue heals."""
     return "\n".join([
         f"the warehouse file {file} is damaged: {reason}.",
-        "No rescue that belongs to it lies beside it, so it cannot be healed. It was left as it is.",
+        _why_not_healed(file),
         *_what_stands(file, published, backups),
     ])  # fmt: skip
+
+
+def _why_not_healed(file: Path) -> str:
+    if rescue.beside(file).exists():
+        return "What was kept aside of it was put back, which did not heal it."
+    return "No rescue that belongs to it lies beside it, so it cannot be healed. It was left as it is."
 
 
 def _what_stands(file: Path, published: Path, backups: Path) -> Iterator[str]:

@@ -177,17 +177,17 @@ class DuckDBWarehouse:
 
     def _restore(self, file: Path, statements: Sequence[str]) -> str:
         fresh = self.file.with_name(self.file.name + ".restoring")
-        for path in (fresh, rescue.log_of(fresh)):
-            path.unlink(missing_ok=True)
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, fresh)
-        with duckdb.connect(str(fresh)) as connection:
-            for statement in statements:
-                connection.execute(statement)
-        failpoint("restore_copied")
         replaced = self.file.with_name(f"{self.file.name}.replaced-{datetime.now(tz=UTC):%Y%m%dT%H%M%S.%f}")
+        self.file.parent.mkdir(parents=True, exist_ok=True)
         there = self.file.exists()
         with exclusively(self.file, self._lock_seconds) if there else nullcontext():
+            for path in (fresh, rescue.log_of(fresh)):
+                path.unlink(missing_ok=True)
+            shutil.copyfile(file, fresh)
+            with duckdb.connect(str(fresh)) as connection:
+                for statement in statements:
+                    connection.execute(statement)
+            failpoint("restore_copied")
             swap.begin(self.file, fresh, replaced)
             swap.finish(self.file)
         return f"what stood there is kept as {replaced}" if there else "nothing stood there"

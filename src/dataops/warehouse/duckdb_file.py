@@ -95,7 +95,7 @@ class WarehouseFile:
         pause = 0.02
         while True:
             try:
-                self._look_after()
+                self._look_after(explain)
                 return engine.connect()
             except (DBAPIError, HeldError) as error:
                 again = is_held(error) or (is_damaged(error) and rescue.beside(self.file).exists())
@@ -138,7 +138,7 @@ class WarehouseFile:
         rescue.keep(self.file, descriptor, blocks, size)
         failpoint("rescue_written")
 
-    def _look_after(self) -> None:
+    def _look_after(self, explain: shared.Explain) -> None:
         """Finishes what a killed process left half done: a file put in place of another, a checkpoint."""
         left = (rescue.beside(self.file), swap.marker(self.file), self._note)
         if not any(path.exists() for path in left) or own_descriptor(self.file) is not None:
@@ -151,7 +151,7 @@ class WarehouseFile:
                 with exclusively(self.file) as stream:
                     self._bring_back(stream)
             if self._note.exists() and self._on_healed:
-                self._prove(self._on_healed)
+                self._prove(self._on_healed, explain)
 
     @property
     def _note(self) -> Path:
@@ -190,11 +190,11 @@ class WarehouseFile:
     def _write_note(self, found: Healed) -> None:
         durable.write(self._note, json.dumps(asdict(found)).encode())
 
-    def _prove(self, told: OnHealed) -> None:
+    def _prove(self, told: OnHealed, explain: shared.Explain) -> None:
         """Reads every table once and lets the ledger be proven; only then the rescue is given up."""
         content = json.loads(self._note.read_bytes())
         found = Healed(**content | {"torn": tuple(content["torn"])})
-        with self.writing.begin() as connection:
+        with shared.transaction(self.writing.connect, explain) as connection:
             read_all(connection)
             told(connection, found)
             failpoint("healing_told")
