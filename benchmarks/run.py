@@ -43,14 +43,21 @@ class Place:
         if self.url:
             self._replace(f"{make_url(self.url).database}_{name}", str(make_url(self.url).database))
         else:
-            shutil.copyfile(self.home / "warehouse.duckdb", self.home / f"{name}.kept")
+            self._copy("warehouse.duckdb", f"{name}.kept")
 
     def bring_back(self, name: str) -> None:
         """The warehouse as it was when `keep(name)` was called."""
         if self.url:
             self._replace(str(make_url(self.url).database), f"{make_url(self.url).database}_{name}")
         else:
-            shutil.copyfile(self.home / f"{name}.kept", self.home / "warehouse.duckdb")
+            self._copy(f"{name}.kept", "warehouse.duckdb")
+
+    def _copy(self, source: str, target: str) -> None:
+        """The file and its log, which belong together."""
+        for end in ("", ".wal"):
+            (self.home / f"{target}{end}").unlink(missing_ok=True)
+            if (self.home / f"{source}{end}").exists():
+                shutil.copyfile(self.home / f"{source}{end}", self.home / f"{target}{end}")
 
     def empty(self) -> None:
         """Starts anew."""

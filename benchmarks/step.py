@@ -143,7 +143,7 @@ def _publish(work: Workspace, probe: Probe, batch_id: str, name: str) -> dict[st
     with probe.step(name):
         done = publish.publish(work, batch_id)
     with probe.step(f"{name}, readers' copy"):
-        work.warehouse.refresh_published()
+        work.warehouse.refresh_published(ledger.described)
     return {"rows": sum(c.new + c.changed for c in done.counts), "status": done.status}
 
 

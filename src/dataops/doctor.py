@@ -136,19 +136,16 @@ def _files(settings: Settings) -> Finding:
 def _warehouse(settings: Settings) -> Finding:
     from dataops import chain, ledger
     from dataops.warehouse import open_warehouse
-    from dataops.warehouse.duckdb import file_of
 
     warehouse = open_warehouse(settings)
-    if warehouse.dialect == "duckdb" and not file_of(settings.warehouse_url).exists():
-        # Opening would create it, and a doctor writes nothing.
-        return Finding(
-            "warn", "warehouse", f"{warehouse.name}: not there yet", "the first load makes it: dataops load reference"
-        )
     with warehouse.reading() as connection:
         version = ledger.version(connection)
         if version is None:
             return Finding(
-                "warn", "warehouse", f"{warehouse.name}: empty", "the first load fills it: dataops load reference"
+                "warn",
+                "warehouse",
+                f"{warehouse.name}: nothing in it yet",
+                "the first load makes it: dataops load reference",
             )
         if version != ledger.VERSION:
             said = f"{warehouse.name}: its ledger is of version {version}, this release knows {ledger.VERSION}"

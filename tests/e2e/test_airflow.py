@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from tests.support.crash import kill_at, wait_until
 
-from dataops import jobs, ledger
+from dataops import backups, jobs, ledger
 from dataops.airflow.headless import Headless, running
 from dataops.airflow.rest import Client, Run
 from dataops.settings import load
@@ -261,3 +261,11 @@ def test_the_nightly_look_tries_what_waits_and_proves_the_receipts(installation:
     run = installation.run("data_quality", LAST)
     assert run.state == "success", run
     assert run.in_state("success") == ["receipts", "would_pass"]
+
+
+def test_the_nightly_backup_is_proven_and_can_be_restored_from(installation: Installation) -> None:
+    run = installation.run("warehouse_backup", LAST)
+    assert run.state == "success", run
+    made = backups.latest(installation.work.settings)
+    with installation.work.warehouse.trial(made) as connection:
+        assert (ledger.last_publication(connection, "curated") or {})["publication_id"] == _newest(installation)

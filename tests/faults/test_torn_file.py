@@ -140,7 +140,7 @@ def test_without_a_rescue_a_torn_file_is_named_with_what_stands_and_left_as_it_i
         found = run(look, place, *([STEP] if look is take else []))
         assert found.raised[0] == "PlatformError", found.trace
         assert "warehouse.duckdb is damaged: IO Error: Corrupt database file" in found.text
-        assert "published.duckdb (as of curated-0001, written " in found.text
+        assert "readers' copy  published.duckdb, as of curated-0001 (20" in found.text
         assert "backup         none" in found.text
         assert "To begin anew" in found.text
     assert _file(place).read_bytes() == before
@@ -189,7 +189,7 @@ def test_a_missing_file_is_no_reason_for_a_new_empty_one(duckdb_stages: Stages) 
         found = run(look, place, *([STEP] if look is take else []))
         assert found.raised[0] == "PlatformError", found.trace
         assert "warehouse.duckdb is gone" in found.text
-        assert "published.duckdb" in found.text
+        assert "(left: published.duckdb)" in found.text
     assert not _file(place).exists()
 
 

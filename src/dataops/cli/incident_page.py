@@ -159,6 +159,9 @@ def _to_do(catalog: Catalog, page: Page) -> Iterator[str]:
 def _ways(catalog: Catalog, page: Page, named: str) -> Iterator[tuple[str, str]]:
     """(what it does, the command), for what is wrong here."""
     group, kind = page.incident["group_name"], page.incident["kind"]
+    if kind == "warehouse":
+        yield from _after_damage(page)
+        return
     yield "Source is wrong: fix it, then", _again(page)
     rule = next((x for g in catalog.groups.values() for x in g.rules if x.id == page.rule), None)
     if kind == "drift":
@@ -173,6 +176,15 @@ def _ways(catalog: Catalog, page: Page, named: str) -> Iterator[tuple[str, str]]
             yield "Accept for now (it expires):", waiver
     usual = "expected-change" if kind == "anomaly" else "false-positive"
     yield "Not a problem:", f'dataops incidents resolve {page.name} --reason {usual} --comment "…"'
+
+
+def _after_damage(page: Page) -> Iterator[tuple[str, str]]:
+    """What is left to do when the warehouse's file was healed or restored."""
+    yield "See that the ledger and the rows hold:", "dataops publications verify"
+    if "backup" in page.detail:
+        yield "Load again what came after the backup, for every group, then build:", "dataops load GROUP"
+    done = 'dataops incidents resolve {} --reason source-fixed --comment "…"'
+    yield "Done:", done.format(page.name)
 
 
 def _again(page: Page) -> str:
@@ -192,6 +204,8 @@ def _evidence(page: Page) -> Iterator[str]:
         for sample in (result.get("sample") or [])[:3]:
             yield from labelled("", "e.g. " + ", ".join(f"{k} {v}" for k, v in sample.items()), LABEL - 2)
     yield from page.detail.get("diff", [])
+    if gone := page.detail.get("gone"):
+        yield from labelled("gone", ", ".join(gone), LABEL - 2)
     for item in page.detail.get("findings", []):
         yield from labelled(item["metric"], item["says"], LABEL + 4)
     if len(page.last) > 1:

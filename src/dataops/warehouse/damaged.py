@@ -24,7 +24,7 @@ def gone(file: Path, published: Path, backups: Path) -> str:
     """The message for a file that is missing."""
     found = ", ".join(path.name for path in left_alone(file, published, backups))
     return "\n".join([
-        f"the warehouse file {file} is gone, but there was one: {found} lies there.",
+        f"the warehouse file {file} is gone, but there was one (left: {found}).",
         "No new, empty warehouse was made in its place.",
         *_what_stands(file, published, backups),
     ])  # fmt: skip
@@ -33,7 +33,7 @@ def gone(file: Path, published: Path, backups: Path) -> str:
 def torn(file: Path, published: Path, backups: Path, reason: str) -> str:
     """The message for a file that DuckDB calls damaged, and that no rescue heals."""
     return "\n".join([
-        f"the warehouse file {file} is damaged: {reason}.",
+        f"the warehouse file {file} is damaged: {reason.rstrip('.!')}.",
         _why_not_healed(file),
         *_what_stands(file, published, backups),
     ])  # fmt: skip
@@ -47,21 +47,23 @@ def _why_not_healed(file: Path) -> str:
 
 def _what_stands(file: Path, published: Path, backups: Path) -> Iterator[str]:
     yield "What stands:"
-    as_of = readers_copy.about(published).get("publication")
+    copy, newest = "none", "none"
     if published.exists():
-        when = f"as of {as_of}, " if as_of else ""
-        yield f"  readers' copy  {published} ({when}written {_time(published)} UTC): published rows, no history"
-    else:
-        yield "  readers' copy  none"
-    newest = backups_of(file, backups)[-1:]
-    yield f"  backup         {newest[0]} (written {_time(newest[0])} UTC)" if newest else "  backup         none"
+        as_of = readers_copy.about(published).get("publication") or "nothing known"
+        copy = f"{published.name}, as of {as_of} ({_time(published)})"
+    kept = backups_of(file, backups)[-1:]
+    if kept:
+        newest = f"{kept[0].name} ({_time(kept[0])})"
+    yield f"  readers' copy  {copy}"
+    yield f"  backup         {newest}"
     yield "  source         whatever it still has can be loaded again"
-    if newest:
-        yield "Run: dataops warehouse restore, then load what came after it: dataops load GROUP"
+    if kept:
+        yield "Run: dataops warehouse restore"
+        yield "Then load what came after it: dataops load GROUP"
     else:
-        others = f"{file} (with .wal and .rescue) and {published}" if file.exists() else f"what lies beside {file}"
+        others = f"{file.name} with all that lies beside it" if file.exists() else f"what lies beside {file.name}"
         yield f"To begin anew, move {others} elsewhere, then: dataops load GROUP"
 
 
 def _time(file: Path) -> str:
-    return f"{datetime.fromtimestamp(file.stat().st_mtime, tz=UTC):%Y-%m-%d %H:%M}"
+    return f"{datetime.fromtimestamp(file.stat().st_mtime, tz=UTC):%Y-%m-%d %H:%M} UTC"

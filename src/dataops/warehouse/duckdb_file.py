@@ -34,6 +34,7 @@ from dataops.warehouse.locks import file_lock
 log = logging.getLogger("dataops")
 
 LOG_BYTES = 4 * 2**20  # opening the file replays the log: about 10 ms per MiB
+DAMAGED = ("Corrupt database file", "not a valid DuckDB database file", "Could not read enough bytes")
 NEVER = "1TB"  # a log of this size would make DuckDB checkpoint by itself
 
 
@@ -264,7 +265,7 @@ def is_held(error: BaseException) -> bool:
 def is_damaged(error: BaseException) -> bool:
     """Whether DuckDB says that the file is not as it was written."""
     text = str(getattr(error, "orig", None) or error)
-    return "Corrupt database file" in text or "not a valid DuckDB database file" in text
+    return any(sign in text for sign in DAMAGED)
 
 
 def first_line(error: BaseException) -> str:
