@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from dataops import backups
-from tests.support.crash import Child, kill_at, run, wait_until
+from tests.support.crash import Child, hold_open, kill_at, run, wait_until
 from tests.support.oracle import Place, Stages, published, standing, take
 from tests.support.shop import fetch
 
@@ -81,15 +80,9 @@ def test_a_restore_waits_for_a_run_that_is_on_its_way_and_names_it(stages: Stage
     assert standing(place) == stages["gate again"].next
 
 
-def _hold(file: Path, ready: Path, go: Path) -> None:
-    with duckdb.connect(str(file), read_only=True):
-        ready.touch()
-        wait_until(go.exists, 60, "the test")
-
-
 def test_neither_is_done_under_a_program_that_has_the_file_open(duckdb_stages: Stages, tmp_path: Path) -> None:
     place, ready, go = _later(duckdb_stages), tmp_path / "ready", tmp_path / "go"
-    reader = Child(_hold, place.home / "warehouse.duckdb", ready, go)
+    reader = Child(hold_open, place.home / "warehouse.duckdb", ready, go)
     wait_until(ready.exists, 60, "the reader")
     for step in (_back_up, _restore):
         hasty = run(step, Place(place.home, lock_seconds=0.5))

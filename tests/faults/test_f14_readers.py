@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from dataops import jobs
-from tests.support.crash import Child, run, wait_until
+from tests.support.crash import Child, hold_open, run, wait_until
 from tests.support.oracle import Place, Stages, standing, take
 
 pytestmark = pytest.mark.faults
@@ -24,19 +24,12 @@ TOTALS = (
 )
 
 
-def _hold(file: Path, ready: Path, go: Path) -> None:
-    """A notebook that has the warehouse file open."""
-    with duckdb.connect(str(file), read_only=True):
-        ready.touch()
-        wait_until(go.exists, 60, "the test")
-
-
 @pytest.mark.parametrize("step", ["extract days", "gate days", "publish days", "build again", "roll back"])
 def test_a_file_held_open_by_a_reader_is_waited_for_and_the_reader_is_named(
     duckdb_stages: Stages, step: str, tmp_path: Path
 ) -> None:
     place, ready, go = duckdb_stages.before(step, lock_seconds=0.5), tmp_path / "ready", tmp_path / "go"
-    reader = Child(_hold, place.home / "warehouse.duckdb", ready, go)
+    reader = Child(hold_open, place.home / "warehouse.duckdb", ready, go)
     wait_until(ready.exists, 60, "the reader")
     found = run(take, place, step)
     go.touch()
@@ -50,7 +43,7 @@ def test_a_file_held_open_by_a_reader_is_waited_for_and_the_reader_is_named(
 
 def test_a_writer_goes_on_as_soon_as_the_reader_closes(duckdb_stages: Stages, tmp_path: Path) -> None:
     place, ready, go = duckdb_stages.before("publish days", lock_seconds=60), tmp_path / "ready", tmp_path / "go"
-    reader = Child(_hold, place.home / "warehouse.duckdb", ready, go)
+    reader = Child(hold_open, place.home / "warehouse.duckdb", ready, go)
     wait_until(ready.exists, 60, "the reader")
     writer = Child(take, place, "publish days")
     wait_until(writer.started, 60, "the writer")

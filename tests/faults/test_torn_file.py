@@ -14,11 +14,12 @@ from typing import Any
 
 import duckdb
 import pytest
+import sqlalchemy as sa
 
 from dataops import failpoint
 from dataops.warehouse import duckdb_file, rescue
 from tests.support.checkpoint_kills import Warehouse
-from tests.support.crash import Child, kill_at, run, wait_until
+from tests.support.crash import Child, hold_open, kill_at, run, wait_until
 from tests.support.crash_tracing import injected
 from tests.support.oracle import (
     Place,
@@ -163,6 +164,33 @@ def test_a_file_that_is_damaged_elsewhere_too_is_not_called_healed(duckdb_stages
     assert rescue.beside(_file(place)).exists()
 
 
+def test_a_rotten_block_of_numbers_is_found_by_reading_everything(tmp_path: Path) -> None:
+    """A count of such a column is answered from statistics and finds nothing."""
+    file = tmp_path / "w.duckdb"
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("CREATE TABLE t AS SELECT CAST(random() * 1e15 AS BIGINT) AS a FROM range(200000)")
+    with file.open("r+b") as stream:
+        stream.seek(rescue.HEADERS + 9000)
+        stream.write(os.urandom(64))
+    engine = sa.create_engine(f"duckdb:///{file}?access_mode=READ_ONLY")
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT COUNT(a) FROM t").scalar_one() == 200_000
+        with pytest.raises(sa.exc.DBAPIError, match="Corrupt database file"):
+            duckdb_file.read_all(connection)
+
+
+def test_who_comes_while_another_process_checkpoints_waits_for_its_end(duckdb_stages: Stages, tmp_path: Path) -> None:
+    place, go = duckdb_stages.before(STEP, lock_seconds=60), tmp_path / "go"
+    writer = Child(take, place, STEP, failpoint=f"checkpointed=wait:{go}")
+    writer.reach()
+    reader = Child(_look, place)
+    wait_until(reader.started, 60, "the reader")
+    go.touch()
+    assert writer.outcome().done == "published"
+    assert reader.outcome().done
+    assert standing(place) == duckdb_stages[STEP].next
+
+
 def _forge(place: Place) -> None:
     with place.open().warehouse.transaction() as connection:
         connection.exec_driver_sql("UPDATE ops.publications SET reason = 'forged' WHERE seq = 1")
@@ -256,15 +284,9 @@ def test_a_checkpoint_that_another_program_made_in_between_makes_the_rescue_void
     _ends_in_s_star(duckdb_stages, place, torn=0)
 
 
-def _hold(file: Path, ready: Path, go: Path) -> None:
-    with duckdb.connect(str(file), read_only=True):
-        ready.touch()
-        wait_until(go.exists, 60, "the test")
-
-
 def test_nothing_is_put_back_under_a_program_that_has_the_file_open(duckdb_stages: Stages, tmp_path: Path) -> None:
     place, ready, go = _interrupted(duckdb_stages), tmp_path / "ready", tmp_path / "go"
-    reader = Child(_hold, _file(place), ready, go)
+    reader = Child(hold_open, _file(place), ready, go)
     wait_until(ready.exists, 60, "the reader")
     hasty = Place(place.home, lock_seconds=0.5)
     for look in (take, _look):

@@ -125,6 +125,15 @@ def run(function: Callable[..., Any], *arguments: Any, **options: Any) -> Outcom
     return Child(function, *arguments, **options).outcome()
 
 
+def hold_open(file: Path, ready: Path, go: Path) -> None:
+    """A notebook that has the warehouse file open until the test says so. For a child."""
+    import duckdb
+
+    with duckdb.connect(str(file), read_only=True):
+        ready.touch()
+        wait_until(go.exists, 60, "the test")
+
+
 def kill_at(point: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> None:
     """Runs a step that kills itself at `point`; fails unless that happened there."""
     child = Child(function, *arguments, failpoint=f"{point}=kill", **options)

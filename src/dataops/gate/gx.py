@@ -18,6 +18,7 @@ import sqlalchemy as sa
 import sqlglot
 from sqlalchemy.dialects import postgresql
 
+from dataops import durable
 from dataops.catalog import Dataset, Group, Rule
 from dataops.errors import DeclarationError
 from dataops.gate.verdict import Predicate, RuleResult, judged, unjudged
@@ -295,4 +296,4 @@ def _keep(file: Path, runs: Mapping[str, Any], found: Iterable[RuleResult]) -> N
                 item["result"] = {"observed_value": seen if failing is None else failing}
         kept[table] = document
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(kept), encoding="utf-8")
+    durable.write(file, json.dumps(kept).encode())

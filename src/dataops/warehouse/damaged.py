@@ -56,7 +56,7 @@ def _what_stands(file: Path, published: Path, backups: Path) -> Iterator[str]:
         newest = f"{kept[0].name} ({_time(kept[0])})"
     yield f"  readers' copy  {copy}"
     yield f"  backup         {newest}"
-    yield "  source         whatever it still has can be loaded again"
+    yield "  source         all that it holds today can be loaded again; not what it has replaced or deleted since"
     if kept:
         yield "Run: dataops warehouse restore"
         yield "Then load what came after it: dataops load GROUP"

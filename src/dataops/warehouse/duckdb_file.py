@@ -34,7 +34,12 @@ from dataops.warehouse.locks import file_lock
 log = logging.getLogger("dataops")
 
 LOG_BYTES = 4 * 2**20  # opening the file replays the log: about 10 ms per MiB
-DAMAGED = ("Corrupt database file", "not a valid DuckDB database file", "Could not read enough bytes")
+DAMAGED = (
+    "Corrupt database file",
+    "not a valid DuckDB database file",
+    "Could not read enough bytes",
+    "Failure while replaying WAL",
+)
 NEVER = "1TB"  # a log of this size would make DuckDB checkpoint by itself
 
 
@@ -93,15 +98,16 @@ class WarehouseFile:
         """Opens the file, waiting for another process that holds it. Raises PlatformError naming that process."""
         engine = self._reading if read_only else self.writing
         deadline = time.monotonic() + self._lock_seconds
-        pause = 0.02
+        pause, healed = 0.02, False
         while True:
             try:
                 self._look_after(explain)
                 return engine.connect()
             except (DBAPIError, HeldError) as error:
-                again = is_held(error) or (is_damaged(error) and rescue.beside(self.file).exists())
-                if not again and "replaying WAL" in first_line(error):
-                    again = self._cut_log()
+                again = is_held(error)
+                if not again and is_damaged(error) and not healed:
+                    # A process may have been killed since; and a torn log shows only now.
+                    again = healed = rescue.beside(self.file).exists() or self._cut_log()
                 if not again or time.monotonic() > deadline:
                     shared.raise_explained(error, explain)
             time.sleep(pause)
@@ -109,8 +115,8 @@ class WarehouseFile:
 
     def settle(self, connection: Connection) -> None:
         """After COMMIT: a checkpoint once the log has become long, so that opening the file stays quick."""
-        size = rescue.log_of(self.file)
-        if size.exists() and size.stat().st_size > LOG_BYTES:
+        log_ = rescue.log_of(self.file)
+        if log_.exists() and log_.stat().st_size > LOG_BYTES:
             self.checkpoint(connection)
 
     def checkpoint(self, connection: Connection) -> None:
@@ -161,6 +167,8 @@ class WarehouseFile:
 
     def _bring_back(self, stream: BinaryIO) -> None:
         place = rescue.beside(self.file)
+        if not place.exists():  # its process came to the end of its checkpoint while it was waited for
+            return
         kept = rescue.read(self.file)
         state = rescue.state_of(stream, rescue.log_of(self.file), kept) if kept else "foreign"
         if kept is None or state == "foreign":
@@ -210,12 +218,15 @@ class WarehouseFile:
 
 
 def read_all(connection: Connection) -> int:
-    """Reads every column of every table once; returns how many tables. Raises what DuckDB raises for a torn block."""
+    """Reads every value of every table once; returns how many tables. Raises what DuckDB raises for a torn block.
+
+    A hash needs the values themselves; a count may be answered from statistics.
+    """
     tables = connection.exec_driver_sql(
         "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'"
     ).fetchall()
     for schema, table in tables:
-        connection.exec_driver_sql(f'SELECT COUNT(COLUMNS(*)) FROM "{schema}"."{table}"').fetchone()
+        connection.exec_driver_sql(f'SELECT BIT_XOR(HASH(COLUMNS(*))) FROM "{schema}"."{table}"').fetchone()
     return len(tables)
 
 
