@@ -26,14 +26,13 @@ from typing import Any
 
 import duckdb
 import duckdb_sqlalchemy
-import numpy as np
 from sqlalchemy.engine import Connection
 
 import dataops.warehouse.duckdb
 from dataops.warehouse import duckdb_file, rescue
 from dataops.warehouse.duckdb_file import Healed
 
-__all__ = ["duckdb_sqlalchemy", "np"]  # imported once, not by every child
+__all__ = ["duckdb_sqlalchemy"]  # imported once, not by every child
 
 TABLES = 30
 ROUNDS = 6  # kills before the file is made anew

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import reduce
+from operator import xor
 
+_WORD = 0xBF58476D1CE4E5B9
 _ALL = 2**64 - 1
 _MIX = 0xC6A4A7935BD1E995
 _SEED = 0xE17A1465
@@ -14,11 +16,10 @@ def checksum(content: bytes) -> int:
 
     Source: `src/common/checksum.cpp` of DuckDB 1.5.
     """
-    import numpy as np
-
     whole = len(content) // 8 * 8
-    words: Any = np.frombuffer(content[:whole], dtype="<u8") * np.uint64(0xBF58476D1CE4E5B9)
-    return 5381 ^ int(np.bitwise_xor.reduce(words)) ^ (_of_rest(content[whole:]) if len(content) > whole else 0)
+    words = memoryview(content)[:whole].cast("Q")
+    found = reduce(xor, map(_WORD.__mul__, words), 5381) & _ALL
+    return found ^ _of_rest(content[whole:]) if len(content) > whole else found
 
 
 def _of_rest(rest: bytes) -> int:
