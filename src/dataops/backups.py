@@ -126,10 +126,10 @@ def restore(work: Workspace, file: Path | None = None) -> Restored:
     file = file or latest(work.settings)
     if not file.is_file():
         raise DeclarationError(f"there is no file {file}")
-    publication, receipts = _proven(work, file)
     with ExitStack() as locks:
         for name in ("backup", *sorted(work.catalog.groups)):  # a run that is on its way ends first
             locks.enter_context(work.warehouse.lock(name, "restore"))
+        publication, receipts = _proven(work, file)
         before, numbers, ids = _standing(work)
         replaced = work.warehouse.restore(file, ledger.floors(numbers))
         failpoint("restored")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -15,7 +16,7 @@ from dataops.errors import DeclarationError, PlatformError
 from dataops.settings import Settings
 from dataops.workspace import Workspace, open_workspace
 from tests.support.oracle import DAYS, first_delivery, second_delivery
-from tests.support.shop import fetch, load, state
+from tests.support.shop import fetch, load, state, workspace
 
 pytestmark = pytest.mark.integration
 
@@ -125,6 +126,20 @@ def test_a_copy_whose_receipts_do_not_hold_is_neither_kept_nor_restored(work: Wo
     backups.restore(work, good.file)
     with work.warehouse.reading() as connection:
         assert chain.walk(chain.records(connection)).proven
+
+
+def test_a_session_that_keeps_a_table_open_is_not_waited_for_without_end(postgres_url: str, tmp_path: Path) -> None:
+    work = _filled(workspace(tmp_path / "home", postgres_url))
+    backups.make(work)
+    _later(work)
+    before = state(work)
+    with psycopg.connect(postgres_url) as session:
+        session.execute("SELECT COUNT(*) FROM validated.customer")
+        with pytest.raises(PlatformError, match="lock timeout"):
+            backups.restore(work)
+    assert state(work) == before
+    backups.restore(work)
+    assert state(work) != before
 
 
 def _deleted(work: Workspace) -> Settings:

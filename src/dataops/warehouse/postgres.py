@@ -166,12 +166,12 @@ class PostgresWarehouse:
             raise
 
     def restore(self, file: Path, statements: Sequence[str]) -> str:
-        postgres_dump.load(self._url, file, statements)
+        postgres_dump.load(self._url, file, statements, self._lock_seconds)
         return "what stood there was replaced"
 
     @contextmanager
     def trial(self, file: Path) -> Iterator[Connection]:
-        with postgres_dump.scratch(self._url, file) as place:
+        with postgres_dump.scratch(self._url, file, self._lock_seconds) as place:
             own = PostgresWarehouse(place.render_as_string(hide_password=False), self._lock_seconds)
             with own.reading() as connection:
                 yield connection

@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any, cast
 
 import psycopg
 from psycopg import sql
@@ -22,43 +24,61 @@ from dataops.warehouse.port import SCHEMAS
 def dump(url: URL, file: Path) -> None:
     """The platform's schemas as one file in pg_dump's own format, of one snapshot. Raises PlatformError."""
     schemas = [f"--schema={name}" for name in SCHEMAS]
-    _run("pg_dump", url, "--format=custom", "--no-owner", *schemas, f"--file={file}", _database(url))
+    arguments = ("--format=custom", "--no-owner", *schemas, f"--file={file}", _database(url))
+    with TemporaryFile() as said, _started("pg_dump", url, *arguments, stderr=said) as process:
+        _require_done(process, said)
     durable.sync(file)
 
 
-def load(url: URL, file: Path, statements: Sequence[str]) -> None:
+def load(url: URL, file: Path, statements: Sequence[str], lock_seconds: float) -> None:
     """Puts what `file` holds in place of the platform's schemas, in one transaction that `statements` end.
 
-    Raises PlatformError; everything is then as before.
+    Raises PlatformError, also when a session keeps a table locked for longer; everything is then as before.
     """
-    drop = [f"DROP SCHEMA IF EXISTS {name} CASCADE" for name in SCHEMAS]
-    script = file.with_name(f"{file.name}.{os.getpid()}.sql")
-    try:
-        _run("pg_restore", None, "--no-owner", f"--file={script}", str(file))
-        failpoint("restore_copied")
-        before, after = _commands(["SET client_min_messages = warning", *drop]), _commands(statements)
-        own = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1")
-        _run("psql", url, *own, *before, f"--file={script}", *after, f"--dbname={_database(url)}")
-    finally:
-        script.unlink(missing_ok=True)
+    own = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={_database(url)}")
+    begin = ["BEGIN", "SET client_min_messages = warning", f"SET LOCAL lock_timeout = {int(lock_seconds * 1000)}"]
+    begin += [f"DROP SCHEMA IF EXISTS {name} CASCADE" for name in SCHEMAS]
+    with TemporaryFile() as said, _started("psql", url, *own, stdin=subprocess.PIPE, stderr=said) as psql:
+        target = cast("IO[bytes]", psql.stdin)
+        with suppress(BrokenPipeError):  # psql says why it ended
+            target.write(_script(begin))
+            _copy(file, target)
+            if statements:
+                failpoint("restore_copied")
+            target.write(_script([*statements, "COMMIT"]))  # without it, the end of the input rolls back
+            target.close()
+        _require_done(psql, said)
+
+
+def _copy(file: Path, target: IO[bytes]) -> None:
+    """The statements that make what `file` holds; as a stream, so that no row lies in a file of its own."""
+    with TemporaryFile() as said, _started("pg_restore", None, "--no-owner", "--file=-", str(file),
+                                           stdout=subprocess.PIPE, stderr=said) as source:  # fmt: skip
+        shutil.copyfileobj(cast("IO[bytes]", source.stdout), target)
+        _require_done(source, said)
+
+
+def _script(statements: Sequence[str]) -> bytes:
+    return "".join(f"{statement};\n" for statement in statements).encode()
 
 
 @contextmanager
-def scratch(url: URL, file: Path) -> Iterator[URL]:
+def scratch(url: URL, file: Path, lock_seconds: float) -> Iterator[URL]:
     """A database of its own that holds what `file` does, dropped afterwards.
 
     Raises PlatformError for a file that is no dump, and where the role may not make databases.
     """
-    name = f"dataops_trial_{os.getpid()}"
+    name = f"{url.database}_trial"
     place = url.set(database=name)
     try:
         with psycopg.connect(_libpq(url), autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+            # One that a killed process left behind: the caller holds the lock on backups.
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     except psycopg.Error as error:
         raise PlatformError(f"no database for a trial could be made: {str(error).splitlines()[0]}") from error
     try:
-        load(place, file, ())
+        load(place, file, (), lock_seconds)
         yield place
     finally:
         with psycopg.connect(_libpq(url), autocommit=True) as connection:
@@ -69,23 +89,23 @@ def _libpq(url: URL) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def _commands(statements: Sequence[str]) -> list[str]:
-    return [f"--command={statement}" for statement in statements]
-
-
 def _database(url: URL) -> str:
     """The connection string without its password, which `ps` would show."""
     return url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
 
 
-def _run(program: str, url: URL | None, *arguments: str) -> None:
+def _started(program: str, url: URL | None, *arguments: str, **streams: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401
     environ = os.environ | ({"PGPASSWORD": str(url.password)} if url is not None and url.password else {})
-    done = subprocess.run(  # noqa: S603  a program of PostgreSQL, its arguments as a list
-        [_found(program), *arguments], env=environ, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
-        raise PlatformError(f"{program}: {said[0]}\nNothing was changed.")
+    return subprocess.Popen([_found(program), *arguments], env=environ, **streams)  # noqa: S603  a list, no shell
+
+
+def _require_done(process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+    """Raises PlatformError with the first line of what a program said when it failed."""
+    code = process.wait()
+    if code:
+        said.seek(0)
+        lines = [line for line in said.read().decode(errors="replace").splitlines() if line.strip()]
+        raise PlatformError(f"{(lines or [f'exit code {code}'])[0]}\nNothing was changed.")
 
 
 def _found(program: str) -> str:
