@@ -73,19 +73,30 @@ def make(work: Workspace, to: Path | None = None, keep: int = KEPT) -> Backup:
         raise DeclarationError(f"{to} exists already; name another file")
     settings, started = work.settings, time.monotonic()
     target = to or settings.paths.backups / _name(settings, f"{datetime.now(tz=UTC):{STAMP}}")
-    fresh = target.with_name(f"{target.name}.tmp")
-    target.parent.mkdir(parents=True, exist_ok=True)
     with work.warehouse.lock("backup", "back up"):
         try:
-            work.warehouse.copy_to(fresh)
-            failpoint("backup_copied")
-            publication, receipts = _proven(work, fresh)
-            durable.put_in_place(fresh, target)
-            failpoint("backup_in_place")
-        finally:
-            fresh.unlink(missing_ok=True)
-        removed = () if to else _prune(settings, keep)
+            publication, receipts = _copied(work, target)
+            removed = () if to else _prune(settings, keep)
+        except OSError as error:
+            raise PlatformError(
+                f"the backup {target} could not be written: {error.strerror or error}.\nNothing of the warehouse was"
+                " changed, and earlier backups stand. Make room, or name another place: --to FILE"
+            ) from error
     return Backup(target, target.stat().st_size, publication, receipts, time.monotonic() - started, removed)
+
+
+def _copied(work: Workspace, target: Path) -> tuple[str | None, int]:
+    fresh = target.with_name(f"{target.name}.tmp")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        work.warehouse.copy_to(fresh)
+        failpoint("backup_copied")
+        found = _proven(work, fresh)
+        durable.put_in_place(fresh, target)
+        failpoint("backup_in_place")
+    finally:
+        fresh.unlink(missing_ok=True)
+    return found
 
 
 def _prune(settings: Settings, keep: int) -> tuple[Path, ...]:

@@ -87,7 +87,7 @@ def test_neither_is_done_under_a_program_that_has_the_file_open(duckdb_stages: S
     for step in (_back_up, _restore):
         hasty = run(step, Place(place.home, lock_seconds=0.5))
         assert hasty.raised[0] == "PlatformError", hasty.trace
-        assert "held open by another process" in hasty.text
+        assert f"held open by another process (PID {reader.pid})" in hasty.text
     go.touch()
     reader.outcome().done  # noqa: B018  fails when the reader raised
     assert published(standing(place)) == published(duckdb_stages[STEP].next)

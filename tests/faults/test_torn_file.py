@@ -292,7 +292,7 @@ def test_nothing_is_put_back_under_a_program_that_has_the_file_open(duckdb_stage
     for look in (take, _look):
         found = run(look, hasty, *([STEP] if look is take else []))
         assert found.raised[0] == "PlatformError", found.trace
-        assert "held open by another process" in found.text
+        assert f"held open by another process (PID {reader.pid})" in found.text
     assert rescue.beside(_file(place)).exists()
     go.touch()
     reader.outcome().done  # noqa: B018  fails when the reader raised

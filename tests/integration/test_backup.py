@@ -110,6 +110,13 @@ def test_what_cannot_be_backed_up_or_restored_is_said_and_changes_nothing(work: 
     assert state(work) == before
 
 
+def test_a_place_that_cannot_be_written_to_is_named(work: Workspace, tmp_path: Path) -> None:
+    _filled(work)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PlatformError, match="could not be written: File exists"):
+        backups.make(work, tmp_path / "file" / "copy")
+
+
 def test_a_copy_whose_receipts_do_not_hold_is_neither_kept_nor_restored(work: Workspace) -> None:
     _filled(work)
     good = backups.make(work)
