@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 PROJECT = Path(__file__).resolve().parents[2]
 LOADS = ("reference_etl", "sales_etl", "inventory_monitoring")
-DAGS = (*LOADS, "held_batch", "steward_actions", "data_docs", "data_quality", "watchdog")
+DAGS = (*LOADS, "held_batch", "steward_actions", "data_docs", "data_quality", "warehouse_backup", "watchdog")
 SOURCE = "generator:?scale=0.02&seed=7&days=62"  # about ten orders a day from 2011-05-31
 BEFORE, DAY, NEXT, BAD = "2011-07-25", "2011-07-26", "2011-07-27", "2011-07-28"
 LATER, LAST = "2011-07-29", "2011-07-30"
