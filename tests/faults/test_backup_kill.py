@@ -91,3 +91,19 @@ def test_neither_is_done_under_a_program_that_has_the_file_open(duckdb_stages: S
     go.touch()
     reader.outcome().done  # noqa: B018  fails when the reader raised
     assert published(standing(place)) == published(duckdb_stages[STEP].next)
+
+
+def test_who_opens_the_file_while_it_is_replaced_waits_and_finds_what_was_restored(
+    duckdb_stages: Stages, tmp_path: Path
+) -> None:
+    place, go = _later(duckdb_stages), tmp_path / "go"
+    restoring = Child(_restore, place, failpoint=f"swapping=wait:{go}")
+    restoring.reach()
+    hasty = run(standing, Place(place.home, lock_seconds=0.5))
+    assert hasty.raised[0] == "PlatformError"
+    assert str(restoring.pid) in hasty.text
+    patient = Child(standing, Place(place.home, lock_seconds=60))
+    wait_until(patient.started, 60, "the reader")
+    go.touch()
+    assert restoring.outcome().done == "curated-0001"
+    assert published(patient.outcome().done) == published(duckdb_stages[STEP].previous)

@@ -156,10 +156,9 @@ class DuckDBWarehouse:
         if not self.file.exists():
             raise PlatformError(f"there is no warehouse yet at {self.file}")
         try:
-            with exclusively(self.file, self._lock_seconds) as stream, file.open("wb") as out:
-                shutil.copyfileobj(stream, out, rescue.CHUNK)
-                if rescue.log_of(self.file).exists():
-                    shutil.copyfile(rescue.log_of(self.file), rescue.log_of(file))
+            if not self._copied(file):  # somebody was killed since it was looked after
+                self.copy_to(file)
+                return
             with duckdb.connect(str(file)):
                 """Takes the log in; closing checkpoints, and nobody else has this copy open."""
             durable.sync(file)
@@ -167,6 +166,17 @@ class DuckDBWarehouse:
             for path in (file, rescue.log_of(file)):
                 path.unlink(missing_ok=True)
             shared.raise_explained(error, self._explain)
+
+    def _copied(self, file: Path) -> bool:
+        """Copies file and log while nobody has them open; not in the middle of a checkpoint."""
+        with exclusively(self.file, self._lock_seconds) as stream:
+            if rescue.beside(self.file).exists():
+                return False
+            with file.open("wb") as out:
+                shutil.copyfileobj(stream, out, rescue.CHUNK)
+            if rescue.log_of(self.file).exists():
+                shutil.copyfile(rescue.log_of(self.file), rescue.log_of(file))
+            return True
 
     def restore(self, file: Path, statements: Sequence[str]) -> str:
         try:
@@ -188,8 +198,7 @@ class DuckDBWarehouse:
                 for statement in statements:
                     connection.execute(statement)
             failpoint("restore_copied")
-            swap.begin(self.file, fresh, replaced)
-            swap.finish(self.file)
+            self._door.put_in_place(fresh, replaced)
         return f"what stood there is kept as {replaced}" if there else "nothing stood there"
 
     @contextmanager

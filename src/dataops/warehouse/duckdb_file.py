@@ -14,7 +14,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -147,12 +147,22 @@ class WarehouseFile:
         rescue.keep(self.file, descriptor, blocks, size)
         failpoint("rescue_written")
 
+    def put_in_place(self, fresh: Path, replaced: Path) -> None:
+        """Puts `fresh` in place of the file, which is kept as `replaced`. The caller holds the file exclusively."""
+        with self._looking_after():
+            swap.begin(self.file, fresh, replaced)
+            swap.finish(self.file)
+
+    def _looking_after(self) -> AbstractContextManager[None]:
+        """One process at a time does what only one may do beside DuckDB."""
+        return file_lock(self._lock, "look after the warehouse file", self._lock_seconds)
+
     def _look_after(self, explain: shared.Explain) -> None:
         """Finishes what a killed process left half done: a file put in place of another, a checkpoint."""
         left = (rescue.beside(self.file), swap.marker(self.file), self._note)
         if not any(path.exists() for path in left) or own_descriptor(self.file) is not None:
             return
-        with file_lock(self._lock, "look after the warehouse file", self._lock_seconds):
+        with self._looking_after():
             if swap.marker(self.file).exists():
                 with exclusively(self.file) if self.file.exists() else nullcontext():
                     swap.finish(self.file)
@@ -190,7 +200,7 @@ class WarehouseFile:
         """Whether it is worth trying again: the log's torn end is cut off now, or somebody else is at it."""
         aside = self.file.with_name(f"{self.file.name}.wal.torn")
         try:
-            with file_lock(self._lock, "look after the warehouse file", self._lock_seconds), exclusively(self.file):
+            with self._looking_after(), exclusively(self.file):
                 gone = log_tail.cut(rescue.log_of(self.file), aside)
                 if gone:
                     self._write_note(Healed(_now(), log_cut=gone))
