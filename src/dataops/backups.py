@@ -5,7 +5,6 @@ The same on every warehouse; how a copy is made is the warehouse's business.
 
 from __future__ import annotations
 
-import re
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,11 +18,12 @@ from dataops import chain, durable, healing, incidents, ledger
 from dataops.errors import DeclarationError, PlatformError
 from dataops.failpoint import failpoint
 from dataops.settings import Settings
+from dataops.warehouse import backup_files
+from dataops.warehouse.backup_files import STAMP
 from dataops.workspace import Workspace
 
 KEPT = 7
 UNSEEN = 100  # numbers skipped where nothing says how many were given after the last that is known
-STAMP = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ class Restored:
 
 def kept(settings: Settings) -> list[Path]:
     """The warehouse's backups in the home folder, oldest first."""
-    found = settings.paths.backups.glob(f"{_stem(settings)}-*{_suffix(settings)}")
-    return sorted(file for file in found if re.search(r"-\d{8}T\d{6}Z$", file.stem))
+    return backup_files.kept(settings.paths.backups, _stem(settings), _suffix(settings))
 
 
 def age(file: Path) -> timedelta:

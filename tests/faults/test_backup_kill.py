@@ -13,7 +13,7 @@ from tests.support.shop import fetch
 
 pytestmark = pytest.mark.faults
 STEP = "publish days"
-ONLY_DUCKDB = ("swap_begun", "swapping", "swapped")  # PostgreSQL does it in one transaction
+ONLY_DUCKDB = ("swap_begun", "swapping", "swap_cleared", "swapped")  # PostgreSQL does it in one transaction
 
 
 def _back_up(place: Place) -> Path:
@@ -93,11 +93,12 @@ def test_neither_is_done_under_a_program_that_has_the_file_open(duckdb_stages: S
     assert published(standing(place)) == published(duckdb_stages[STEP].next)
 
 
+@pytest.mark.parametrize("point", ["swapping", "swap_cleared"])
 def test_who_opens_the_file_while_it_is_replaced_waits_and_finds_what_was_restored(
-    duckdb_stages: Stages, tmp_path: Path
+    duckdb_stages: Stages, point: str, tmp_path: Path
 ) -> None:
     place, go = _later(duckdb_stages), tmp_path / "go"
-    restoring = Child(_restore, place, failpoint=f"swapping=wait:{go}")
+    restoring = Child(_restore, place, failpoint=f"{point}=wait:{go}")
     restoring.reach()
     hasty = run(standing, Place(place.home, lock_seconds=0.5))
     assert hasty.raised[0] == "PlatformError"

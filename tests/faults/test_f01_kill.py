@@ -35,7 +35,16 @@ CHOSEN = {
 ELSEWHERE = {
     "ledger_migrated",  # F08
     *("healing", "healed", "healing_told", "healing_proven"),  # test_torn_file
-    *("backup_copied", "backup_in_place", "restore_copied", "swap_begun", "swapping", "swapped", "restored"),  # backup
+    *(
+        "backup_copied",
+        "backup_in_place",
+        "restore_copied",
+        "swap_begun",
+        "swapping",
+        "swap_cleared",
+        "swapped",
+        "restored",
+    ),  # backup
 }
 KILLS = int(os.environ.get("DATAOPS_TEST_KILLS", "300"))
 SOAK = KILLS > 300  # `make soak`

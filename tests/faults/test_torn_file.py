@@ -179,6 +179,17 @@ def test_a_rotten_block_of_numbers_is_found_by_reading_everything(tmp_path: Path
             duckdb_file.read_all(connection)
 
 
+def test_no_other_program_gets_in_while_blocks_are_kept_aside(duckdb_stages: Stages, tmp_path: Path) -> None:
+    """POSIX frees DuckDB's lock when its process closes any descriptor of the file, so none of our own is opened."""
+    place, go = duckdb_stages.before(STEP), tmp_path / "go"
+    writer = Child(take, place, STEP, failpoint=f"rescue_written=wait:{go}")
+    writer.reach()
+    with pytest.raises(duckdb.IOException, match="Could not set lock on file"):
+        duckdb.connect(str(_file(place)))
+    go.touch()
+    assert writer.outcome().done == "published"
+
+
 def test_who_comes_while_another_process_checkpoints_waits_for_its_end(duckdb_stages: Stages, tmp_path: Path) -> None:
     place, go = duckdb_stages.before(STEP, lock_seconds=60), tmp_path / "go"
     writer = Child(take, place, STEP, failpoint=f"checkpointed=wait:{go}")

@@ -6,18 +6,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dataops.warehouse import readers_copy, rescue
+from dataops.warehouse import backup_files, readers_copy, rescue
 
 
 def left_alone(file: Path, published: Path, backups: Path) -> list[Path]:
     """What shows that a warehouse was here although its file is not: then no empty one may take its place."""
     kept = [rescue.log_of(file), rescue.beside(file), published]
-    return [path for path in kept if path.exists()] + backups_of(file, backups)[-1:]
-
-
-def backups_of(file: Path, backups: Path) -> list[Path]:
-    """The backups of a warehouse file, oldest first."""
-    return sorted(backups.glob(f"{file.stem}-*{file.suffix}"))
+    return [path for path in kept if path.exists()] + _newest(file, backups)
 
 
 def gone(file: Path, published: Path, backups: Path) -> str:
@@ -51,7 +46,7 @@ def _what_stands(file: Path, published: Path, backups: Path) -> Iterator[str]:
     if published.exists():
         as_of = readers_copy.about(published).get("publication") or "nothing known"
         copy = f"{published.name}, as of {as_of} ({_time(published)})"
-    kept = backups_of(file, backups)[-1:]
+    kept = _newest(file, backups)
     if kept:
         newest = f"{kept[0].name} ({_time(kept[0])})"
     yield f"  readers' copy  {copy}"
@@ -63,6 +58,10 @@ def _what_stands(file: Path, published: Path, backups: Path) -> Iterator[str]:
     else:
         others = f"{file.name} with all that lies beside it" if file.exists() else f"what lies beside {file.name}"
         yield f"To begin anew, move {others} elsewhere, then: dataops load GROUP"
+
+
+def _newest(file: Path, backups: Path) -> list[Path]:
+    return backup_files.kept(backups, file.stem, file.suffix)[-1:]
 
 
 def _time(file: Path) -> str:

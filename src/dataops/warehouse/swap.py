@@ -38,6 +38,7 @@ def finish(file: Path) -> None:
             if place(file).exists():
                 place(file).replace(place(replaced))
             failpoint("swapping")
+        failpoint("swap_cleared")
         fresh.replace(file)
         durable.sync_folder(file)
         failpoint("swapped")
