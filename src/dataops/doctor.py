@@ -159,6 +159,23 @@ def _warehouse(settings: Settings) -> Finding:
     return Finding("ok", "warehouse", f"{warehouse.name}: answers; {sealed}")
 
 
+def _rights(settings: Settings) -> Finding:
+    """Whether a mistake, or somebody who found a hole, could do more than the platform needs."""
+    from dataops.warehouse import open_warehouse
+    from dataops.warehouse.postgres import PostgresWarehouse
+
+    warehouse = open_warehouse(settings)
+    if not isinstance(warehouse, PostgresWarehouse):
+        return Finding("ok", "rights", "who may read the warehouse file reads all of it; others get published.duckdb")
+    if warehouse.is_superuser():
+        said = f"{warehouse.name}: this login is a superuser, who may run programs on the server"
+        return Finding("warn", "rights", said, "make a login of its own, then: dataops warehouse init")
+    if not warehouse.roles_in_use:
+        said = f"{warehouse.name}: roles are not set up, so every command has all rights"
+        return Finding("warn", "rights", said, "set them up: dataops warehouse init")
+    return Finding("ok", "rights", f"{warehouse.name}: loader, gate and consumer have rights of their own")
+
+
 def _source(settings: Settings) -> Finding:
     from dataops.sources import open_source
     from dataops.sources.opening import find_source
@@ -227,13 +244,14 @@ def _nearest(folder: Path) -> Path:
 
 
 PROBES: dict[str, Probe] = {
-    "python": _python, "files": _files, "warehouse": _warehouse, "source": _source, "airflow": _airflow,
-    "clock": _clock, "disk": _disk, "backup": _backup,
+    "python": _python, "files": _files, "warehouse": _warehouse, "rights": _rights, "source": _source,
+    "airflow": _airflow, "clock": _clock, "disk": _disk, "backup": _backup,
 }  # fmt: skip
 STOPS = {
     "python": "the installation is not the one that was tested",
     "files": "nothing can be judged",
     "warehouse": "nothing can be loaded, published or read",
+    "rights": "what each command may do is not known",
     "source": "loading does not work",
     "airflow": "scheduled jobs do not run",
     "clock": "publications would carry wrong times",

@@ -6,6 +6,7 @@ Publications are numbered across groups, so one number is a consistent view of a
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -31,7 +32,7 @@ def as_of(dataset: Dataset, seq: int) -> str:
     )
 
 
-def required(connection: Connection, publication_id: str) -> dict[str, object]:
+def required(connection: Connection, publication_id: str) -> dict[str, Any]:
     """The publication's ledger row. Raises DeclarationError naming the newest ones when there is none."""
     found = ledger.publication(connection, publication_id)
     if found is None:

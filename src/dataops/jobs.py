@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from dataops import batches, history, ledger, transforms
+from dataops import batches, history, ledger, tables, transforms
 from dataops import publish as publishing
 from dataops import replay as replaying
 from dataops.catalog import Group
@@ -62,6 +62,17 @@ def _renew_copy(work: Workspace) -> None:
     except (PlatformError, OSError) as error:
         log.warning("the readers' copy was not renewed: %s", str(error).splitlines()[0])
     failpoint("readers_refreshed")
+
+
+def initialise(work: Workspace) -> list[str]:
+    """Sets up a warehouse: roles and rights where it has them, then ledger and tables. Returns the rights' statements.
+
+    Raises PlatformError when the login may not.
+    """
+    made = work.warehouse.initialise()
+    with ledger.writing(work.warehouse) as connection:
+        tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
+    return made
 
 
 def extract(work: Workspace, group: str, window: Window | None = None, url: str | None = None) -> str:

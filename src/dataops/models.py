@@ -10,19 +10,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Final, Literal, NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
-from sqlglot.optimizer.scope import Scope, traverse_scope
 
+from dataops.declared import select
+from dataops.declared.select import WRITTEN_IN, Dialect, SelectError, line_of
 from dataops.errors import DeclarationError
 
 Dataset: TypeAlias = tuple[str, str]  # (layer, table)
-Dialect: TypeAlias = Literal["duckdb", "postgres"]
 
-WRITTEN_IN: Final = "postgres"
 # What a model of a layer may read. Anything else has not passed a gate, or is not data.
 READABLE: Final[Mapping[str, frozenset[str]]] = {
     "curated": frozenset({"validated", "curated"}),
@@ -32,9 +29,6 @@ OPTIONS: Final = ("incremental_by",)
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _OPTION = re.compile(r"--\s*([A-Za-z_][\w-]*)\s*:\s*(.*)")
-_NOT_A_QUERY = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Into, exp.Lock, exp.DDL, exp.Command)
-# What may stand in FROM or LATERAL without being a table: counted out of its arguments, reading nothing.
-_ROW_SOURCES = (exp.GenerateSeries, exp.Unnest, exp.Subquery)
 
 
 @dataclass(frozen=True)
@@ -122,8 +116,11 @@ def render(model: Model, dialect: Dialect, replace: Mapping[Dataset, str] | None
         column.set("db", None)  # `validated.product.name`: a replaced input is known by its alias only
     for node in list(ast.find_all(exp.Table)):
         if _dataset(node) in elsewhere:
-            node.replace(_relation(elsewhere[_dataset(node)], node))
-    return str(ast.sql(dialect=dialect, comments=False))
+            select.read_from(node, elsewhere[_dataset(node)])
+    try:
+        return select.render(ast, dialect)
+    except SelectError as error:
+        _refuse(model.path, error.line, error.says)
 
 
 def restrict(
@@ -214,20 +211,9 @@ def _take_option(
 def _query(path: Path, text: str) -> exp.Query:
     """The file's only statement; anything but one plain SELECT is refused."""
     try:
-        statements = [statement for statement in sqlglot.parse(text, read=WRITTEN_IN) if statement is not None]
-    except SqlglotError as error:
-        at = (getattr(error, "errors", None) or [{}])[0]
-        _refuse(path, at.get("line") or 1, f"not valid SQL: {at.get('description') or str(error).splitlines()[0]}")
-    statements = [statement for statement in statements if not isinstance(statement, exp.Semicolon)]
-    if len(statements) != 1:
-        second = _line(statements[1]) if statements else 1
-        _refuse(path, second, f"exactly one SELECT is expected, found {len(statements)} statements")
-    ast = statements[0]
-    forbidden = ast.find(*_NOT_A_QUERY)
-    if forbidden is not None or not isinstance(ast, exp.Select | exp.SetOperation):
-        culprit = forbidden or ast
-        _refuse(path, _line(culprit), f"a model is one SELECT that only reads; `{culprit.key.upper()}` is not")
-    return ast
+        return select.parse(text)
+    except SelectError as error:
+        _refuse(path, error.line, error.says)
 
 
 def _projection(path: Path, ast: exp.Query) -> tuple[str, ...]:
@@ -235,13 +221,13 @@ def _projection(path: Path, ast: exp.Query) -> tuple[str, ...]:
     names: list[str] = []
     for projection in ast.selects:
         if projection.is_star:
-            _refuse(path, _line(projection), "the final SELECT must name its columns; `*` is not accepted")
+            _refuse(path, line_of(projection), "the final SELECT must name its columns; `*` is not accepted")
         name = projection.alias_or_name
         if not name or not isinstance(projection.unalias(), exp.Cast):
             shown = name or projection.sql(dialect=WRITTEN_IN)
-            _refuse(path, _line(projection), f"final column `{shown}` must be written CAST(… AS type) AS name")
+            _refuse(path, line_of(projection), f"final column `{shown}` must be written CAST(… AS type) AS name")
         if name in names:
-            _refuse(path, _line(projection), f"final column `{name}` appears twice")
+            _refuse(path, line_of(projection), f"final column `{name}` appears twice")
         names.append(name)
     return tuple(names)
 
@@ -263,70 +249,29 @@ def _incremental_by(path: Path, options: Mapping[str, tuple[int, str]], columns:
 
 def _inputs(path: Path, layer: str, ast: exp.Query) -> tuple[Dataset, ...]:
     """The tables the SQL reads, sorted. Whatever is neither readable nor a name of a WITH in scope is refused."""
-    found: set[Dataset] = set()
     try:
-        in_scope = {id(node) for node in _names_of_with(ast)}
-    except SqlglotError as error:
-        _refuse(path, 1, f"not valid SQL: {error}")
-    for node in ast.find_all(exp.Table, exp.Lateral):
-        if id(node) in in_scope or isinstance(node.this, _ROW_SOURCES):
-            continue
-        if not isinstance(node.this, exp.Identifier):
-            _refuse_function(path, node)
-        found.add(_input(path, layer, node))
+        found = {_input(path, layer, node) for node in select.tables(ast)}
+    except SelectError as error:
+        _refuse(path, error.line, error.says)
     if not found:
         _refuse(path, 1, "reads no table")
     return tuple(sorted(found))
 
 
-def _names_of_with(ast: exp.Query) -> Iterator[exp.Table]:
-    """Table nodes that mean a WITH query. By scope, not by name: elsewhere the same name would be a real table."""
-    for scope in traverse_scope(ast):
-        for node, source in scope.selected_sources.values():
-            if isinstance(source, Scope) and isinstance(node, exp.Table) and not node.db:
-                yield node
-
-
-def _refuse_function(path: Path, node: exp.Expression) -> NoReturn:
-    """Functions in FROM can read files and other servers."""
-    shown = node.sql(dialect=WRITTEN_IN, comments=False)
-    _refuse(path, _line(node), f"reads from the function `{shown}`; only generate_series and unnest are accepted")
-
-
 def _input(path: Path, layer: str, node: exp.Table) -> Dataset:
     if not node.db:
-        _refuse(path, _line(node), f"`{node.name}` has no layer: write e.g. `validated.{node.name}`")
+        _refuse(path, line_of(node), f"`{node.name}` has no layer: write e.g. `validated.{node.name}`")
     dataset = _dataset(node)
     if node.catalog or dataset[0] not in READABLE[layer]:
         shown = node.sql(dialect=WRITTEN_IN, comments=False)
         allowed = ", ".join(sorted(READABLE[layer]))
-        _refuse(path, _line(node), f"a {layer} model may not read `{shown}`; it reads only {allowed}")
+        _refuse(path, line_of(node), f"a {layer} model may not read `{shown}`; it reads only {allowed}")
     return dataset
 
 
 def _dataset(node: exp.Table) -> Dataset:
-    """(schema, name) as PostgreSQL resolves them: lower case unless quoted."""
-    return _folded(node.args.get("db")), _folded(node.this)
-
-
-def _folded(part: exp.Expression | None) -> str:
-    if part is None:
-        return ""
-    return str(part.name if part.args.get("quoted") else part.name.lower())
-
-
-def _line(node: exp.Expression) -> int:
-    """Line of the first token below `node` that kept its position; 1 when none did."""
-    return min((part.meta["line"] for part in node.walk() if "line" in part.meta), default=1)
-
-
-def _relation(where: str, instead_of: exp.Table) -> exp.Expression:
-    # The parser knows tables and statements; a query in parentheses is the latter.
-    into = None if where.lstrip().startswith("(") else exp.Table
-    relation = sqlglot.parse_one(where, read=WRITTEN_IN, into=into)
-    relation.set("alias", instead_of.args.get("alias") or exp.TableAlias(this=instead_of.this.copy()))
-    relation.set("joins", instead_of.args.get("joins"))
-    return relation
+    """(schema, name); both are folded already."""
+    return node.db, node.name
 
 
 def _quoted(column: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import getpass
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,9 @@ KNOWN = {
     "DATAOPS_HOME": "folder that runs write to; default var/",
     "DATAOPS_PROJECT": "folder that holds contracts/ and checkpoints/; default: the nearest one upwards",
     "DATAOPS_LOCK_SECONDS": "how long a run waits for another run of its group or for the warehouse file; default 60",
+    "DATAOPS_QUERY_SECONDS": "how long a query may compute; default 300",
+    "DATAOPS_RULE_SECONDS": "how long the rules of a batch may compute; default 3600",
+    "DATAOPS_MODEL_SECONDS": "how long a model may compute; default 3600",
     "DATAOPS_PERSON": "who acts, as the ledger records it; default: the operating system's user",
 }
 TEST_ONLY = ("DATAOPS_FAILPOINT", "DATAOPS_TEST_")
@@ -37,6 +40,9 @@ class Settings:
     warehouse_url: str
     source_url: str | None
     lock_seconds: float
+    query_seconds: float = 300
+    rule_seconds: float = 3600
+    model_seconds: float = 3600
 
     @property
     def warehouse_name(self) -> str:
@@ -51,7 +57,7 @@ def load(environ: Mapping[str, str] | None = None, project: Path | None = None) 
     root = project or find_project()
     paths = Paths(root, Path(environ.get("DATAOPS_HOME") or root / "var").resolve())
     url = environ.get("DATAOPS_WAREHOUSE_URL") or f"duckdb:///{paths.warehouse}"
-    return Settings(paths, _checked_url(url), environ.get("DATAOPS_SOURCE_URL") or None, _seconds(environ))
+    return Settings(paths, _checked_url(url), environ.get("DATAOPS_SOURCE_URL") or None, *_limits(environ))
 
 
 def person(environ: Mapping[str, str] | None = None) -> str:
@@ -81,12 +87,23 @@ def _checked_url(url: str) -> str:
     return url
 
 
-def _seconds(environ: Mapping[str, str]) -> float:
-    text = environ.get("DATAOPS_LOCK_SECONDS", "60")
+def _limits(environ: Mapping[str, str]) -> Iterator[float]:
+    """Of locks, queries, rules and models, in this order."""
+    yield _seconds(environ, "DATAOPS_LOCK_SECONDS", 60)
+    for kind, default in (("QUERY", 300), ("RULE", 3600), ("MODEL", 3600)):
+        name = f"DATAOPS_{kind}_SECONDS"
+        seconds = _seconds(environ, name, default)
+        if seconds == 0:
+            raise DeclarationError(f"{name} is 0; nothing could be computed")
+        yield seconds
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name, str(default))
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1
     if not 0 <= seconds < math.inf:
-        raise DeclarationError(f"DATAOPS_LOCK_SECONDS is {text!r}, not a number of seconds")
+        raise DeclarationError(f"{name} is {text!r}, not a number of seconds")
     return seconds

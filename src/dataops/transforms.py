@@ -21,6 +21,7 @@ from dataops.errors import DeclarationError, VerdictError
 from dataops.failpoint import failpoint
 from dataops.models import Model, render, restrict
 from dataops.tables import controls, quoted
+from dataops.warehouse.limits import limited
 from dataops.workspace import Workspace
 
 
@@ -119,12 +120,12 @@ def _build_one(
         return False
     if not whole:
         restricted = restrict(model, places.__getitem__, f"candidate.affected_{model.table}", keyed)
-        _create(connection, dataset, render(model, work.warehouse.dialect, restricted))
+        _create(work, connection, dataset, render(model, work.warehouse.dialect, restricted))
     rows, totals = (0, {}) if whole else controls(connection, dataset, f"candidate.{model.table}")
     if not rows:
         # Every affected key is gone: an empty candidate could not be told from a broken build, so build it all.
         whole = True
-        _create(connection, dataset, render(model, work.warehouse.dialect, places))
+        _create(work, connection, dataset, render(model, work.warehouse.dialect, places))
         rows, totals = controls(connection, dataset, f"candidate.{model.table}")
     work.warehouse.analyze(connection, f"candidate.{model.table}")
     connection.execute(
@@ -210,13 +211,15 @@ def _find_affected(connection: Connection, model: Model, keyed: set[tuple[str, s
     return int(connection.exec_driver_sql(f"SELECT COUNT(*) FROM {affected}").scalar_one())
 
 
-def _create(connection: Connection, dataset: Dataset, select: str) -> None:
+def _create(work: Workspace, connection: Connection, dataset: Dataset, select: str) -> None:
     columns = quoted(dataset.column_names)
     connection.exec_driver_sql(f"DROP TABLE IF EXISTS candidate.{dataset.table}")
-    connection.exec_driver_sql(
-        f"CREATE TABLE candidate.{dataset.table} AS SELECT {columns}, ROW_NUMBER() OVER () - 1 AS _row,"
-        f" CAST(NULL AS VARCHAR) AS _problems FROM ({select}) AS model"
-    )
+    limit = limited(connection, work.settings.model_seconds, "DATAOPS_MODEL_SECONDS", f"the model {dataset.name}")
+    with work.warehouse.judging(connection), limit:
+        connection.exec_driver_sql(
+            f"CREATE TABLE candidate.{dataset.table} AS SELECT {columns}, ROW_NUMBER() OVER () - 1 AS _row,"
+            f" CAST(NULL AS VARCHAR) AS _problems FROM ({select}) AS model"
+        )
 
 
 __all__ = ["Build", "build"]

@@ -16,7 +16,32 @@ if TYPE_CHECKING:
     from dataops.backups import Backup, Restored
     from dataops.paths import Paths
 
-warehouse = typer.Typer(help="The warehouse as a whole: back it up, and bring a backup back.", no_args_is_help=True)
+warehouse = typer.Typer(
+    help="The warehouse as a whole: set it up, back it up, and bring a backup back.", no_args_is_help=True
+)
+
+
+@warehouse.command("init")
+def init(
+    ctx: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the statements; nothing is run")] = False,
+) -> int:
+    """Make the schemas, roles and rights of a server's warehouse; safe to run again. A DuckDB file has no roles.
+
+    Examples:  dataops warehouse init  |  dataops warehouse init --dry-run | psql warehouse
+    """
+    from dataops import jobs
+    from dataops.workspace import open_workspace
+
+    screen: Screen = ctx.obj
+    work = open_workspace()
+    if dry_run:
+        screen.lines(f"{statement};" for statement in work.warehouse.init_statements())
+        return 0
+    made = jobs.initialise(work)
+    rights = f"roles and rights are set ({counted(len(made), 'statement')})" if made else "it has no roles"
+    screen.lines(labelled("DONE", f"{work.warehouse.name}: ledger and tables are there; {rights}", 8))
+    return 0
 
 
 @warehouse.command("backup")

@@ -17,10 +17,11 @@ from dataops import batches, entries, incidents, ledger
 from dataops.catalog import DELETIONS, READABLE, Dataset, Group, Rule
 from dataops.errors import DataRejected, PlatformError, VerdictError
 from dataops.failpoint import failpoint
-from dataops.gate import anomalies, baselines, pattern, policy, quarantine, waivers
+from dataops.gate import anomalies, baselines, gx, pattern, policy, quarantine, waivers
 from dataops.gate.relations import relations
 from dataops.gate.verdict import Held, Predicate, RuleResult, Verdict, judged, unjudged
 from dataops.tables import equal, quoted
+from dataops.warehouse.limits import limited
 from dataops.workspace import Workspace
 
 AuditEngine = Literal["soda", "gx"]
@@ -82,9 +83,8 @@ def _ask(work: Workspace, group: Group, batch_id: str, engine: AuditEngine, seen
         from dataops.gate import soda
 
         return soda.audit(work.warehouse, group)
-    from dataops.gate import gx
-
-    return gx.audit(work.warehouse, group, seen, work.settings.paths.results / f"{batch_id}.gx.json")
+    kept = work.settings.paths.results / f"{batch_id}.gx.json"
+    return gx.audit(work.warehouse, group, seen, work.settings.rule_seconds, kept)
 
 
 def _require_parents(connection: Connection, group: Group) -> None:
@@ -104,7 +104,9 @@ def judge(work: Workspace, batch_id: str) -> Verdict:
         if _is_settled(batch):
             return Verdict("PASSED", batch_id, group.name, ("judged and settled before",), ())
         with _explained(batch, UNANSWERABLE):
-            verdict = anomalies.watch(connection, group, batch, _decided(connection, group, batch))
+            with limited(connection, work.settings.rule_seconds, gx.SETTING, f"judging {batch_id}"):
+                decided = _decided(connection, group, batch)
+            verdict = anomalies.watch(connection, group, batch, decided)
         failpoint("quarantine_written")
         _record(connection, batch, group, verdict)
         failpoint("judged")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -20,30 +21,37 @@ from sqlalchemy.dialects import postgresql
 
 from dataops import durable
 from dataops.catalog import Dataset, Group, Rule
+from dataops.declared import select
+from dataops.declared.select import Dialect, SelectError
 from dataops.errors import DeclarationError
 from dataops.gate.verdict import Predicate, RuleResult, judged, unjudged
 from dataops.warehouse import Warehouse
+from dataops.warehouse.limits import TimeLimit, cancel
 
 Relations = Mapping[str, str]  # table -> SQL of the relation that a rule sees under that name
+SETTING = "DATAOPS_RULE_SECONDS"
 ROWS_TYPE = "unexpected_rows_expectation"
 ROWS_LISTED = "unexpected_rows_query.table"  # GX's name for the rows themselves, beside their count
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+TOKEN = re.compile(r"zz_(\w+)_zz")  # what a placeholder is while the SQL is parsed
 CHEAPEST = {"result_format": "BOOLEAN_ONLY"}
 
 
 def audit(
-    warehouse: Warehouse, group: Group, relations: Relations, results_file: Path | None = None
+    warehouse: Warehouse, group: Group, relations: Relations, seconds: float, results_file: Path | None = None
 ) -> list[RuleResult]:
     """Runs the group's suites on `candidate`; one result per declared expectation of every dataset.
 
     `relations` says what `{other_table}` in a rule's SQL stands for. GX's own results go to `results_file` as JSON,
-    for Data Docs. Raises DeclarationError for an expectation that GX does not know.
+    for Data Docs. Raises DeclarationError for an expectation that GX does not know, TimeLimitError after `seconds`.
     """
     # GX prints a hint for every query that does not name {batch}; ours name the candidate itself.
     with redirect_stdout(io.StringIO()), _context() as context, _engine(context, warehouse) as (source, engine):
         resolved = _record(engine)
         definitions = [_definition(context, source, d, relations, warehouse) for d in group.datasets]
         checkpoint = _checkpoint(context, group, definitions)
-        outcome = checkpoint.run()
+        with _limit(engine, group, seconds):
+            outcome = checkpoint.run()
         run_results = {r.meta["active_batch_definition"]["data_asset_name"]: r for r in outcome.run_results.values()}
         found = [r for d in group.datasets for r in _results(d, run_results.get(d.table), engine, resolved)]
         if results_file:
@@ -87,6 +95,20 @@ def _engine(context: Any, warehouse: Warehouse) -> Iterator[tuple[Any, Any]]:  #
         engine.close()
         engine.engine.dispose()
         source.get_engine().dispose()
+
+
+def _limit(engine: Any, group: Group, seconds: float) -> TimeLimit:  # noqa: ANN401  GX's own type
+    """On everything that GX computes, over whichever connections; it turns what it was told into results."""
+    opened: list[Any] = []
+    sa.event.listen(engine.engine, "connect", lambda own, _record: opened.append(own))
+    if engine._connection is not None:  # noqa: SLF001  opened before: GX keeps one where a dialect needs that
+        opened.append(engine._connection.connection.dbapi_connection)  # noqa: SLF001
+
+    def cancel_all() -> None:
+        for own in opened:
+            cancel(own)
+
+    return TimeLimit(seconds, SETTING, f"the rules of {group.name} in GX", cancel_all)
 
 
 def _record(engine: Any) -> dict[Any, Any]:  # noqa: ANN401  GX's own type
@@ -135,7 +157,7 @@ def _checkpoint(context: Any, group: Group, definitions: list[Any]) -> Any:  # n
     )
 
 
-def _expectation(rule: Rule, relations: Relations, dialect: str) -> Any:  # noqa: ANN401
+def _expectation(rule: Rule, relations: Relations, dialect: Dialect) -> Any:  # noqa: ANN401
     from great_expectations.exceptions import ExpectationNotFoundError  # noqa: TID251
     from great_expectations.expectations.registry import get_expectation_impl  # noqa: TID251
 
@@ -157,47 +179,40 @@ def _expectation(rule: Rule, relations: Relations, dialect: str) -> Any:  # noqa
         raise DeclarationError(f"{rule.file}, rule {rule.id}: GX refuses {item.type}: {said}") from None
 
 
-def rows_query(rule: Rule, relations: Relations, dialect: str, batch: str) -> str:
+def rows_query(rule: Rule, relations: Relations, dialect: Dialect, batch: str) -> str:
     """The rule's SQL in the warehouse's dialect, `{other_table}` replaced; `{batch}` becomes `batch`.
 
-    Raises DeclarationError for SQL that cannot be parsed, names an unknown table or does more than select.
+    Raises DeclarationError for SQL that is refused, and for a table that is no `{dataset}`.
     """
     item = rule.expectation
     text = str(item.kwargs.get("unexpected_rows_query", "")) if item else ""
-    placeholders = _Placeholders()
     try:
-        tree = sqlglot.parse_one(text.format_map(placeholders), read="postgres")
-    except (sqlglot.errors.SqlglotError, ValueError, IndexError) as error:
-        raise DeclarationError(f"{rule.file}, rule {rule.id}: not SQL: {str(error).splitlines()[0]}") from None
-    if not isinstance(tree, sqlglot.exp.Query):
-        raise DeclarationError(f"{rule.file}, rule {rule.id}: only a SELECT can name unexpected rows")
-    if "batch" not in placeholders.used or tree.named_selects != ["_row"]:
-        raise DeclarationError(
-            f"{rule.file}, rule {rule.id}: the query names the failing rows of {{batch}} by the one column _row;"
-            f" it selects {', '.join(tree.named_selects)} from {', '.join(sorted(placeholders.used)) or 'no dataset'}"
+        return _rendered_rule(text, relations, dialect, batch)
+    except SelectError as error:
+        raise DeclarationError(f"{rule.file}, rule {rule.id}: {error.says}") from None
+
+
+def _rendered_rule(text: str, relations: Relations, dialect: Dialect, batch: str) -> str:
+    tree = select.parse(PLACEHOLDER.sub(r"zz_\1_zz", text))
+    read = [(node, _placeholder(node)) for node in select.tables(tree)]
+    names = sorted({name for _, name in read})
+    if "batch" not in names or tree.named_selects != ["_row"]:
+        raise SelectError(
+            "the query names the failing rows of {batch} by the one column _row; it selects"
+            f" {', '.join(tree.named_selects)} from {', '.join(names) or 'no dataset'}"
         )
-    sql = tree.sql(dialect=dialect)
-    for name in placeholders.used - {"batch"}:
-        if relations and name not in relations:
-            raise DeclarationError(f"{rule.file}, rule {rule.id}: no dataset {name!r} for {{{name}}}")
-        sql = sql.replace(_token(name), relations.get(name, name))
-    return str(sql.replace(_token("batch"), batch))
+    if unknown := [name for name in names if name not in {"batch", *relations}] if relations else []:
+        raise SelectError(f"no dataset {unknown[0]!r} for {{{unknown[0]}}}")
+    for node, name in read:
+        select.read_from(node, batch if name == "batch" else relations.get(name, name))
+    return select.render(tree, dialect)
 
 
-class _Placeholders(dict[str, str]):
-    """Turns `{name}` into an identifier that survives parsing, and remembers it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.used: set[str] = set()
-
-    def __missing__(self, name: str) -> str:
-        self.used.add(name)
-        return _token(name)
-
-
-def _token(name: str) -> str:
-    return f"zz_{name}_zz"
+def _placeholder(node: sqlglot.exp.Table) -> str:
+    found = TOKEN.fullmatch(node.name)
+    if found is None or node.db:
+        raise SelectError(f"reads {node.sql(comments=False)}; a rule reads {{batch}} and other datasets as {{table}}")
+    return found[1]
 
 
 def _results(dataset: Dataset, run: Any, engine: Any, resolved: Mapping[Any, Any]) -> Iterable[RuleResult]:  # noqa: ANN401

@@ -110,6 +110,8 @@ def _data_source(warehouse: Warehouse) -> Iterator[Any]:
 
     source = DataSourceImpl.from_yaml_source(DataSourceYamlSource.from_str(_dumped(_postgres(warehouse.url))))
     source.open_connection()
+    if warehouse.gate_role:
+        source.data_source_connection.connection.execute(f"SET ROLE {warehouse.gate_role}")
     try:
         yield source
     finally:

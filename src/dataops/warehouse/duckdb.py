@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
@@ -36,7 +37,7 @@ from dataops.warehouse.duckdb_file import (
     read_all,
 )
 from dataops.warehouse.locks import file_lock
-from dataops.warehouse.port import Dialect
+from dataops.warehouse.port import Consumer, Dialect
 
 NO_MEMORY = (
     "bad_alloc",
@@ -74,6 +75,20 @@ class DuckDBWarehouse:
     def url(self) -> str:
         """Read-only: an engine that could write would checkpoint as it likes."""
         return self._door.reading_url.render_as_string(hide_password=False)
+
+    gate_role: str | None = None
+
+    @contextmanager
+    def judging(self, connection: Connection) -> Iterator[None]:
+        """For as long as the file is open: it cannot be taken back."""
+        connection.exec_driver_sql("SET enable_external_access = false")
+        yield
+
+    def initialise(self) -> list[str]:
+        return []
+
+    def init_statements(self) -> list[str]:
+        return []
 
     def transaction(self) -> AbstractContextManager[Connection]:
         return shared.transaction(self._connect, self._explain, self._door.settle)
@@ -146,6 +161,20 @@ class DuckDBWarehouse:
     def refresh_published(self, describe: Callable[[Connection], Mapping[str, str]]) -> None:
         with self.transaction() as connection:
             readers_copy.renew(connection, self.published, describe(connection))
+
+    @contextmanager
+    def consumer(self, publication: str, relations: Mapping[str, str], *, past: bool) -> Iterator[Consumer]:
+        """The readers' copy if it is current; else a file of its own that holds the rows asked for and nothing else."""
+        if not past and self.readers_about().get("publication") == publication:
+            with readers_copy.opened(self.published) as connection:
+                yield Consumer(connection, self.published.name, {})
+            return
+        with TemporaryDirectory(prefix="query-", dir=self.published.parent) as folder:
+            file = Path(folder) / "rows.duckdb"
+            with self.reading() as connection:
+                readers_copy.snapshot(connection, file, relations)
+            with readers_copy.opened(file) as connection:
+                yield Consumer(connection, self.name, {})
 
     def readers_about(self) -> dict[str, str]:
         return readers_copy.about(self.published)

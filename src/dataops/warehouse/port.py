@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -38,6 +39,18 @@ class CommitUnknownError(PlatformError):
         self.reason = reason
 
 
+@dataclass(frozen=True)
+class Consumer:
+    """A connection with a consumer's rights, and where it reads: published rows, no file, no network, no writing.
+
+    `relations`: published tables that have to be read through a query of ours instead, in PostgreSQL's dialect.
+    """
+
+    connection: Connection
+    place: str
+    relations: Mapping[str, str]
+
+
 class Warehouse(Protocol):
     """A database with the schemas of `SCHEMAS`."""
 
@@ -52,6 +65,22 @@ class Warehouse(Protocol):
     @property
     def url(self) -> str:
         """SQLAlchemy URL for engines that open their own connection, to read; holds the password."""
+
+    @property
+    def gate_role(self) -> str | None:
+        """The role that an engine's own connection takes; None where there are no roles."""
+
+    def judging(self, connection: Connection) -> AbstractContextManager[None]:
+        """Inside a transaction: SQL of people runs with the gate's rights, and reaches no file and no host."""
+
+    def initialise(self) -> list[str]:
+        """Makes what only an administrator can make: schemas, roles and their rights. Returns the statements.
+
+        Raises PlatformError when this login may not.
+        """
+
+    def init_statements(self) -> list[str]:
+        """What `initialise` would run; none where a warehouse has no roles."""
 
     def transaction(self) -> AbstractContextManager[Connection]:
         """A short write transaction; commits on exit.
@@ -73,6 +102,15 @@ class Warehouse(Protocol):
 
     def refresh_published(self, describe: Callable[[Connection], Mapping[str, str]]) -> None:
         """Brings what consumers read up to date, off the critical path; it then says `describe` of itself."""
+
+    def consumer(
+        self, publication: str, relations: Mapping[str, str], *, past: bool
+    ) -> AbstractContextManager[Consumer]:
+        """A consumer's connection that keeps no writer out, however long it is used.
+
+        `publication` is the one to read as of, `past` whether it is not the newest. `relations` says for each
+        published table that is going to be read, `<layer>.<table>`, which query gives its rows as of then.
+        """
 
     def readers_about(self) -> dict[str, str]:
         """What consumers' copy says of itself; empty where there is none."""

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -20,8 +20,8 @@ from sqlalchemy.pool import NullPool
 
 from dataops.errors import PlatformError
 from dataops.warehouse import connection as shared
-from dataops.warehouse import postgres_dump
-from dataops.warehouse.port import Dialect
+from dataops.warehouse import postgres_dump, roles
+from dataops.warehouse.port import Consumer, Dialect
 
 PUBLISH_LOCK = 7_302_411  # one number for "a publication is being written"
 
@@ -34,6 +34,7 @@ class PostgresWarehouse:
     def __init__(self, url: str, lock_seconds: float) -> None:
         self._url = make_url(url).set(drivername="postgresql+psycopg")
         self._lock_seconds = lock_seconds
+        self._roles = False
 
     @property
     def name(self) -> str:
@@ -41,7 +42,28 @@ class PostgresWarehouse:
 
     @property
     def url(self) -> str:
-        return self._url.render_as_string(hide_password=False)
+        """With the gate's rights, where the roles are in use."""
+        url = self._url
+        if self.roles_in_use:
+            url = url.update_query_dict({"options": f"-crole={roles.GATE}"})
+        return url.render_as_string(hide_password=False)
+
+    @property
+    def gate_role(self) -> str | None:
+        return roles.GATE if self.roles_in_use else None
+
+    @property
+    def roles_in_use(self) -> bool:
+        """Whether `dataops warehouse init` has given the platform's schemas to the loader. Raises PlatformError."""
+        if not self._roles:  # they come once and stay
+            with self._plain() as connection:
+                self._roles = bool(connection.exec_driver_sql(roles.IN_USE).scalar())
+        return self._roles
+
+    def is_superuser(self) -> bool:
+        """Whether the login may do anything at all, roles or not."""
+        with self._plain() as connection:
+            return connection.exec_driver_sql("SELECT current_setting('is_superuser')").scalar() == "on"
 
     @cached_property
     def _engine(self) -> Engine:
@@ -49,6 +71,7 @@ class PostgresWarehouse:
             "connect_timeout": 10,
             "application_name": f"dataops pid {os.getpid()}",
             "options": f"-c lock_timeout={int(self._lock_seconds * 1000)} -c timezone=UTC",
+            "prepare_threshold": 0,  # a prepared statement is one statement, whatever its text says
         }
         # Rules hold percent signs (LIKE '<a>%'): a statement without parameters must not be searched for placeholders.
         own = {"no_parameters": True}
@@ -58,17 +81,53 @@ class PostgresWarehouse:
         return shared.transaction(self._connect, self._explain)
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        with self.transaction() as connection:
+    def reading(self, role: str = roles.LOADER) -> Iterator[Connection]:
+        with shared.transaction(partial(self._connect, role), self._explain) as connection:
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield connection
 
-    def _connect(self) -> Connection:
+    def _connect(self, role: str = roles.LOADER) -> Connection:
+        """With the rights of `role`, where the roles are in use."""
+        connection = self._plain()
+        if self._roles or self.roles_in_use:
+            connection.exec_driver_sql(f"SET ROLE {role}")
+            connection.commit()
+        return connection
+
+    def _plain(self) -> Connection:
+        """With the login's own rights."""
         try:
             return self._engine.connect()
         except DBAPIError as error:
             shared.raise_explained(error, self._explain)
             raise
+
+    @contextmanager
+    def judging(self, connection: Connection) -> Iterator[None]:
+        if not self.roles_in_use:
+            yield
+            return
+        connection.exec_driver_sql(f"SET LOCAL ROLE {roles.GATE}")
+        yield
+        connection.exec_driver_sql(f"SET LOCAL ROLE {roles.LOADER}")
+
+    def initialise(self) -> list[str]:
+        made = self.init_statements()
+        with shared.transaction(self._plain, self._explain) as connection:
+            try:
+                for statement in made:
+                    connection.exec_driver_sql(statement)
+            except DBAPIError as error:
+                if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+                    raise
+                raise PlatformError(
+                    f"{self.name}: {self._url.username} may not do this: {str(error.orig).splitlines()[0]}\n"
+                    "Nothing was changed. Let an administrator run what this prints: dataops warehouse init --dry-run"
+                ) from error
+        return made
+
+    def init_statements(self) -> list[str]:
+        return roles.statements(str(self._url.database), str(self._url.username))
 
     def _explain(self, error: BaseException) -> str | None:
         cause = getattr(error, "orig", None) or error
@@ -112,7 +171,10 @@ class PostgresWarehouse:
             raise PlatformError(f"{self.name}: loading raw.{table} failed: {first}") from error
 
     def _libpq_uri(self) -> str:
-        return self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+        url = self._url.set(drivername="postgresql")
+        if self.roles_in_use:
+            url = url.update_query_dict({"options": f"-crole={roles.LOADER}"})
+        return url.render_as_string(hide_password=False)
 
     @contextmanager
     def lock(self, name: str, purpose: str) -> Iterator[None]:
@@ -152,6 +214,14 @@ class PostgresWarehouse:
     def refresh_published(self, describe: Callable[[Connection], Mapping[str, str]]) -> None:
         """Nothing: consumers read the same database."""
 
+    @contextmanager
+    def consumer(
+        self, publication: str, relations: Mapping[str, str], *, past: bool  # noqa: ARG002  a snapshot has the newest
+    ) -> Iterator[Consumer]:  # fmt: skip
+        """A read-only transaction; a snapshot of the server's, which keeps no writer out."""
+        with self.reading(roles.CONSUMER) as connection:
+            yield Consumer(connection, self.name, relations if past else {})
+
     def readers_about(self) -> dict[str, str]:
         return {}
 
@@ -166,7 +236,8 @@ class PostgresWarehouse:
             raise
 
     def restore(self, file: Path, statements: Sequence[str]) -> str:
-        postgres_dump.load(self._url, file, statements, self._lock_seconds)
+        rights = self.init_statements() if self.roles_in_use else []
+        postgres_dump.load(self._url, file, [*statements, *rights], self._lock_seconds)
         return "what stood there was replaced"
 
     @contextmanager

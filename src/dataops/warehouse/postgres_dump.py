@@ -24,7 +24,7 @@ from dataops.warehouse.port import SCHEMAS
 def dump(url: URL, file: Path) -> None:
     """The platform's schemas as one file in pg_dump's own format, of one snapshot. Raises PlatformError."""
     schemas = [f"--schema={name}" for name in SCHEMAS]
-    arguments = ("--format=custom", "--no-owner", *schemas, f"--file={file}", _database(url))
+    arguments = ("--format=custom", "--no-owner", "--no-privileges", *schemas, f"--file={file}", _database(url))
     with TemporaryFile() as said, _started("pg_dump", url, *arguments, stderr=said) as process:
         _require_done(process, said)
     durable.sync(file)
@@ -52,7 +52,7 @@ def load(url: URL, file: Path, statements: Sequence[str], lock_seconds: float) -
 
 def _copy(file: Path, target: IO[bytes]) -> None:
     """The statements that make what `file` holds; as a stream, so that no row lies in a file of its own."""
-    with TemporaryFile() as said, _started("pg_restore", None, "--no-owner", "--file=-", str(file),
+    with TemporaryFile() as said, _started("pg_restore", None, "--no-owner", "--no-privileges", "--file=-", str(file),
                                            stdout=subprocess.PIPE, stderr=said) as source:  # fmt: skip
         shutil.copyfileobj(cast("IO[bytes]", source.stdout), target)
         _require_done(source, said)

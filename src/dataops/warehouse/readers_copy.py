@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
-from sqlalchemy.engine import Connection
+from sqlalchemy import create_engine
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.pool import NullPool
 
 from dataops import durable
 from dataops.failpoint import failpoint
@@ -43,6 +46,25 @@ def about(published: Path) -> dict[str, str]:
         return {}
 
 
+@contextmanager
+def opened(file: Path) -> Iterator[Connection]:
+    """A copy as its readers have it: nothing can be written, no other file or host reached, and no way back."""
+    url = make_url("duckdb://").set(database=str(file), query={"access_mode": "READ_ONLY"})
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        for statement in ("SET enable_external_access = false", "SET lock_configuration = true"):
+            connection.exec_driver_sql(statement)
+        yield connection
+
+
+def snapshot(connection: Connection, file: Path, relations: Mapping[str, str]) -> None:
+    """Writes the rows of each relation to a new file, under its table's name; as quickly as they can be copied."""
+    with _attached(connection, file) as own:
+        for schema in sorted({table.partition(".")[0] for table in relations}):
+            own.execute(f"CREATE SCHEMA readers.{schema}")
+        for table, rows in relations.items():
+            own.execute(f"CREATE TABLE readers.{table} AS SELECT * FROM {rows} AS q")
+
+
 def _remove_unfinished(published: Path) -> None:
     """Whoever made them is dead, since this process holds the warehouse file."""
     for file in published.parent.glob(f"{published.stem}.*.tmp*"):
@@ -54,17 +76,24 @@ def _write(connection: Connection, fresh: Path, about: Mapping[str, str]) -> Non
         "SELECT table_schema, table_name FROM information_schema.tables"
         " WHERE table_schema IN ('validated', 'curated', 'marts') AND table_type = 'BASE TABLE'"
     ).fetchall()
-    # DuckDB's own connection, since each of these statements must commit by itself.
-    own: Any = connection.connection.dbapi_connection.__getattr__("cursor")()  # type: ignore[union-attr]
-    place = str(fresh).replace("'", "''")
-    own.execute(f"ATTACH '{place}' AS readers")
-    try:
+    with _attached(connection, fresh) as own:
         own.execute("CREATE TABLE readers.about (name VARCHAR, value VARCHAR)")
         own.executemany("INSERT INTO readers.about VALUES (?, ?)", list(about.items()) or [("publication", "")])
         for schema in SCHEMAS:
             own.execute(f"CREATE SCHEMA readers.{schema}")
         for schema, table in tables:
             own.execute(f'CREATE TABLE readers.{schema}."{table}" AS SELECT * FROM {schema}."{table}"')
+
+
+@contextmanager
+def _attached(connection: Connection, fresh: Path) -> Iterator[Any]:
+    """A cursor that writes to the new file `fresh` under the name `readers`; it is whole when this is left."""
+    # DuckDB's own connection, since each of these statements must commit by itself.
+    own: Any = connection.connection.dbapi_connection.__getattr__("cursor")()  # type: ignore[union-attr]
+    place = str(fresh).replace("'", "''")
+    own.execute(f"ATTACH '{place}' AS readers (READ_WRITE)")
+    try:
+        yield own
         own.execute("CHECKPOINT readers")  # nobody else does: DETACH leaves the log beside it
     finally:
         own.execute("DETACH readers")
