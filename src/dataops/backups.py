@@ -14,7 +14,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, make_url
 
-from dataops import chain, durable, healing, incidents, ledger
+from dataops import chain, durable, healing, incidents, ledger, numbering
 from dataops.errors import DeclarationError, PlatformError
 from dataops.failpoint import failpoint
 from dataops.settings import Settings
@@ -141,12 +141,14 @@ def restore(work: Workspace, file: Path | None = None) -> Restored:
             locks.enter_context(work.warehouse.lock(name, "restore"))
         publication, receipts = _proven(work, file)
         before, numbers, ids = _standing(work)
-        replaced = work.warehouse.restore(file, ledger.floors(numbers))
+        replaced = work.warehouse.restore(
+            file, numbering.floors(numbers, sequences=work.warehouse.dialect == "postgres")
+        )
         failpoint("restored")
         gone = None if ids is None else _gone(work, ids)
         backup = Backup(file, file.stat().st_size, publication, receipts, time.monotonic() - started)
         done = Restored(backup, before, gone, replaced, _record(work, backup, gone))
-    work.warehouse.refresh_published(ledger.described)
+    work.warehouse.refresh_published(numbering.described)
     return done
 
 
@@ -156,11 +158,11 @@ def _standing(work: Workspace) -> tuple[str | None, dict[str, int], list[str] | 
         with work.warehouse.reading() as connection:
             if ledger.version(connection) is not None:
                 ids = [row[0] for row in connection.execute(sa.select(ledger.publications.c.publication_id))]
-                return _newest(connection), ledger.numbers(connection), ids
+                return _newest(connection), numbering.given(connection), ids
     except PlatformError:
         """It is damaged or gone: that is why it is restored."""
     about = work.warehouse.readers_about()
-    numbers = {name: int(about.get(name, 0)) + UNSEEN for name in ledger.NUMBERS}
+    numbers = {name: int(about.get(name, 0)) + UNSEEN for name in numbering.KINDS}
     return about.get("publication") or None, numbers, None
 
 

@@ -5,14 +5,13 @@ A batch that is not sealed cannot be judged; what a crashed load left behind is 
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import entries, incidents, landing, ledger, leftovers, tables
+from dataops import entries, incidents, landing, ledger, leftovers, numbering, tables
 from dataops.catalog import Dataset, Group
 from dataops.drift import Drift, DriftRejectedError
 from dataops.errors import DataRejected, PlatformError
@@ -104,8 +103,8 @@ def begin(
     end: datetime | None = None,
 ) -> tuple[int, str]:
     """Records a new, open batch under an id made from `stem`; its number and its id."""
-    seq = ledger.next_seq(connection, ledger.batches)
-    batch_id = next_id(connection, stem)
+    seq = numbering.next_seq(connection, ledger.batches)
+    batch_id = numbering.next_batch_id(connection, stem)
     connection.execute(
         ledger.batches.insert().values(
             seq=seq,
@@ -136,15 +135,6 @@ def _stamp(moment: datetime) -> str:
         if moment == moment.replace(hour=0, minute=0, second=0, microsecond=0)
         else f"{moment:%Y%m%dT%H%M}"
     )
-
-
-def next_id(connection: Connection, stem: str) -> str:
-    """`stem`, then `stem.2`, `stem.3`, … for later deliveries of the same window."""
-    like = sa.select(ledger.batches.c.batch_id).where(ledger.batches.c.batch_id.startswith(stem, autoescape=True))
-    taken = {row[0] for row in connection.execute(like)}
-    numbers = [int(m.group(1) or 1) for t in taken if (m := re.fullmatch(re.escape(stem) + r"(?:\.(\d+))?", t))]
-    last = max([ledger.floor(connection, "batch_ids"), *numbers])
-    return f"{stem}.{last + 1}" if last else stem
 
 
 def _seal(connection: Connection, seq: int, arrivals: list[landing.Arrival], window: Window | None) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import delta, ledger
+from dataops import delta, ledger, numbering
 from dataops.catalog import Dataset, Group
 from dataops.delta import Counts, place
 from dataops.errors import DataRejected, DeclarationError, PlatformError
@@ -71,7 +71,7 @@ def _roll_back(work: Workspace, group: Group, publication_id: str, reason: str, 
         target = required(connection, publication_id)
         if target["group_name"] != group.name:
             raise DeclarationError(f"{publication_id} is a publication of {target['group_name']}, not of {group.name}")
-        seq = ledger.next_seq(connection, ledger.publications)
+        seq = numbering.next_seq(connection, ledger.publications)
         goal = int(str(target["seq"]))
         removed = {d.table: _remove(connection, d, goal, seq) for d in reversed(group.datasets)}
         counts = [_restore(connection, d, goal, seq, removed[d.table]) for d in group.datasets]

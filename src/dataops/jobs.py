@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from dataops import batches, history, ledger, tables, transforms
+from dataops import batches, history, ledger, numbering, tables, transforms
 from dataops import publish as publishing
 from dataops import replay as replaying
 from dataops.catalog import Group
@@ -58,7 +58,7 @@ def refresh_readers(work: Workspace, publication: Publication | None) -> None:
 def _renew_copy(work: Workspace) -> None:
     """A bystander: the publication stands whether or not the copy could be renewed."""
     try:
-        work.warehouse.refresh_published(ledger.described)
+        work.warehouse.refresh_published(numbering.described)
     except (PlatformError, OSError) as error:
         log.warning("the readers' copy was not renewed: %s", str(error).splitlines()[0])
     failpoint("readers_refreshed")

@@ -1,7 +1,7 @@
 """The ledger: what was received, judged and published; SQLAlchemy Core tables in schema `ops`.
 
 Every row is written in the same transaction as what it records, so the ledger is never ahead of or behind the data.
-Order comes from `seq`, never from a clock.
+Order comes from `seq`, never from a clock; `numbering` gives it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataops.warehouse.port import SCHEMAS
 if TYPE_CHECKING:
     from dataops.warehouse import Warehouse
 
-VERSION = 3
+VERSION = 4
 SETTLED = ("published", "unchanged", "discarded")
 """States of a batch in which nothing can happen to it any more."""
 
@@ -29,6 +29,13 @@ metadata = sa.MetaData(schema="ops")
 
 settings = sa.Table(
     "settings", metadata, sa.Column("name", sa.String, primary_key=True), sa.Column("value", sa.String, nullable=False)
+)
+
+numbers = sa.Table(  # what was given is never given again, whatever becomes of it; see numbering
+    "numbers",
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("given", sa.BigInteger, nullable=False),
 )
 
 batches = sa.Table(
@@ -161,7 +168,8 @@ waivers = sa.Table(
     sa.Column("rule_id", sa.String),  # NULL: it raises the group's quota
     sa.Column("table_name", sa.String),
     sa.Column("batch", sa.String),  # only for this batch; NULL: for every batch until it ends
-    sa.Column("rules_hash", sa.String),  # for one batch: the rules under which it was held
+    sa.Column("rules_hash", sa.String),  # for one batch: the rules under which it was held,
+    sa.Column("content", sa.String),  # and what was held of it, see waived_content
     sa.Column("keys", sa.JSON),  # only for rows of these keys, lists in the order of the dataset's key
     sa.Column("quota", sa.Float),  # share of rows and of money that may be held instead of the checkpoint's
     sa.Column("owner", sa.String, nullable=False),
@@ -225,6 +233,10 @@ rehearsals = sa.Table(
 )
 
 
+COUNTED = (batches, incidents, incident_events, waivers)
+"""Tables whose numbers are given by `numbering`, once each."""
+
+
 def _add_what_is_missing(connection: Connection) -> None:
     """Tables and nullable columns that a version added; what stands is not touched."""
     metadata.create_all(connection)
@@ -236,8 +248,26 @@ def _add_what_is_missing(connection: Connection) -> None:
             connection.exec_driver_sql(f'ALTER TABLE ops.{table.name} ADD COLUMN "{column.name}" {kind}')
 
 
+def _count(connection: Connection) -> None:
+    """Version 4: numbers are counted apart from the rows that have them, behind those that are there."""
+    _add_what_is_missing(connection)
+    given: dict[str, int] = {}
+    for table in COUNTED:
+        last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.seq), 0))).scalar_one()
+        given[table.name] = last = max(int(last), floor(connection, table.name))
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"CREATE SEQUENCE ops.{table.name}_number START {last + 1}")
+    for name in connection.execute(sa.select(batches.c.batch_id)).scalars():
+        stem, _, number = name.partition(".")
+        given[f"batch {stem}"] = max(given.get(f"batch {stem}", 0), int(number or 1))
+    if counted := [{"name": name, "given": number} for name, number in given.items() if number]:
+        connection.execute(numbers.insert(), counted)
+
+
 # One transactional step per version: MIGRATIONS[n] brings a ledger of version n to n + 1.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_what_is_missing, 2: _add_what_is_missing}
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
+    1: _add_what_is_missing, 2: _add_what_is_missing, 3: _count,
+}  # fmt: skip
 
 
 def now() -> datetime:
@@ -283,7 +313,7 @@ def version(connection: Connection) -> int | None:
 def _create(connection: Connection) -> None:
     for schema in SCHEMAS:
         connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    metadata.create_all(connection)
+    _count(connection)
     failpoint("ledger_created")
     connection.execute(settings.insert().values(name="version", value=str(VERSION)))
     failpoint("ledger_stamped")
@@ -296,64 +326,15 @@ def _migrate(connection: Connection, found: int) -> None:
         connection.execute(settings.update().where(settings.c.name == "version").values(value=str(step + 1)))
 
 
-def next_seq(connection: Connection, table: sa.Table) -> int:
-    """The next number of `table`; unique because writers are serialised or the primary key refuses a double.
-
-    Never one that was given before a restore: see `floor`.
-    """
-    newest = sa.select(sa.func.coalesce(sa.func.max(table.c.seq), 0)).scalar_subquery()
-    return int(connection.execute(sa.select(sa.func.greatest(newest, _floor(table.name)))).scalar_one()) + 1
-
-
-NUMBERED = (batches, publications, incidents, incident_events, waivers)
-NUMBERS = (*(table.name for table in NUMBERED), "publication_ids", "batch_ids")
-
-
-def described(connection: Connection) -> dict[str, str]:
-    """What a copy of published rows says of itself: its newest publication, and the numbers that were given."""
-    if version(connection) is None:
-        return {}
-    newest = sa.select(publications.c.publication_id).order_by(publications.c.seq.desc()).limit(1)
-    given = {name: str(number) for name, number in numbers(connection).items()}
-    return {"publication": connection.execute(newest).scalar() or ""} | given
-
-
-def numbers(connection: Connection) -> dict[str, int]:
-    """The highest numbers given so far: of each numbered table, within a publication's id and a batch's."""
-    found = {table.name: next_seq(connection, table) - 1 for table in NUMBERED}
-    behind = {"publication_ids": (publications.c.publication_id, "-"), "batch_ids": (batches.c.batch_id, ".")}
-    for name, (column, mark) in behind.items():
-        last = sa.cast(sa.func.split_part(column, mark, -1), sa.BigInteger)
-        newest = sa.select(sa.func.coalesce(sa.func.max(last), 0)).where(column.contains(mark)).scalar_subquery()
-        found[name] = int(connection.execute(sa.select(sa.func.greatest(newest, _floor(name)))).scalar_one())
-    return found
-
-
 def floor(connection: Connection, name: str) -> int:
     """The highest number of this kind that may have been given before the warehouse was restored; 0 without one."""
-    return int(connection.execute(sa.select(_floor(name))).scalar_one())
-
-
-def _floor(name: str) -> sa.ColumnElement[int]:
-    value = sa.select(sa.cast(settings.c.value, sa.BigInteger)).where(settings.c.name == f"floor {name}")
-    return sa.func.coalesce(value.scalar_subquery(), 0)
-
-
-def floors(known: Mapping[str, int]) -> list[str]:
-    """Statements that let numbers go on behind `known`, whatever the ledger's own are."""
-    return [
-        statement
-        for name, number in sorted(known.items())
-        for statement in (
-            f"DELETE FROM ops.settings WHERE name = 'floor {name}'",
-            f"INSERT INTO ops.settings (name, value) VALUES ('floor {name}', '{int(number)}')",
-        )
-    ]
+    value = sa.select(settings.c.value).where(settings.c.name == f"floor {name}")
+    return int(connection.execute(value).scalar() or 0)
 
 
 def horizon(connection: Connection) -> int:
     """The newest publication's number: what somebody who begins now can know of."""
-    return next_seq(connection, publications) - 1
+    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(publications.c.seq), 0))).scalar_one())
 
 
 def one(connection: Connection, statement: sa.Select[Any]) -> dict[str, Any] | None:

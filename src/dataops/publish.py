@@ -16,7 +16,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import batches, catalog, delta, entries, incidents, ledger, leftovers, receipts
+from dataops import batches, catalog, delta, entries, incidents, ledger, leftovers, numbering, receipts
 from dataops.catalog import Dataset, Group
 from dataops.delta import Counts
 from dataops.errors import DataRejected, PlatformError, VerdictError
@@ -89,7 +89,7 @@ def _publish(work: Workspace, connection: Connection, batch_id: str, attempt: st
     if group.layer == "raw":
         batches.require_newest(connection, group, batch)
     failpoint("checked")
-    seq = ledger.next_seq(connection, ledger.publications)
+    seq = numbering.next_seq(connection, ledger.publications)
     scopes = _scopes(connection, batch["seq"])
     datasets = group.datasets
     counts = delta.apply(connection, group, datasets, scopes, batch["seq"], seq)

@@ -63,7 +63,7 @@ def load(environ: Mapping[str, str] | None = None, project: Path | None = None) 
 def person(environ: Mapping[str, str] | None = None) -> str:
     """Who acts: what the environment says, else the operating system's user."""
     environ = os.environ if environ is None else environ
-    return environ.get("DATAOPS_PERSON") or getpass.getuser()
+    return environ.get("DATAOPS_PERSON", "").strip() or getpass.getuser()
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:

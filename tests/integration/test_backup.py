@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from dataops import backups, chain, jobs, ledger, verification
+from dataops import backups, chain, jobs, ledger, numbering, verification
 from dataops.errors import DeclarationError, PlatformError
 from dataops.settings import Settings
 from dataops.workspace import Workspace, open_workspace
@@ -69,7 +69,7 @@ def test_a_load_between_backup_and_restore_is_loaded_again_under_new_numbers(wor
     assert _published(work) == wanted
     with work.warehouse.reading() as connection:
         assert verification.verify(connection, tuple(work.catalog.datasets.values())).proven
-        numbers = ledger.numbers(connection)
+        numbers = numbering.given(connection)
     assert numbers["publications"] > 5
     incident = fetch(work, "SELECT sentence, state FROM ops.incidents WHERE kind = 'warehouse'")
     assert incident == [

@@ -134,8 +134,10 @@ def standing(place: Place) -> State:
     work = place.open()
     found = state(work)
     for table in ("customer", "sales_order", "order_line"):
-        rows = fetch(work, f"SELECT _batch, COUNT(*) FROM raw.{table} GROUP BY _batch ORDER BY 1")
-        found[f"raw.{table}"] = (sum(int(row[1]) for row in rows), repr(rows))
+        rows = [
+            (row[1],) for row in fetch(work, f"SELECT _batch, COUNT(*) FROM raw.{table} GROUP BY _batch ORDER BY 1")
+        ]
+        found[f"raw.{table}"] = (sum(int(row[0]) for row in rows), repr(rows))
     if place.url is None:
         found["published copy"] = _copy(place.home)
     return found

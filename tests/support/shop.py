@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -171,20 +172,58 @@ SCHEMAS_OF_STATE = (
 
 
 def state(work: Workspace) -> dict[str, tuple[int, str]]:
-    """S*: (rows, hash) of every table people or the ledger rely on, without times and random ids."""
+    """S*: (rows, hash) of every table people or the ledger rely on, without times and random ids.
+
+    Numbers are given once, whatever becomes of them, so a run that broke off leaves a gap: batches, incidents and
+    waivers are known by their order instead.
+    """
     with work.warehouse.reading() as connection:
         places = connection.exec_driver_sql(
             "SELECT table_schema, table_name, column_name FROM information_schema.columns"
-            f" WHERE table_schema IN ({', '.join(repr(s) for s in SCHEMAS_OF_STATE)}) ORDER BY 1, 2, ordinal_position"
+            f" WHERE table_schema IN ({', '.join(repr(s) for s in SCHEMAS_OF_STATE)}) AND table_name <> 'numbers'"
+            " ORDER BY 1, 2, ordinal_position"
         ).fetchall()
         columns: dict[str, list[str]] = {}
         for schema, table, column in places:
             if column not in IGNORED:
-                columns.setdefault(f"{schema}.{table}", []).append(f'CAST("{column}" AS VARCHAR)')
-        return {
-            place: _digest(connection.exec_driver_sql(f"SELECT {', '.join(names)} FROM {place}"))
-            for place, names in columns.items()
-        }
+                columns.setdefault(f"{schema}.{table}", []).append(column)
+        order = Order(connection)
+        return {place: _digest(_rows(connection, place, names, order)) for place, names in columns.items()}
+
+
+def _rows(connection: Any, place: str, names: list[str], order: Order) -> list[tuple[Any, ...]]:
+    texts = ", ".join(f'CAST("{name}" AS VARCHAR)' for name in names)
+    found = connection.exec_driver_sql(f"SELECT {texts} FROM {place}")
+    return [tuple(order.known(place, name, value) for name, value in zip(names, row, strict=True)) for row in found]
+
+
+class Order:
+    """Says the rank of a batch, incident or waiver instead of its number or id."""
+
+    def __init__(self, connection: Any) -> None:
+        self.ranks: dict[str, dict[str, str]] = {}
+        self.names: dict[str, str] = {}
+        for kind, column in (("batches", "batch_id"), ("incidents", "incident_id"), ("waivers", "waiver_id")):
+            found = connection.exec_driver_sql(f"SELECT seq, {column} FROM ops.{kind} ORDER BY seq").fetchall()
+            self.ranks[kind] = {str(seq): f"{kind} {rank}" for rank, (seq, _) in enumerate(found)}
+            stems = [name.partition(".")[0] if kind == "batches" else kind for _, name in found]
+            self.names |= {name: f"{stems[n]} {stems[:n].count(stems[n])}" for n, (_, name) in enumerate(found)}
+        steps = connection.exec_driver_sql("SELECT seq FROM ops.incident_events ORDER BY seq").fetchall()
+        self.ranks["incident_events"] = {str(row[0]): f"step {rank}" for rank, row in enumerate(steps)}
+        self._any = re.compile("|".join(rf"{re.escape(n)}(?![\w.])" for n in sorted(self.names, key=len, reverse=True)))
+
+    def known(self, place: str, column: str, value: str | None) -> str | None:
+        table = place.removeprefix("ops.")
+        if value is None:
+            return None
+        if column == "seq" and table in self.ranks:
+            return self.ranks[table][value]
+        kind = {"batch": "batches", "_batch": "batches", "incident": "incidents"}.get(column)
+        if kind and value.isdigit():
+            return self.ranks[kind].get(value, "forgotten" if int(value) else value)
+        if self.names:
+            value = self._any.sub(lambda found: self.names[found.group()], value)
+        return re.sub(r'(?<="batches": )\[([\d, ]+)\]', lambda m: str(len(m[1].split(","))), value)
 
 
 def _digest(rows: Any) -> tuple[int, str]:

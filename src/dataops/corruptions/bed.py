@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from dataops import batches, ledger
+from dataops import batches, ledger, numbering
 from dataops.catalog import Dataset, Group
 from dataops.corruptions.catalogue import Corruption
 from dataops.gate import gate
@@ -40,7 +40,7 @@ class Bed:
             for schema in ("clean", "struck"):
                 connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
             self._keep_clean(connection, batch)
-            self._seq = ledger.next_seq(connection, ledger.batches)
+            self._seq = numbering.next_seq(connection, ledger.batches)
             scored = batch | {"seq": self._seq, "batch_id": SCORED, "state": "sealed", "sealed_at": ledger.now()}
             connection.execute(ledger.batches.insert().values(**scored))
             self.fill(connection, self.tables)

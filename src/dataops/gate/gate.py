@@ -17,7 +17,7 @@ from dataops import batches, entries, incidents, ledger
 from dataops.catalog import DELETIONS, READABLE, Dataset, Group, Rule
 from dataops.errors import DataRejected, PlatformError, VerdictError
 from dataops.failpoint import failpoint
-from dataops.gate import anomalies, baselines, gx, pattern, policy, quarantine, waivers
+from dataops.gate import anomalies, baselines, gx, pattern, policy, quarantine, waived_content, waivers
 from dataops.gate.relations import relations
 from dataops.gate.verdict import Held, Predicate, RuleResult, Verdict, judged, unjudged
 from dataops.tables import equal, quoted
@@ -122,13 +122,16 @@ def _decided(connection: Connection, group: Group, batch: dict[str, Any]) -> Ver
     results = [_agreeing(result, received) for result in stored]
     results += [r for d in group.datasets for r in _own_rules(connection, group, d, batch["seq"])]
     allowed = waivers.in_force(connection, group, batch)
-    results = [_waived(result, allowed) for result in baselines.within(connection, results)]
+    results = [_waived(connection, group, result, allowed) for result in baselines.within(connection, results)]
     closure, held = quarantine.collect(connection, group, results, allowed)
     failpoint("rows_held")
     results = _replaced(results, closure)
     held = [
         replace(h, received=received.get(h.table, 0)) for h in quarantine.without_old(connection, group, batch, held)
     ]
+    if any(row["rule_id"] is None for row in allowed):
+        seen = waived_content.held(connection, group)
+        allowed = [row for row in allowed if row["rule_id"] or row["content"] == seen]
     terms = policy.terms_of(group, allowed, replayed=batch["source"] == entries.REPLAYED)
     verdict = policy.decide(group, str(batch["batch_id"]), results, held, _money(connection, group, batch), terms)
     verdict = replace(verdict, results=tuple(_sampled(connection, group, r) for r in verdict.results))
@@ -136,12 +139,14 @@ def _decided(connection: Connection, group: Group, batch: dict[str, Any]) -> Ver
     return verdict
 
 
-def _waived(result: RuleResult, allowed: Sequence[dict[str, Any]]) -> RuleResult:
+def _waived(connection: Connection, group: Group, result: RuleResult, allowed: Sequence[dict[str, Any]]) -> RuleResult:
     """A rule that names no rows holds the batch, unless somebody allowed it."""
-    covering = [row["waiver_id"] for row in allowed if row["rule_id"] == result.rule.id and not row["keys"]]
+    covering = [row for row in allowed if row["rule_id"] == result.rule.id and not row["keys"]]
     if result.outcome != "failed" or result.names_rows or not covering:
         return result
-    return replace(result, outcome="waived", waivers=(covering[-1],))
+    seen = waived_content.failing(connection, group, result)
+    counting = [row["waiver_id"] for row in covering if not row["batch"] or row["content"] == seen]
+    return replace(result, outcome="waived", waivers=(counting[-1],)) if counting else result
 
 
 def _received(connection: Connection, seq: int) -> dict[str, int]:

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from dataops import ledger
 from dataops.catalog import Dataset, Group, Link, Rule
+from dataops.gate import waived_content
 from dataops.gate.verdict import Held, Outcome, Predicate, RuleResult, judged, unjudged
 from dataops.tables import equal, quoted
 
@@ -42,7 +43,7 @@ def collect(
     found: list[RuleResult] = []
     for dataset in group.datasets:
         failing = [r for r in results if r.rule.table == dataset.table and r.outcome == "failed" and r.predicate]
-        found += [w for r in failing if (w := _exempted(connection, dataset, r, waivers))]
+        found += [w for r in failing if (w := _exempted(connection, group, dataset, r, waivers))]
         found += _mark_broken(connection, dataset, failing)
     for dataset in group.datasets:
         found += [_judge_link(connection, group, dataset, link) for link in dataset.links]
@@ -50,13 +51,20 @@ def collect(
     return found, [_held(connection, d) for d in group.datasets]
 
 
-def _exempted(connection: Connection, dataset: Dataset, result: RuleResult, waivers: Waivers) -> RuleResult | None:
+def _exempted(
+    connection: Connection, group: Group, dataset: Dataset, result: RuleResult, waivers: Waivers
+) -> RuleResult | None:
     """Names the failing rows that waivers let pass; the rule is waived when these are all."""
     covering = [row for row in waivers if row["rule_id"] == result.rule.id]
     if not covering or result.predicate is None:
         return None
-    used = []
-    for waiver in covering:
+    used: list[str] = []
+    seen: list[str] = []  # by who asked before, and after, earlier waivers of this batch let rows pass
+    for waiver in sorted(covering, key=lambda row: row["batch"] is not None):
+        if waiver["batch"]:
+            seen = [*seen[:1], waived_content.failing(connection, group, result)]
+            if waiver["content"] not in seen:
+                continue
         where, values = _of_keys(dataset, waiver["keys"])
         done = connection.execute(
             text(

@@ -13,9 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import ledger
+from dataops import ledger, numbering, persons
 from dataops.catalog import READABLE, Catalog, Dataset, Group, Rule
 from dataops.errors import DataRejected, DeclarationError, VerdictError
+from dataops.gate import waived_content
 
 LONGEST = timedelta(days=90)
 SOUND = ("schema", "reference", "readable")  # a figure over rows that break these means nothing
@@ -46,10 +47,8 @@ def add(connection: Connection, catalog: Catalog, scope: Scope, owner: str, reas
     group = catalog.group(scope.group)
     rule = _coverable(group, scope) if scope.rule else None
     _require_sense(scope, reason, until)
-    held = _batch(connection, scope.batch) if scope.batch else None
-    if held and held["group_name"] != group.name:
-        raise DeclarationError(f"batch {scope.batch} is of group {held['group_name']}, not of {group.name}")
-    seq = ledger.next_seq(connection, ledger.waivers)
+    held = _judged(connection, group, scope.batch) if scope.batch else None
+    seq = numbering.next_seq(connection, ledger.waivers)
     waiver_id = f"WAI-{seq:04d}"
     connection.execute(
         ledger.waivers.insert().values(
@@ -60,15 +59,31 @@ def add(connection: Connection, catalog: Catalog, scope: Scope, owner: str, reas
             table_name=rule.table if rule else None,
             batch=scope.batch,
             rules_hash=held["rules_hash"] if held else None,
+            content=_content(connection, catalog, held, scope.rule) if held else None,
             keys=[list(key) for key in scope.keys] or None,
             quota=scope.quota,
-            owner=owner,
+            owner=persons.named(owner),
             reason=" ".join(reason.split()),
             created_at=ledger.now(),
             until=until,
         )
     )
     return waiver_id
+
+
+def _judged(connection: Connection, group: Group, batch_id: str) -> dict[str, Any]:
+    """A batch of the group that somebody can have looked at."""
+    held = _batch(connection, batch_id)
+    if held["group_name"] != group.name:
+        raise DeclarationError(f"batch {batch_id} is of group {held['group_name']}, not of {group.name}")
+    if held["judged_at"] is None:
+        raise DataRejected(f"batch {batch_id} has not been judged: there is nothing to see yet that could be allowed")
+    return held
+
+
+def _content(connection: Connection, catalog: Catalog, batch: dict[str, Any], rule: str | None) -> str:
+    group = catalog.group(batch["group_name"]).narrowed(frozenset(_tables(connection, batch["seq"])))
+    return waived_content.kept(connection, group, batch["seq"], rule)
 
 
 def _require_sense(scope: Scope, reason: str, until: datetime) -> None:
@@ -109,10 +124,12 @@ def approve(connection: Connection, catalog: Catalog, waiver_id: str, person: st
     state = state_of(found, needs_approval=needs_approval(catalog, found))
     if state != "waiting for approval":
         raise DataRejected(f"{waiver_id} is {state}; it cannot be approved{_by(found)}")
-    if person == found["owner"]:
-        raise DataRejected(f"{waiver_id} was asked for by {person}; somebody else has to approve it")
+    person = persons.named(person)
+    if persons.same(person, found["owner"]):
+        raise DataRejected(f"{waiver_id} was asked for by {found['owner']}; somebody else has to approve it")
     if found["batch"]:
         _require_same_rules(connection, catalog, found)
+        _require_same_content(connection, catalog, found)
     table = ledger.waivers
     connection.execute(
         table.update().where(table.c.seq == found["seq"]).values(approver=person, approved_at=ledger.now())
@@ -143,6 +160,16 @@ def _require_same_rules(connection: Connection, catalog: Catalog, found: dict[st
         )
 
 
+def _require_same_content(connection: Connection, catalog: Catalog, found: dict[str, Any]) -> None:
+    """The same for what is held: of another batch, or of this one judged again beside other published rows."""
+    batch = _batch(connection, found["batch"])
+    if found["content"] != _content(connection, catalog, batch, found["rule_id"]):
+        raise DataRejected(
+            f"what is held of {found['batch']} is not what it was when {found['waiver_id']} was asked for. Nothing was"
+            f" approved. Look again, and ask anew: dataops quarantine list {found['group_name']}"
+        )
+
+
 def _tables(connection: Connection, seq: int) -> list[str]:
     table = ledger.batch_datasets.c
     return list(connection.execute(sa.select(table.table_name).where(table.batch == seq)).scalars())
@@ -153,6 +180,7 @@ def revoke(connection: Connection, waiver_id: str, person: str) -> None:
     found = required(connection, waiver_id)
     if found["revoked_at"] or found["until"] <= ledger.now():
         raise DataRejected(f"{waiver_id} has ended already")
+    person = persons.named(person)
     table = ledger.waivers
     connection.execute(
         table.update().where(table.c.seq == found["seq"]).values(revoked_at=ledger.now(), revoked_by=person)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import ledger
+from dataops import ledger, numbering
 from dataops.incidents.records import GATE, OPEN, Row, before, changed, how_it_ended, noted
 
 Kind = Literal["held", "error", "anomaly", "late", "drift", "warehouse"]
@@ -75,7 +75,7 @@ def _opened(
     connection: Connection, group: str, batch: int, sentence: str, detail: dict[str, Any], kind: Kind, fingerprint: str
 ) -> str:
     table, now = ledger.incidents, ledger.now()
-    seq = ledger.next_seq(connection, table)
+    seq = numbering.next_seq(connection, table)
     incident = {
         "seq": seq,
         "incident_id": f"INC-{seq:04d}",

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import ledger
+from dataops import ledger, numbering
 from dataops.errors import DeclarationError
 
 OPEN = ("open", "acknowledged")
@@ -59,7 +59,7 @@ def noted(connection: Connection, incident: int, who: str, action: str, text: st
     table = ledger.incident_events
     connection.execute(
         table.insert().values(
-            seq=ledger.next_seq(connection, table),
+            seq=numbering.next_seq(connection, table),
             incident=incident,
             happened_at=ledger.now(),
             who=who,
