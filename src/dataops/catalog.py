@@ -145,11 +145,18 @@ class Group:
         present = tuple(d for d in self.datasets if d.table in tables)
         return Group(self.name, self.checkpoint, present, (*self.outside, *absent), (*self.inside, *absent))
 
+    def followers(self, root: Dataset) -> list[tuple[Dataset, tuple[str, ...]]]:
+        """Every dataset that is delivered with the root, with the columns that point to it."""
+        found = (d for d in self.datasets if d.contract.platform.follows == root.table)
+        return [(d, next(link.columns for link in d.links if link.to == root.table)) for d in found]
+
     def family(self, root: Dataset) -> list[tuple[Dataset, tuple[str, ...]]]:
-        """The root with its key, and every dataset that follows it with the columns that point to the root."""
-        followers = (d for d in self.datasets if d.contract.platform.follows == root.table)
-        pointing = [(d, next(link.columns for link in d.links if link.to == root.table)) for d in followers]
-        return [(root, root.key), *pointing]
+        """The root with its key, and those followers without which it is not whole; else the root alone."""
+        return [(root, root.key), *((d, c) for d, c in self.followers(root) if d.table in self.checkpoint.family)]
+
+    def has_family(self, dataset: Dataset) -> bool:
+        """Whether it is part of a family of several."""
+        return any(len(f) > 1 and dataset in [d for d, _ in f] for f in map(self.family, self.datasets))
 
     def target(self, link: Link) -> Dataset:
         """The dataset that a link points to, in this group or outside."""
@@ -347,6 +354,10 @@ def _group(checkpoint: CheckpointFile, datasets: list[Dataset], paths: Paths) ->
     file = paths.shown(paths.checkpoints / f"{checkpoint.group}.yml")
     if not members:
         raise DeclarationError(f"{file}: no contract names group {checkpoint.group!r}; the gate would judge nothing")
+    if strange := [t for t in checkpoint.family if t not in members or not members[t].contract.platform.follows]:
+        raise DeclarationError(
+            f'{file}: "family" names {strange[0]}, which is no dataset of the group that follows another'
+        )
     if checkpoint.money:
         table, _, column = checkpoint.money.partition(".")
         if table not in members or column not in members[table].control:

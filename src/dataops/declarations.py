@@ -40,6 +40,13 @@ def share(value: object) -> float:
     raise ValueError(f"{value!r} is not a share such as 5% or 0.05")
 
 
+def _children(value: object) -> object:
+    """Datasets by name; a word for all of them would take in those that a parent can do without."""
+    if not isinstance(value, str):
+        return value
+    raise ValueError(f"lists the children without which their parent is not whole, e.g. [order_line]; not {value!r}")
+
+
 def _refuse_baseline(severity: str, *, baseline: bool) -> None:
     if baseline and severity == "critical":
         raise ValueError("a critical rule has no baseline: what may not be published needs a waiver, which ends")
@@ -324,7 +331,7 @@ class CheckpointFile(Strict):
     quota: Quota
     owner: str
     money: Annotated[str | None, Field(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+$")] = None
-    family: Literal["whole", "row"] = "row"
+    family: Annotated[tuple[str, ...], BeforeValidator(_children)] = ()  # without which what they follow is not whole
     deletions: Share = 0.05
     late_after_hours: Annotated[float | None, Field(gt=0)] = None  # without a good delivery; None: never late
     notify: dict[str, str] = Field(default_factory=dict)

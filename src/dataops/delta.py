@@ -13,7 +13,8 @@ from sqlalchemy.engine import Connection
 
 from dataops.catalog import Dataset, Group
 from dataops.failpoint import failpoint
-from dataops.gate.quarantine import excluded, family_held
+from dataops.gate import families
+from dataops.gate.quarantine import excluded
 from dataops.receipts import parts
 from dataops.tables import controls, distinct, equal, quoted
 
@@ -174,7 +175,7 @@ def _missing(group: Group, dataset: Dataset, scope: str, batch: int) -> str | No
     A family that is held is held with its deletions, so that its older version stands whole.
     """
     absent = f"NOT EXISTS (SELECT 1 FROM candidate.{dataset.table} AS c WHERE {equal('c', 'v', dataset.key)})"
-    if held := family_held(group, dataset, batch, "v"):
+    if held := families.held(group, dataset, batch, "v"):
         absent += f" AND NOT {held}"
     if scope == "whole":
         return f"SELECT {quoted(dataset.key, 'v')} FROM {place(dataset)} AS v WHERE {absent}"

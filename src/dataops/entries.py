@@ -5,7 +5,7 @@ An entry waits while it is open and its batch is published; entries of a held ba
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from dataops import ledger
 from dataops.catalog import Dataset, Group
-from dataops.errors import DataRejected
+from dataops.errors import DataRejected, DeclarationError
 from dataops.sources.port import Also
 from dataops.tables import equal, quoted
 
@@ -34,16 +34,22 @@ def asked_again(connection: Connection, group: Group) -> dict[str, Also]:
     for root in group.datasets:
         if root.contract.platform.cursor is None:
             continue
-        queries = " UNION ".join(_keys(member, columns) for member, columns in group.family(root))
+        members = [(root, root.key), *group.followers(root)]
+        queries = " UNION ".join(query for member, columns in members for query in _keys(member, columns))
         keys = tuple(tuple(row) for row in connection.exec_driver_sql(queries))
         if keys:
             found[root.table] = Also(root.key, keys)
     return found
 
 
-def _keys(dataset: Dataset, columns: Sequence[str]) -> str:
+def _keys(dataset: Dataset, columns: Sequence[str]) -> Iterator[str]:
+    """Queries of the parents of what waits: the new ones, and those it has as published."""
     present = " AND ".join(f'q."{name}" IS NOT NULL' for name in columns)
-    return f"SELECT DISTINCT {quoted(columns, 'q')} FROM ({waiting(dataset)}) AS q WHERE {present}"
+    yield f"SELECT DISTINCT {quoted(columns, 'q')} FROM ({waiting(dataset)}) AS q WHERE {present}"
+    if not set(columns) <= set(dataset.key):
+        published = f"{dataset.published_layer}.{dataset.table} AS p ON {equal('p', 'q', dataset.key)}"
+        present = " AND ".join(f'p."{name}" IS NOT NULL' for name in columns)
+        yield f"SELECT DISTINCT {quoted(columns, 'p')} FROM ({waiting(dataset)}) AS q JOIN {published} WHERE {present}"
 
 
 def close(connection: Connection, group: Group, dataset: Dataset, batch: dict[str, Any], publication: int) -> None:
@@ -63,6 +69,18 @@ def close(connection: Connection, group: Group, dataset: Dataset, batch: dict[st
     _mark(connection, dataset, f"{earlier} AND EXISTS ({came})", "released", publication)
     if gone := _gone(connection, group, dataset, batch, open_in):
         _mark(connection, dataset, f"{earlier} AND ({gone})", "gone", publication)
+
+
+def reopen(connection: Connection, dataset: Dataset, goal: int) -> int:
+    """Opens entries again whose rows were released after publication number `goal`, which is gone back to.
+
+    What they held stands no more. Returns how many.
+    """
+    done = connection.exec_driver_sql(
+        f"UPDATE quarantine.{dataset.table} SET _closed = NULL, _released = NULL, _closed_at = NULL"
+        f" WHERE _closed = 'released' AND _released > {int(goal)}"
+    )
+    return int(done.rowcount)
 
 
 def _mark(connection: Connection, dataset: Dataset, where: str, how: str, publication: int) -> None:
@@ -145,32 +163,46 @@ def discard(
     chosen = f"SELECT _batch, _row FROM quarantine.{dataset.table} AS q WHERE {OPEN}"
     values = {"now": ledger.now(), "by": by, "reason": " ".join(reason.split())}
     if rule:
-        chosen += " AND ',' || q._rules || ',' LIKE :rule"
-        values["rule"] = f"%,{rule},%"
+        chosen += f" AND {broke('q', ':rule')}"
+        values["rule"] = f",{rule},"
     if batch:
         chosen += " AND q._batch = (SELECT seq FROM ops.batches WHERE batch_id = :batch)"
         values["batch"] = batch
+    own = f"(q._batch, q._row) IN ({chosen})"
+    members = _members(group, dataset, chosen) or {dataset.table: own}
     # Relatives first: they are found through entries that are still open.
-    own = {dataset.table: f"{OPEN} AND (q._batch, q._row) IN ({chosen})"}
-    matching = _relatives(group, dataset, chosen) | own
-    return {table: _discard(connection, table, where, values) for table, where in matching.items()}
+    matching = {t: where for t, where in members.items() if t != dataset.table}
+    matching[dataset.table] = f"({own} OR {members[dataset.table]})"
+    return {table: _discard(connection, table, f"{OPEN} AND {where}", values) for table, where in matching.items()}
 
 
-def _relatives(group: Group, dataset: Dataset, chosen: str) -> dict[str, str]:
-    """Per other member of the family: the condition on its entries that fell with the chosen ones."""
-    if group.checkpoint.family != "whole":
-        return {}
+def broke(alias: str, rule: str) -> str:
+    """Condition on an entry: `rule`, a text such as `,SAL-014,`, is among those it broke."""
+    return f"STRPOS(',' || {alias}._rules || ',', {rule}) > 0"
+
+
+def require_rule(connection: Connection, group: Group, rule: str) -> None:
+    """Raises DeclarationError for an id that is no rule of the group and that no open entry names either."""
+    if rule in {known.id for known in group.rules}:
+        return
+    named: set[str] = set()
+    for dataset in group.datasets:
+        found = connection.exec_driver_sql(f"SELECT DISTINCT _rules FROM quarantine.{dataset.table} WHERE {OPEN}")
+        named |= {part for row in found for part in str(row[0]).split(",")} - {""}
+    if rule not in named:
+        there = f"; rows wait for {', '.join(sorted(named))}" if named else "; no row waits"
+        raise DeclarationError(f"group {group.name} has no rule {rule!r}{there}")
+
+
+def _members(group: Group, dataset: Dataset, chosen: str) -> dict[str, str]:
+    """Per member of the dataset's family: the condition on entries of the chosen ones' families; empty without one."""
     for root in group.datasets:
         members = group.family(root)
         own = next((columns for d, columns in members if d.table == dataset.table), None)
         if own is None or len(members) == 1:
             continue
         keys = f"SELECT {quoted(own, 'o')} FROM quarantine.{dataset.table} AS o WHERE (o._batch, o._row) IN ({chosen})"
-        return {
-            d.table: f"{OPEN} AND ({quoted(columns, 'q')}) IN ({keys})"
-            for d, columns in members
-            if d.table != dataset.table
-        }
+        return {d.table: f"({quoted(columns, 'q')}) IN ({keys})" for d, columns in members}
     return {}
 
 

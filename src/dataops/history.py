@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import delta, ledger, numbering
+from dataops import delta, entries, ledger, numbering
 from dataops.catalog import Dataset, Group
 from dataops.delta import Counts, place
 from dataops.errors import DataRejected, DeclarationError, PlatformError
@@ -76,7 +76,8 @@ def _roll_back(work: Workspace, group: Group, publication_id: str, reason: str, 
         removed = {d.table: _remove(connection, d, goal, seq) for d in reversed(group.datasets)}
         counts = [_restore(connection, d, goal, seq, removed[d.table]) for d in group.datasets]
         _require_closure(connection, group)
-        if not any(c.new or c.deleted for c in counts):
+        opened = sum(entries.reopen(connection, d, goal) for d in group.datasets)
+        if not opened and not any(c.new or c.deleted for c in counts):
             return Publication("unchanged", group.name, "", str(target["publication_id"]))
         values = {"window_end": target["window_end"], "rules_hash": target["rules_hash"], "reason": reason}
         made = write(connection, group.name, "rollback", attempt, seq, counts, values)

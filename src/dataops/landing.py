@@ -16,11 +16,13 @@ from dataops.catalog import Dataset, Group
 from dataops.declarations import Column
 from dataops.drift import Drift, DriftRejectedError, arrow_type, compare
 from dataops.errors import PlatformError
+from dataops.exact import total
 from dataops.failpoint import failpoint
 from dataops.sources.arrow import Array, nulls, pc, positions
 from dataops.sources.port import Also, Follow, Request, Source, Window
 from dataops.workspace import Workspace
 
+KEY_BYTES = 2_600  # a row of an index fits into a third of PostgreSQL's pages of 8 KiB
 SUMMABLE_DIGITS = 28  # ten thousand million such numbers fit into the 38 digits of a decimal sum
 
 
@@ -114,19 +116,24 @@ def _stamped(reader: pa.RecordBatchReader, arrival: Arrival, schema: pa.Schema, 
         arrival.rows += count
         for name in arrival.controls:
             at = arrival.dataset.column_names.index(name)
-            arrival.controls[name] += Decimal(str(pc.sum(columns[at]).as_py() or 0))
+            arrival.controls[name] = total((arrival.controls[name], str(pc.sum(columns[at]).as_py() or 0)))
         batch = pa.repeat(pa.scalar(seq, pa.int64()), count)
         yield pa.RecordBatch.from_arrays([*columns, batch, numbers, problems], schema=schema)
 
 
 def _storable(received: pa.RecordBatch, dataset: Dataset) -> tuple[list[Array], Array]:
-    """What no warehouse stores (text with NUL) or can sum (huge numbers) becomes NULL and is named in `_problems`."""
+    """What no warehouse stores (text with NUL), finds by an index (long keys) or can sum (huge numbers) becomes NULL.
+
+    It is named in `_problems`.
+    """
     problems = received.column("_problems")
+    texts = sum(column.data_type == "varchar" for column in dataset.columns if column.name in dataset.key)
+    room = KEY_BYTES // max(texts, 1)
     columns: list[Array] = []
     for column in dataset.columns:
         values, unfit = _as_agreed(received, column)
         problems = _noted(problems, unfit, f"{column.name}: is not {column.data_type}")
-        bad, why = _unstorable(values, column)
+        bad, why = _unstorable(values, column, room if column.name in dataset.key else None)
         if bad is not None and pc.any(bad).as_py():
             problems = _noted(problems, bad, f"{column.name}: {why}")
             values = pc.if_else(bad, pa.scalar(None, values.type), values)
@@ -169,10 +176,17 @@ def _cast(value: pa.Scalar[Any], kind: pa.DataType) -> pa.Scalar[Any] | None:
         return None
 
 
-def _unstorable(values: Array, column: Column) -> tuple[Array | None, str]:
-    """Mask of values that cannot be kept, and why; None where the type leaves no room for them."""
+def _unstorable(values: Array, column: Column, room: int | None) -> tuple[Array | None, str]:
+    """Mask of values that cannot be kept, and why; None where the type leaves no place for them.
+
+    `room`: bytes that a column of the key has.
+    """
     if column.data_type == "varchar":
-        return pc.fill_null(pc.match_substring(values, "\0"), False), "contains a NUL character"
+        nul = pc.fill_null(pc.match_substring(values, "\0"), False)
+        if room is None:
+            return nul, "contains a NUL character"
+        long = pc.fill_null(pc.greater(pc.binary_length(values), room), False)
+        return pc.or_(nul, long), f"contains a NUL character, or is longer than the {room:,} bytes of a key"
     if column.data_type == "numeric" and (column.numeric_precision or 0) > SUMMABLE_DIGITS:
         limit = pa.scalar(Decimal(10) ** (SUMMABLE_DIGITS - (column.numeric_scale or 0)), values.type)
         too_large = pc.fill_null(pc.greater_equal(pc.abs(values), limit), False)

@@ -34,8 +34,8 @@ settings = sa.Table(
 numbers = sa.Table(  # what was given is never given again, whatever becomes of it; see numbering
     "numbers",
     metadata,
-    sa.Column("name", sa.String, primary_key=True),
-    sa.Column("given", sa.BigInteger, nullable=False),
+    sa.Column("name", sa.String, nullable=False),  # no key: an index on what is updated makes DuckDB 1.5 abort
+    sa.Column("given", sa.BigInteger, nullable=False),  # the process when COMMIT finds no room on the disk
 )
 
 batches = sa.Table(
@@ -257,6 +257,8 @@ def _count(connection: Connection) -> None:
         given[table.name] = last = max(int(last), floor(connection, table.name))
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"CREATE SEQUENCE ops.{table.name}_number START {last + 1}")
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("CREATE UNIQUE INDEX ON ops.numbers (name)")
     for name in connection.execute(sa.select(batches.c.batch_id)).scalars():
         stem, _, number = name.partition(".")
         given[f"batch {stem}"] = max(given.get(f"batch {stem}", 0), int(number or 1))

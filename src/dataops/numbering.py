@@ -33,11 +33,13 @@ def next_batch_id(connection: Connection, stem: str) -> str:
 
 def _next(connection: Connection, name: str, least: int) -> int:
     """One more than was given under this name, and more than `least`."""
-    upsert = sa.text(
-        "INSERT INTO ops.numbers AS n (name, given) VALUES (:name, :least + 1)"
-        " ON CONFLICT (name) DO UPDATE SET given = GREATEST(n.given, :least) + 1 RETURNING given"
-    )
-    return int(connection.execute(upsert, {"name": name, "least": least}).scalar_one())
+    table = ledger.numbers
+    more = table.update().where(table.c.name == name).values(given=sa.func.greatest(table.c.given, least) + 1)
+    given = connection.execute(more.returning(table.c.given)).scalar()
+    if given is None:
+        given = least + 1
+        connection.execute(table.insert().values(name=name, given=given))
+    return int(given)
 
 
 def _newest(connection: Connection, table: sa.Table) -> int:

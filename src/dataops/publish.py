@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -20,6 +19,7 @@ from dataops import batches, catalog, delta, entries, incidents, ledger, leftove
 from dataops.catalog import Dataset, Group
 from dataops.delta import Counts
 from dataops.errors import DataRejected, PlatformError, VerdictError
+from dataops.exact import difference
 from dataops.failpoint import failpoint
 from dataops.gate import baselines, waivers
 from dataops.tables import controls, dangling
@@ -159,7 +159,7 @@ def _balance(
         written = controls(connection, dataset, f"(SELECT * FROM {delta.place(dataset)} WHERE _publication = {seq})")[1]
         for name, total in came["controls"].items():
             parts = (written[name], count.unchanged_controls.get(name, "0"), count.quarantined_controls.get(name, "0"))
-            if Decimal(total) != sum((Decimal(part) for part in parts), Decimal(0)):
+            if difference(total, parts):
                 raise VerdictError(_unbalanced(dataset, name, total, parts))
 
 

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dataops import ledger
+from dataops.exact import difference
 
 FORM = "dataops.receipt/1"
 # What of its batch a publication rests on; none of it changes once the batch is settled.
@@ -85,10 +86,7 @@ def brief(receipt: str | None) -> str:
 
 def parts(controls: Mapping[str, str], *others: Mapping[str, str]) -> dict[str, str]:
     """What is left of control totals when those of the other parts are taken away, exact."""
-    return {
-        name: f"{Decimal(total) - sum((Decimal(o.get(name, '0')) for o in others), Decimal(0)):f}"
-        for name, total in controls.items()
-    }
+    return {name: f"{difference(total, (o.get(name, '0') for o in others)):f}" for name, total in controls.items()}
 
 
 def ties(dataset: Row) -> bool:

@@ -111,7 +111,7 @@ def _copy(connection: Connection, dataset: Dataset, seq: int) -> None:
 def _describe(connection: Connection, group: Group, dataset: Dataset, seq: int, present: Sequence[Dataset]) -> None:
     rows, totals = controls(connection, dataset, f"(SELECT * FROM raw.{dataset.table} WHERE _batch = {seq})")
     parent = dataset.contract.platform.follows
-    whole = group.checkpoint.family == "whole" and parent in {d.table for d in present}
+    whole = dataset.table in group.checkpoint.family and parent in {d.table for d in present}
     connection.execute(
         ledger.batch_datasets.insert().values(
             batch=seq,

@@ -142,4 +142,6 @@ def discard(
     group = work.catalog.group(work.catalog.dataset(table).group)
     with work.warehouse.lock(group.name, "discard"), ledger.writing(work.warehouse) as connection:
         tables.ensure(work.warehouse, connection, group.datasets)
+        if rule is not None:
+            entries.require_rule(connection, group, rule)
         return entries.discard(connection, group, group.dataset(table), rule, batch, by, reason)

@@ -116,7 +116,7 @@ def test_a_source_that_breaks_off_keeps_its_own_error_and_leaves_nothing(stages:
     assert found.raised[0] == "FeedError", found.trace
     assert found.text == f"the feed broke off after {after} parts"
     assert run(_gate, place).raised[0] == DataRejected.__name__
-    assert run(_load, place, 10).done == "sales-whole"
+    assert run(_load, place, 10).done == "sales-whole.2"
     assert (_open_batches(place), _stray_rows(place)) == ([], [])
     assert fetch(place.open(), "SELECT COUNT(*) FROM raw.order_line") == [(18,)]
 
@@ -140,5 +140,5 @@ def test_a_connection_lost_while_rows_are_copied_leaves_nothing(postgres_stages:
     assert run(_gate, place).raised[0] == DataRejected.__name__
     before = published(postgres_stages["extract sales"].previous)
     assert published(standing(place)) == before
-    assert run(_load, place, 10).done == "sales-whole"
+    assert run(_load, place, 10).done == "sales-whole.2"
     assert (_open_batches(place), _stray_rows(place)) == ([], [])

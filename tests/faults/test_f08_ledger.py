@@ -64,6 +64,9 @@ def test_a_ledger_of_the_first_version_is_brought_up_and_keeps_what_it_says(stag
             connection.exec_driver_sql(f"DROP TABLE ops.{table}")
         for table, column in (("incidents", "assignee"), ("publications", "waivers"), ("batches", "waivers")):
             connection.exec_driver_sql(f"ALTER TABLE ops.{table} DROP COLUMN {column}")
+        connection.exec_driver_sql("DROP TABLE ops.numbers")
+        for table in ledger.COUNTED if place.url else ():
+            connection.exec_driver_sql(f"DROP SEQUENCE ops.{table.name}_number")
         connection.exec_driver_sql("UPDATE ops.settings SET value = '1' WHERE name = 'version'")
     assert run(take, place, "roll back").done == "published"
     assert _rows(standing(place)) == _rows(stages["roll back"].next)

@@ -122,7 +122,14 @@ MISTAKES = [
         "sales_order.qty",
         '"money" names sales_order.qty, which is no control column',
     ),
-    (CHECKPOINT, "family: whole", "family: all", "\"family\": Input should be 'whole' or 'row'"),
+    (CHECKPOINT, "family: [order_line]", "family: whole", "lists the children without which"),
+    (CHECKPOINT, "family: [order_line]", "family: [customer]", "names customer, which is no dataset of the group"),
+    (
+        CHECKPOINT,
+        "family: [order_line]",
+        "family: [sales_order]",
+        "names sales_order, which is no dataset of the group",
+    ),
 ]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -136,7 +137,7 @@ def held_rows(
         raise DeclarationError(f"no rule {rule!r} on {found.name}; see {found.suite_file} and {found.contract_file}")
     with _there(work) as (connection, tables):
         names, rows = _rows(connection, found, rule, batch, limit) if found.table in tables else ([], [])
-    return names, rows if with_pii else _masked(names, rows, found.contract.platform.pii)
+    return names, rows if with_pii else _masked(names, rows, found)
 
 
 @contextmanager
@@ -177,13 +178,14 @@ def _rows(
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
     import sqlalchemy as sa
 
+    from dataops.entries import broke
     from dataops.tables import quoted
 
     columns = quoted(dataset.column_names, "q")
     reasons = ", ".join(f"q.{name} AS {shown}" for name, shown in REASONS.items())
     where, values = ["q._closed IS NULL"], dict[str, str]()
     if rule:
-        where, values = [*where, "',' || q._rules || ',' LIKE :rule"], values | {"rule": f"%,{rule},%"}
+        where, values = [*where, broke("q", ":rule")], values | {"rule": f",{rule},"}
     if batch:
         where, values = [*where, "b.batch_id = :batch"], values | {"batch": batch}
     result = connection.execute(
@@ -197,12 +199,22 @@ def _rows(
     return list(result.keys()), [tuple(row) for row in result]
 
 
-def _masked(names: list[str], rows: list[tuple[Any, ...]], pii: Collection[str]) -> list[tuple[Any, ...]]:
+def _masked(names: list[str], rows: list[tuple[Any, ...]], dataset: Dataset) -> list[tuple[Any, ...]]:
     """A value that breaks a rule is named by its key; who a person is must be asked for."""
-    return [
-        tuple(MASKED if name in pii and value is not None else value for name, value in zip(names, row, strict=True))
-        for row in rows
-    ]
+    pii = dataset.contract.platform.pii
+
+    def seen(name: str, value: object) -> object:
+        if value is None or not pii:
+            return value
+        return _unread(str(value), dataset) if name == "problems" else MASKED if name in pii else value
+
+    return [tuple(seen(name, value) for name, value in zip(names, row, strict=True)) for row in rows]
+
+
+def _unread(problems: str, dataset: Dataset) -> str:
+    """Which columns could not be read, without what stood there: in a shifted row any column may hold a name."""
+    named = [column for column in dataset.column_names if re.search(rf"(?<!\w){column}: ", problems)]
+    return "; ".join(f"{column}: {MASKED}" for column in named) or MASKED
 
 
 def written(file: Any, names: list[str], rows: list[tuple[Any, ...]]) -> None:  # noqa: ANN401  anything to write to

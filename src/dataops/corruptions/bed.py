@@ -85,7 +85,7 @@ class Bed:
 
     def _since(self, connection: Connection, seq: int) -> Any:  # noqa: ANN401  a datetime or None
         roots = sorted({str(d.contract.platform.follows) for d in self.group.datasets if d.contract.platform.follows})
-        if self.group.checkpoint.family != "whole" or not roots:
+        if not _by_day(self.group) or not roots:
             return None
         cursor = self.group.dataset(roots[0]).contract.platform.cursor
         newest = f'SELECT MAX("{cursor}") FROM raw.{roots[0]} WHERE _batch = {int(seq)}'
@@ -195,7 +195,7 @@ class Bed:
         """With their families; and of a batch by day everything that was taken out of the published rows."""
         found = {*tables, *self._cut}
         for root in self.group.datasets:
-            members = {d.table for d, _ in self.group.family(root)}
+            members = {root.table, *(d.table for d, _ in self.group.followers(root))}
             found |= members if members & found else set()
         return found
 
@@ -266,10 +266,14 @@ def _columns(dataset: Dataset) -> str:
     return quoted([*dataset.column_names, "_row", "_problems"])
 
 
+def _by_day(group: Group) -> bool:
+    return bool(group.checkpoint.family)
+
+
 def _scope(group: Group, dataset: Dataset) -> str:
     """As the group's daily load brings it."""
     platform = dataset.contract.platform
-    if group.checkpoint.family != "whole":
+    if not _by_day(group):
         return "whole"
     return "keys" if platform.follows else "window" if platform.cursor else "whole"
 

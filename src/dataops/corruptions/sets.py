@@ -16,7 +16,7 @@ def derived(group: Group, dataset: Dataset) -> Iterator[Corruption]:
     if not platform.may_be_empty:
         yield Corruption("empty", table, "", "set", "remove")
     # What a daily window lacks nobody misses but history; a whole delivery is compared with what is published.
-    by_day = group.checkpoint.family == "whole" and bool(platform.cursor or platform.follows)
+    by_day = bool(group.checkpoint.family) and bool(platform.cursor or platform.follows)
     yield Corruption("half missing", table, "", "set", "remove", where="c._row % 2 = 0", history=by_day)
     yield Corruption("sent twice", table, "all rows", "set", "repeat")
     if category := _category(dataset):

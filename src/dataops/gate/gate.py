@@ -123,7 +123,7 @@ def _decided(connection: Connection, group: Group, batch: dict[str, Any]) -> Ver
     results += [r for d in group.datasets for r in _own_rules(connection, group, d, batch["seq"])]
     allowed = waivers.in_force(connection, group, batch)
     results = [_waived(connection, group, result, allowed) for result in baselines.within(connection, results)]
-    closure, held = quarantine.collect(connection, group, results, allowed)
+    closure, held = quarantine.collect(connection, group, batch["seq"], results, allowed)
     failpoint("rows_held")
     results = _replaced(results, closure)
     held = [

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from dataops import ledger
 from dataops.catalog import Dataset, Group, Link, Rule
-from dataops.gate import waived_content
+from dataops.gate import families, waived_content
 from dataops.gate.verdict import Held, Outcome, Predicate, RuleResult, judged, unjudged
 from dataops.tables import equal, quoted
 
@@ -31,7 +31,7 @@ Waivers = Sequence[Mapping[str, Any]]
 
 
 def collect(
-    connection: Connection, group: Group, results: Sequence[RuleResult], waivers: Waivers = ()
+    connection: Connection, group: Group, seq: int, results: Sequence[RuleResult], waivers: Waivers = ()
 ) -> tuple[list[RuleResult], list[Held]]:
     """Fills `bad`; returns results that changed by it, and what is held per dataset.
 
@@ -47,6 +47,10 @@ def collect(
         found += _mark_broken(connection, dataset, failing)
     for dataset in group.datasets:
         found += [_judge_link(connection, group, dataset, link) for link in dataset.links]
+    for dataset in group.datasets:
+        for rows, why in families.left_behind(connection, group, dataset):
+            _insert(connection, dataset.table, "", rows, why)
+    _hold_discarded(connection, group.datasets, seq)
     _close(connection, group)
     return found, [_held(connection, d) for d in group.datasets]
 
@@ -183,8 +187,9 @@ def _close(connection: Connection, group: Group) -> None:
         return
     for _ in range(MAX_PASSES):
         fallen = sum(_fall_with_parents(connection, group, d) for d in group.datasets)
-        if group.checkpoint.family == "whole":
-            fallen += _fall_with_family(connection, group)
+        fallen += sum(
+            _insert(connection, table, "", rows, why) for table, rows, why in families.falling(connection, group)
+        )
         if not fallen:
             return
     raise RuntimeError(f"closure of {group.name} did not settle after {MAX_PASSES} passes")
@@ -210,49 +215,6 @@ def _fall_with_parents(connection: Connection, group: Group, dataset: Dataset) -
 
 def _not_bad(alias: str, dataset: Dataset) -> str:
     return f"{alias}._row NOT IN (SELECT _row FROM bad WHERE table_name = '{dataset.table}')"
-
-
-def _fall_with_family(connection: Connection, group: Group) -> int:
-    """A held member holds its whole family: the parent that others follow, and all that follow it."""
-    fallen = 0
-    for root in group.datasets:
-        members = group.family(root)
-        if members == [(root, root.key)]:
-            continue
-        connection.exec_driver_sql("DROP TABLE IF EXISTS family")
-        held = " UNION ".join(
-            f"SELECT {_as_key(columns, root)} FROM candidate.{d.table} AS m JOIN bad AS b"
-            f" ON b.table_name = '{d.table}' AND b._row = m._row"
-            for d, columns in members
-        )
-        connection.exec_driver_sql(f"CREATE TEMPORARY TABLE family AS {held}")
-        for dataset, columns in members:
-            rows = (
-                f"SELECT c._row FROM candidate.{dataset.table} AS c"
-                f" JOIN family AS f ON {equal('f', 'c', root.key, columns)} WHERE {_not_bad('c', dataset)}"
-            )
-            fallen += _insert(connection, dataset.table, "", rows, f"'family of {root.table}'")
-    return fallen
-
-
-def family_held(group: Group, dataset: Dataset, seq: int, alias: str) -> str | None:
-    """Condition on a row of `dataset`: a member of its family is held. None where families do not matter."""
-    if group.checkpoint.family != "whole":
-        return None
-    for root in group.datasets:
-        members = group.family(root)
-        own = next((columns for d, columns in members if d.table == dataset.table), None)
-        if own and len(members) > 1:
-            held = " UNION ".join(
-                f"SELECT {_as_key(columns, root)} FROM quarantine.{d.table} AS m WHERE m._batch = {int(seq)}"
-                for d, columns in members
-            )
-            return f"EXISTS (SELECT 1 FROM ({held}) AS f WHERE {equal('f', alias, root.key, own)})"
-    return None
-
-
-def _as_key(columns: Sequence[str], root: Dataset) -> str:
-    return ", ".join(f'm."{column}" AS "{name}"' for column, name in zip(columns, root.key, strict=True))
 
 
 def _held(connection: Connection, dataset: Dataset) -> Held:
@@ -298,16 +260,37 @@ def without_old(connection: Connection, group: Group, batch: Mapping[str, Any], 
     return found
 
 
-def keep(connection: Connection, datasets: Iterable[Dataset], seq: int) -> None:
-    """Writes the held rows with all their reasons to `quarantine`, replacing those of an earlier judgement."""
+def _hold_discarded(connection: Connection, datasets: Iterable[Dataset], seq: int) -> None:
+    """What a steward discarded of this batch stays held, whatever another judgement says of it."""
     for dataset in datasets:
+        connection.exec_driver_sql(
+            f"INSERT INTO bad SELECT '{dataset.table}', _row, _rules, COALESCE(_fell_with, 'discarded')"
+            f" FROM quarantine.{dataset.table} AS q WHERE _batch = {int(seq)} AND _closed = 'discarded'"
+            f" AND {_not_bad('q', dataset)}"
+        )
+
+
+def keep(connection: Connection, datasets: Iterable[Dataset], seq: int) -> None:
+    """Writes the held rows with all their reasons to `quarantine`, replacing those of an earlier judgement.
+
+    Who discarded a row, and why, is kept.
+    """
+    for dataset in datasets:
+        connection.exec_driver_sql("DROP TABLE IF EXISTS discarded")
+        connection.exec_driver_sql(
+            "CREATE TEMPORARY TABLE discarded AS SELECT _row, _closed, _closed_at, _closed_by, _closed_reason"
+            f" FROM quarantine.{dataset.table} WHERE _batch = {int(seq)} AND _closed = 'discarded'"
+        )
         connection.exec_driver_sql(f"DELETE FROM quarantine.{dataset.table} WHERE _batch = {int(seq)}")
         columns = [*dataset.column_names, "_row", "_problems"]
         connection.execute(
             text(
-                f"INSERT INTO quarantine.{dataset.table} ({quoted(columns)}, _batch, _rules, _fell_with, _since)"
-                f" SELECT {quoted(columns, 'c')}, {int(seq)}, b.rules, b.fell_with, CAST(:now AS TIMESTAMP)"
+                f"INSERT INTO quarantine.{dataset.table} ({quoted(columns)}, _batch, _rules, _fell_with, _since,"
+                " _closed, _closed_at, _closed_by, _closed_reason)"
+                f" SELECT {quoted(columns, 'c')}, {int(seq)}, b.rules, b.fell_with, CAST(:now AS TIMESTAMP),"
+                " d._closed, d._closed_at, d._closed_by, d._closed_reason"
                 f" FROM candidate.{dataset.table} AS c JOIN ({REASONS}) AS b ON b._row = c._row"
+                " LEFT JOIN discarded AS d ON d._row = c._row"
             ),
             {"t": dataset.table, "now": ledger.now()},
         )

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from dataops import digest, ledger
 from dataops.catalog import Dataset, Group
+from dataops.entries import broke
 from dataops.gate.verdict import RuleResult
 
 
@@ -23,8 +24,8 @@ def kept(connection: Connection, group: Group, seq: int, rule: str | None) -> st
     """
     where = f"_batch = {int(seq)}"
     if rule is not None:
-        where += f" AND ',' || _rules || ',' LIKE '%,{_known(group, rule)},%'"
-    rows = [(d, f"(SELECT * FROM quarantine.{d.table} WHERE {where})") for d in group.datasets]
+        where += f" AND {broke('k', _known(group, rule))}"
+    rows = [(d, f"(SELECT * FROM quarantine.{d.table} AS k WHERE {where})") for d in group.datasets]
     results = ledger.check_results.c
     mine = (results.batch == seq) & (results.rule_id == rule)
     observed = connection.execute(sa.select(results.observed).where(mine & results.predicate.is_(None))).scalar()
@@ -57,8 +58,8 @@ def _none(dataset: Dataset) -> str:
 
 
 def _known(group: Group, rule: str) -> str:
-    """The rule's id as the catalogue has it: it goes into SQL."""
-    return next((r.id for r in group.rules if r.id == rule), "no rule")
+    """The rule's id as the catalogue has it, as a literal."""
+    return f"',{next((r.id for r in group.rules if r.id == rule), 'no rule')},'"
 
 
 def _digests(connection: Connection, rows: list[tuple[Dataset, str]]) -> Iterator[str]:
