@@ -13,7 +13,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import ledger, receipts
+from dataops import ledger, receipts, row_proof
 
 What = Literal["edited", "moved or removed", "unsealed", "tail cut"]
 
@@ -62,6 +62,7 @@ class Records:
     publications: list[dict[str, Any]]
     datasets: Mapping[int, list[dict[str, Any]]]
     batches: Mapping[int, dict[str, Any]]
+    first: int = 0  # number of the publication from which on all have a receipt
 
     def digest(self, publication: Mapping[str, Any]) -> str:
         """What the publication's receipt must be."""
@@ -71,20 +72,44 @@ class Records:
 
 
 def records(connection: Connection) -> Records:
-    """Reads the ledger, in three queries."""
-    publications = ledger.rows(connection, sa.select(ledger.publications).order_by(ledger.publications.c.seq))
+    """Reads the ledger, in three queries; also one of an older version, as a backup may hold."""
+    publications = sorted(_read(connection, ledger.publications), key=lambda row: int(row["seq"]))
     datasets: dict[int, list[dict[str, Any]]] = {}
-    for row in ledger.rows(connection, sa.select(ledger.publication_datasets)):
+    for row in _read(connection, ledger.publication_datasets):
         datasets.setdefault(row["publication"], []).append(row)
     named = sa.select(ledger.batches).where(ledger.batches.c.seq.in_(sa.select(ledger.publications.c.batch)))
-    return Records(publications, datasets, {row["seq"]: row for row in ledger.rows(connection, named)})
+    return Records(
+        publications,
+        datasets,
+        {row["seq"]: row for row in ledger.rows(connection, named)},
+        _first(connection, publications),
+    )
+
+
+def _read(connection: Connection, table: sa.Table) -> list[dict[str, Any]]:
+    """All rows; columns that the ledger's version has not are NULL."""
+    there = sa.text("SELECT column_name FROM information_schema.columns WHERE table_schema = 'ops' AND table_name = :t")
+    names = {row[0] for row in connection.execute(there, {"t": table.name})}
+    missing = dict.fromkeys(c.name for c in table.c if c.name not in names)
+    found = ledger.rows(connection, sa.select(*(c for c in table.c if c.name in names)))
+    return [missing | row for row in found]
+
+
+def _first(connection: Connection, publications: Sequence[Mapping[str, Any]]) -> int:
+    """As the ledger says; one of an older version, which does not, began with the first receipt."""
+    value = sa.select(ledger.settings.c.value).where(ledger.settings.c.name == ledger.RECEIPTS_FROM)
+    said = connection.execute(value).scalar()
+    if said is not None:
+        return int(said)
+    sealed = [p["seq"] for p in publications if p["receipt"] is not None]
+    older = (ledger.version(connection) or 0) < 4  # noqa: PLR2004  see the ledger's migrations
+    return sealed[0] if older and sealed else 0
 
 
 def walk(found: Records, *, start: int = 0, end: int | None = None, head: str | None = None) -> Proof:
     """Walks the chain from publication number `start` to `end`; `head` is a receipt that must be in it."""
     sealed = [p for p in found.publications if p["receipt"] is not None]
-    first = sealed[0]["seq"] if sealed else None
-    covered = [p for p in found.publications if first is not None and p["seq"] >= first]
+    covered = [p for p in found.publications if p["seq"] >= found.first]
     newest = sealed[-1]["receipt"] if sealed else None
     wanted = [p for p in covered if p["seq"] >= start and (end is None or p["seq"] <= end)]
     before = {p["seq"]: previous for previous, p in zip([None, *covered], covered, strict=False)}
@@ -106,6 +131,10 @@ def _break_at(
         return Break("unsealed", name, "lost its receipt", expected, None)
     if receipt != expected:
         return Break("edited", name, "is not the record that its receipt was made of", expected, receipt)
+    for row in found.datasets.get(publication["seq"], ()):
+        if row["commitment"] and (made := row_proof.commitment(row)) != row["commitment"]:
+            says = f"says other rows of {row['table_name']} than its receipt was made of"
+            return Break("edited", name, says, made, row["commitment"])
     stands = before["receipt"] if before else None
     if given or previous == stands:
         return None

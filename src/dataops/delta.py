@@ -16,7 +16,7 @@ from dataops.failpoint import failpoint
 from dataops.gate import families
 from dataops.gate.quarantine import excluded
 from dataops.receipts import parts
-from dataops.tables import controls, distinct, equal, quoted
+from dataops.tables import controls, distinct, equal, history, place, quoted
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,6 @@ class Counts:
             "quarantined_controls": dict(self.quarantined_controls),
             **{name: getattr(self, name) for name in names},
         }
-
-
-def place(dataset: Dataset) -> str:
-    """The published table."""
-    return f"{dataset.published_layer}.{dataset.table}"
-
-
-def history(dataset: Dataset) -> str:
-    """Where superseded versions go."""
-    return f"{dataset.published_layer}_history.{dataset.table}"
 
 
 def apply(

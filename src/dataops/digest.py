@@ -18,16 +18,19 @@ EMPTY = "0" * 48
 
 
 def expression(columns: Iterable[Column], alias: str) -> str:
-    """One text per row, unambiguous: values end at a bar, text says its length, NULL is a tilde."""
-    parts = (f"COALESCE({_text(column, alias)}, '~')" for column in columns)
+    """One text per row, unambiguous: every value behind its column's name, text with its length, NULL left out.
+
+    So a column that a contract gains later, NULL in all older rows, changes no older digest.
+    """
+    parts = (_text(column, alias) for column in sorted(columns, key=lambda column: column.name))
     return f"CONCAT({', '.join(parts)})"
 
 
 def _text(column: Column, alias: str) -> str:
     name = f'{alias}."{column.name}"'
     if column.data_type == "varchar":
-        return f"CAST(LENGTH({name}) AS VARCHAR) || ':' || {name}"
-    return f"CAST({name} AS VARCHAR) || '|'"
+        return f"'{column.name}:' || CAST(LENGTH({name}) AS VARCHAR) || ':' || {name}"
+    return f"'{column.name}=' || CAST({name} AS VARCHAR) || '|'"
 
 
 def sums(connection: Connection, text: str) -> str:
@@ -47,3 +50,9 @@ def of(connection: Connection, columns: Iterable[Column], relation: str) -> str:
 def written(count: int, first: int, second: int) -> str:
     """Count and sums as they are written down."""
     return "".join(f"{int(number) % HALF:016x}" for number in (count, first, second))
+
+
+def after(before: str, added: str, removed: str) -> str:
+    """The digest of what stands when rows were added and others removed: digests are sums."""
+    numbers = ([int(text[at : at + 16], 16) for at in (0, 16, 32)] for text in (before, added, removed))
+    return written(*(b + a - r for b, a, r in zip(*numbers, strict=True)))

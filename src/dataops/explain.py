@@ -18,12 +18,11 @@ from sqlglot import exp
 
 from dataops import ledger
 from dataops.catalog import Catalog, Dataset
-from dataops.delta import history, place
 from dataops.errors import DeclarationError
 from dataops.history import as_of as standing
 from dataops.history import required
 from dataops.models import Model
-from dataops.tables import equal, quoted, sql_type
+from dataops.tables import equal, history, place, quoted, sql_type
 from dataops.workspace import Workspace
 
 Row = dict[str, Any]

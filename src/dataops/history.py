@@ -13,11 +13,11 @@ from sqlalchemy.engine import Connection
 
 from dataops import delta, entries, ledger, numbering
 from dataops.catalog import Dataset, Group
-from dataops.delta import Counts, place
+from dataops.delta import Counts
 from dataops.errors import DataRejected, DeclarationError, PlatformError
 from dataops.failpoint import failpoint
 from dataops.publish import Publication, outcome_of, write
-from dataops.tables import controls, dangling, distinct, equal, quoted
+from dataops.tables import controls, dangling, distinct, equal, history, place, quoted
 from dataops.warehouse import CommitUnknownError
 from dataops.workspace import Workspace
 
@@ -27,7 +27,7 @@ def as_of(dataset: Dataset, seq: int) -> str:
     columns = quoted(dataset.column_names)
     return (
         f"(SELECT {columns}, _publication FROM {place(dataset)} WHERE _publication <= {seq}"
-        f" UNION ALL SELECT {columns}, _publication FROM {delta.history(dataset)}"
+        f" UNION ALL SELECT {columns}, _publication FROM {history(dataset)}"
         f" WHERE _publication <= {seq} AND _superseded > {seq})"
     )
 
@@ -80,7 +80,7 @@ def _roll_back(work: Workspace, group: Group, publication_id: str, reason: str, 
         if not opened and not any(c.new or c.deleted for c in counts):
             return Publication("unchanged", group.name, "", str(target["publication_id"]))
         values = {"window_end": target["window_end"], "rules_hash": target["rules_hash"], "reason": reason}
-        made = write(connection, group.name, "rollback", attempt, seq, counts, values)
+        made = write(connection, group, "rollback", attempt, seq, counts, values)
         failpoint("rolled_back")
     return Publication("published", group.name, "", made, tuple(counts))
 

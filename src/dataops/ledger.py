@@ -104,6 +104,7 @@ publications = sa.Table(
     sa.Column("waivers", sa.JSON),  # the waivers it rests on, whole, as they stood
     sa.Column("receipt", sa.String),  # sha256 of this record and of the previous one's; see receipts
     sa.Column("previous_receipt", sa.String),  # of the publication before it, of whatever group
+    sa.Column("results", sa.String),  # sha256 of the rules' results that let it pass
     sa.Column("published_at", sa.DateTime, nullable=False),
 )
 
@@ -125,6 +126,11 @@ publication_datasets = sa.Table(
     sa.Column("published_controls", sa.JSON),  # the parts of `controls`: of rows new and changed,
     sa.Column("unchanged_controls", sa.JSON),  # of rows that stood already,
     sa.Column("quarantined_controls", sa.JSON),  # and of rows kept back
+    sa.Column("written", sa.String),  # digests of the rows it wrote,
+    sa.Column("superseded", sa.String),  # of those it moved to history,
+    sa.Column("standing", sa.String),  # and of all that stand after it; see row_proof
+    sa.Column("salt", sa.String),
+    sa.Column("commitment", sa.String),  # sha256 of salt and digests: what the receipt covers of the four
 )
 
 incidents = sa.Table(
@@ -233,6 +239,8 @@ rehearsals = sa.Table(
 )
 
 
+RECEIPTS_FROM = "receipts from"
+"""Setting: the number of the first publication that has a receipt; all after it must."""
 COUNTED = (batches, incidents, incident_events, waivers)
 """Tables whose numbers are given by `numbering`, once each."""
 
@@ -262,6 +270,9 @@ def _count(connection: Connection) -> None:
     for name in connection.execute(sa.select(batches.c.batch_id)).scalars():
         stem, _, number = name.partition(".")
         given[f"batch {stem}"] = max(given.get(f"batch {stem}", 0), int(number or 1))
+    sealed = connection.execute(sa.select(sa.func.min(publications.c.seq)).where(publications.c.receipt.is_not(None)))
+    first = sealed.scalar() or horizon(connection) + 1
+    connection.execute(settings.insert().values(name=RECEIPTS_FROM, value=str(first)))
     if counted := [{"name": name, "given": number} for name, number in given.items() if number]:
         connection.execute(numbers.insert(), counted)
 

@@ -15,14 +15,14 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import batches, catalog, delta, entries, incidents, ledger, leftovers, numbering, receipts
+from dataops import batches, catalog, delta, entries, incidents, ledger, leftovers, numbering, receipts, row_proof
 from dataops.catalog import Dataset, Group
 from dataops.delta import Counts
 from dataops.errors import DataRejected, PlatformError, VerdictError
 from dataops.exact import difference
 from dataops.failpoint import failpoint
 from dataops.gate import baselines, waivers
-from dataops.tables import controls, dangling
+from dataops.tables import controls, dangling, place
 from dataops.warehouse import CommitUnknownError
 from dataops.workspace import Workspace
 
@@ -156,7 +156,7 @@ def _balance(
         came = received[dataset.table]
         if came["received"] != count.new + count.changed + count.unchanged + count.quarantined:
             raise VerdictError(_unbalanced(dataset, "rows", came["received"], count))
-        written = controls(connection, dataset, f"(SELECT * FROM {delta.place(dataset)} WHERE _publication = {seq})")[1]
+        written = controls(connection, dataset, f"(SELECT * FROM {place(dataset)} WHERE _publication = {seq})")[1]
         for name, total in came["controls"].items():
             parts = (written[name], count.unchanged_controls.get(name, "0"), count.quarantined_controls.get(name, "0"))
             if difference(total, parts):
@@ -175,9 +175,9 @@ def _require_closure(connection: Connection, group: Group, datasets: Sequence[Da
     for dataset in datasets:
         for link in (link for link in dataset.links if link.rule.severity == "critical"):
             target = group.target(link)
-            without = dangling(link.columns, delta.place(target), target.key)
+            without = dangling(link.columns, place(target), target.key)
             count = connection.exec_driver_sql(
-                f"SELECT COUNT(*) FROM {delta.place(dataset)} AS c WHERE c._publication = {seq} AND {without}"
+                f"SELECT COUNT(*) FROM {place(dataset)} AS c WHERE c._publication = {seq} AND {without}"
             ).scalar_one()
             if count:
                 raise VerdictError(
@@ -193,7 +193,7 @@ def _record(
     kind = "load" if group.layer == "raw" else "build"
     values = {"window_end": batch["window_end"], "batch": batch["seq"], "rules_hash": batch["rules_hash"]}
     values |= {"waivers": batch["waivers"]}
-    publication_id = write(connection, group.name, kind, attempt, seq, counts, values)
+    publication_id = write(connection, group, kind, attempt, seq, counts, values)
     ledger.set_state(connection, batch["seq"], "published")
     failpoint("ledger_written")
     return publication_id
@@ -201,7 +201,7 @@ def _record(
 
 def write(
     connection: Connection,
-    group: str,
+    group: Group,
     kind: str,
     attempt: str,
     seq: int,
@@ -209,20 +209,21 @@ def write(
     values: dict[str, Any],
 ) -> str:
     """The ledger's rows of a publication, sealed by its receipt; returns its id, e.g. sales-0043."""
-    previous = ledger.last_publication(connection, group)
+    previous = ledger.last_publication(connection, group.name)
     last = int(previous["publication_id"].rpartition("-")[2]) if previous else 0
-    publication_id = f"{group}-{max(last, ledger.floor(connection, 'publication_ids')) + 1:04d}"
+    publication_id = f"{group.name}-{max(last, ledger.floor(connection, 'publication_ids')) + 1:04d}"
     made = {
         "seq": seq,
         "publication_id": publication_id,
         "attempt": attempt,
-        "group_name": group,
+        "group_name": group.name,
         "kind": kind,
         "verdict": "PASSED",
         "previous": previous["publication_id"] if previous else None,
         "published_at": ledger.now(),
     }
-    rows = [count.as_row(seq) for count in counts]
+    proofs = row_proof.of_publication(connection, [group.dataset(count.table) for count in counts], seq)
+    rows = [count.as_row(seq) | proofs[count.table] for count in counts]
     connection.execute(ledger.publications.insert().values(receipts.seal(connection, made | values, rows)))
     failpoint("publication_written")
     if rows:

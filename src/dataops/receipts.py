@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -19,11 +19,14 @@ from sqlalchemy.engine import Connection
 
 from dataops import ledger
 from dataops.exact import difference
+from dataops.row_proof import UNCOVERED
 
 FORM = "dataops.receipt/1"
 # What of its batch a publication rests on; none of it changes once the batch is settled.
 OF_BATCH = ("batch_id", "source", "window_start", "window_end", "rules_hash", "horizon")
 _OWN = "receipt"
+FEW = 100  # batches that a condition may list
+SHORTEST = 16  # digits of a receipt that name it: nobody makes another one that begins so
 
 Row = Mapping[str, Any]
 
@@ -57,16 +60,37 @@ def digest(publication: Row, datasets: Sequence[Row], batch: Row | None) -> str:
     record = {
         "form": FORM,
         "publication": own,
-        "datasets": sorted(datasets, key=lambda row: (str(row["table_name"]), canonical(row))),
+        "datasets": sorted(map(_covered, datasets), key=lambda row: (str(row["table_name"]), canonical(row))),
         "batch": {name: batch[name] for name in OF_BATCH} if batch else None,
     }
     return hashlib.sha256(canonical(record).encode()).hexdigest()
 
 
+def _covered(dataset: Row) -> Row:
+    """Without the digests that its commitment stands for."""
+    return {name: value for name, value in dataset.items() if name not in UNCOVERED}
+
+
+def results(connection: Connection, batches: Collection[int]) -> dict[int, str]:
+    """By batch: sha256, hexadecimal, of what both engines and the platform said of it, rule by rule.
+
+    Samples are left out: they hold keys, which may have to be erased.
+    """
+    table = ledger.check_results
+    lines: dict[int, list[str]] = {batch: [] for batch in batches}
+    where = table.c.batch.in_(sorted(batches)) if len(batches) < FEW else sa.true()
+    for row in connection.execute(sa.select(*(c for c in table.c if c.name != "sample")).where(where)).mappings():
+        if (own := lines.get(row["batch"])) is not None:
+            own.append(canonical(dict(row)))
+    return {batch: hashlib.sha256("\n".join(sorted(own)).encode()).hexdigest() for batch, own in lines.items()}
+
+
 def seal(connection: Connection, publication: dict[str, Any], datasets: Sequence[Row]) -> dict[str, Any]:
     """The publication's row with its receipt and the one before it, for the transaction that writes both."""
-    batch = ledger.one(connection, sa.select(ledger.batches).where(ledger.batches.c.seq == publication.get("batch")))
-    linked = publication | {"previous_receipt": head(connection)}
+    number = publication.get("batch")
+    batch = ledger.one(connection, sa.select(ledger.batches).where(ledger.batches.c.seq == number))
+    said = results(connection, [int(number)])[int(number)] if number is not None else None
+    linked = publication | {"previous_receipt": head(connection), "results": said}
     return linked | {_OWN: digest(linked, datasets, batch)}
 
 
@@ -80,8 +104,8 @@ def head(connection: Connection) -> str | None:
 
 
 def brief(receipt: str | None) -> str:
-    """`7f3c52d0…a91e`, for people; the first eight digits are enough for a check."""
-    return "none" if receipt is None else f"{receipt[:8]}…{receipt[-4:]}"
+    """`7f3c52d0a1b2c3d4…`, for people; these digits are enough for a check."""
+    return "none" if receipt is None else f"{receipt[:SHORTEST]}…"
 
 
 def parts(controls: Mapping[str, str], *others: Mapping[str, str]) -> dict[str, str]:

@@ -18,6 +18,16 @@ from dataops.warehouse import Warehouse
 ROW_COLUMNS = (("_row", "BIGINT"), ("_problems", "VARCHAR"))
 
 
+def place(dataset: Dataset) -> str:
+    """The published table."""
+    return f"{dataset.published_layer}.{dataset.table}"
+
+
+def history(dataset: Dataset) -> str:
+    """Where superseded versions go."""
+    return f"{dataset.published_layer}_history.{dataset.table}"
+
+
 def quoted(names: Iterable[str], prefix: str = "") -> str:
     """`"a", "b"`, each behind `prefix.` where one is given."""
     dot = f"{prefix}." if prefix else ""

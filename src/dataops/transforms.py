@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import batches, ledger, leftovers, tables
+from dataops import batches, entries, ledger, leftovers, tables
 from dataops.catalog import Catalog, Dataset, Group
 from dataops.errors import DeclarationError, VerdictError
 from dataops.failpoint import failpoint
@@ -23,6 +23,8 @@ from dataops.models import Model, render, restrict
 from dataops.tables import controls, quoted
 from dataops.warehouse.limits import limited
 from dataops.workspace import Workspace
+
+Together = Mapping[str, str]  # models built in the same batch so far -> where the whole of each is read
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,10 @@ def build(work: Workspace, group: Group, names: Sequence[str] = (), *, full: boo
         seq, batch_id = batches.begin(
             connection, group, f"{group.name}-build", "published layers", end=_newest_window(connection)
         )
-        together: set[str] = set()
+        together: dict[str, str] = {}
         for model in ready:
-            if _build_one(work, connection, group, model, together, seq, full=full):
-                together.add(model.table)
+            if place := _build_one(work, connection, group, model, together, seq, full=full):
+                together[model.table] = place
             failpoint("model_built")
         state = "sealed" if together else "unchanged"
         ledger.set_state(connection, seq, state, sealed_at=ledger.now())
@@ -108,16 +110,21 @@ def _newest_window(connection: Connection) -> Any:  # noqa: ANN401  a datetime o
 
 
 def _build_one(
-    work: Workspace, connection: Connection, group: Group, model: Model, together: set[str], seq: int, *, full: bool
-) -> bool:
-    """Makes the model's candidate; False when no input changed since its last build, so that nothing can differ."""
+    work: Workspace, connection: Connection, group: Group, model: Model, together: Together, seq: int, *, full: bool
+) -> str | None:
+    """Makes the model's candidate. Returns where the whole of it is read, None when nothing can differ.
+
+    A model built before it in the same batch is read as it will be, anything else as it is published.
+    """
     dataset = group.dataset(model.table)
-    places = {(layer, table): _place(layer, table, together) for layer, table in model.inputs}
+    places = {(layer, table): together.get(table, f"{layer}.{table}") for layer, table in model.inputs}
     since = None if full else _since(connection, group, model)
     keyed = {(layer, table) for layer, table in model.inputs if _is_keyed(work.catalog, model, table, together)}
     whole = since is None or _any_changed(connection, set(model.inputs) - keyed, since, together)
-    if not whole and not _find_affected(connection, model, keyed, int(since or 0)):
-        return False
+    if not whole:
+        waiting = _others_changed(work.catalog, connection, model, int(since or 0), together)
+        if not _find_affected(connection, dataset, model, keyed, int(since or 0), waiting=waiting):
+            return None
     if not whole:
         restricted = restrict(model, places.__getitem__, f"candidate.affected_{model.table}", keyed)
         _create(work, connection, dataset, render(model, work.warehouse.dialect, restricted))
@@ -134,22 +141,32 @@ def _build_one(
             table_name=model.table,
             received=rows,
             controls=totals,
-            notes=[_fingerprint(model, dataset)],
+            notes=[_fingerprint(model, group)],
             scope="whole" if whole else f"keys:{','.join(model.incremental_by)}",
         )
     )
-    return True
+    return f"candidate.{model.table}" if whole else _overlaid(dataset, model)
 
 
-def _fingerprint(model: Model, dataset: Dataset) -> str:
-    """Changes when the model or the columns it must have change; then the last build is no base for the next."""
-    columns = json.dumps([tables.sql_type(column) for column in dataset.columns])
-    return f"model {hashlib.sha256((model.text + columns).encode()).hexdigest()[:16]}"
+def _overlaid(dataset: Dataset, model: Model) -> str:
+    """The whole of a model of which some keys were built: those, and what stands of all others."""
+    columns, keys = quoted(dataset.column_names), model.incremental_by
+    return (
+        f"(SELECT {columns} FROM candidate.{dataset.table} UNION ALL SELECT {quoted(dataset.column_names, 's')}"
+        f" FROM {dataset.name} AS s WHERE NOT EXISTS"
+        f" (SELECT 1 FROM candidate.affected_{dataset.table} AS a WHERE {tables.equal('a', 's', keys)}))"
+    )
 
 
-def _place(layer: str, table: str, together: set[str]) -> str:
-    """A model built before this one in the same batch is read from its candidate, anything else as published."""
-    return f"candidate.{table}" if table in together else f"{layer}.{table}"
+def _fingerprint(model: Model, group: Group) -> str:
+    """Changes with the model, with what it must look like and with its rules.
+
+    Then the last build is no base for the next: what it held may pass now.
+    """
+    dataset = group.dataset(model.table)
+    declared = [part.model_dump(mode="json") for part in (group.checkpoint, dataset.contract, dataset.suite)]
+    text = model.text + json.dumps(declared, sort_keys=True)
+    return f"model {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _since(connection: Connection, group: Group, model: Model) -> int | None:
@@ -163,7 +180,7 @@ def _since(connection: Connection, group: Group, model: Model) -> int | None:
         .order_by(b.c.seq.desc())
         .limit(1),
     )
-    if built is None or built["notes"] != [_fingerprint(model, group.dataset(model.table))]:
+    if built is None or built["notes"] != [_fingerprint(model, group)]:
         return None
     rolled_back = ledger.publications.c.kind == "rollback"
     later = (ledger.publications.c.group_name == group.name) & (ledger.publications.c.seq > built["horizon"])
@@ -171,7 +188,7 @@ def _since(connection: Connection, group: Group, model: Model) -> int | None:
     return None if undone else int(built["horizon"])
 
 
-def _is_keyed(catalog: Catalog, model: Model, table: str, together: set[str]) -> bool:
+def _is_keyed(catalog: Catalog, model: Model, table: str, together: Together) -> bool:
     return (
         bool(model.incremental_by)
         and table not in together
@@ -179,8 +196,14 @@ def _is_keyed(catalog: Catalog, model: Model, table: str, together: set[str]) ->
     )
 
 
-def _any_changed(connection: Connection, inputs: set[tuple[str, str]], since: int, together: set[str]) -> bool:
-    """Whether an input without the key changed, so that any row may be affected."""
+def _others_changed(catalog: Catalog, connection: Connection, model: Model, since: int, together: Together) -> bool:
+    """Whether something changed that the model's rows are compared with and not made from: what waits may pass now."""
+    names = _needed(catalog, model) - {table for _, table in model.inputs}
+    return _any_changed(connection, {(catalog.dataset(n).published_layer, n) for n in names}, since, together)
+
+
+def _any_changed(connection: Connection, inputs: set[tuple[str, str]], since: int, together: Together) -> bool:
+    """Whether any of the datasets changed."""
     return any(
         table in together
         or connection.exec_driver_sql(
@@ -198,12 +221,20 @@ def _changes(layer: str, table: str, columns: str, since: int) -> str:
     )
 
 
-def _find_affected(connection: Connection, model: Model, keyed: set[tuple[str, str]], since: int) -> int:
-    """Fills `candidate.affected_<table>` with the keys whose inputs changed; returns how many there are."""
+def _find_affected(
+    connection: Connection, dataset: Dataset, model: Model, keyed: set[tuple[str, str]], since: int, *, waiting: bool
+) -> int:
+    """Fills `candidate.affected_<table>` with the keys whose inputs changed, and of what waits if that may pass now.
+
+    Returns how many there are.
+    """
     if not keyed:
         return 0
     columns = quoted(model.incremental_by)
-    queries = " UNION ".join(_changes(layer, table, columns, since) for layer, table in sorted(keyed))
+    parts = [_changes(layer, table, columns, since) for layer, table in sorted(keyed)]
+    if waiting:
+        parts.append(f"SELECT {columns} FROM ({entries.waiting(dataset)}) AS w")
+    queries = " UNION ".join(parts)
     present = " AND ".join(f'"{name}" IS NOT NULL' for name in model.incremental_by)
     affected = f"candidate.affected_{model.table}"
     connection.exec_driver_sql(f"DROP TABLE IF EXISTS {affected}")

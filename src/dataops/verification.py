@@ -11,13 +11,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import ledger
+from dataops import digest, ledger, receipts, row_proof
 from dataops.catalog import Dataset
 from dataops.chain import Mismatch, Proof, Records, records, walk
-from dataops.delta import history, place
 from dataops.errors import DeclarationError
+from dataops.receipts import SHORTEST
+from dataops.tables import history, place
 
-SHORTEST = 8  # digits of a receipt that name it
+SAYS = {
+    "written": "rows that it wrote are not as it wrote them",
+    "superseded": "versions that it replaced are not as they were replaced",
+    "standing": "what stands is not what it left",
+}
 
 
 def verify(
@@ -27,14 +32,19 @@ def verify(
     start: int = 0,
     end: int | None = None,
     head: str | None = None,
+    rows: bool = False,
 ) -> Proof:
-    """The chain from publication number `start` to `end`, and the figures of those publications.
+    """The chain from publication number `start` to `end`, and the figures and rule results of those publications.
+
+    With `rows` every value of every published and superseded row is compared with what the receipts say of it.
 
     Raises DeclarationError for a `head` that is no receipt or may mean several.
     """
     found = records(connection)
     proof = walk(found, start=start, end=end, head=_named(found, head) if head else None)
-    wrong = figures(connection, found, datasets)
+    wrong = figures(connection, found, datasets) + _results(connection, found)
+    if rows:
+        wrong += contents(connection, found, _there(connection, datasets))
     return replace(proof, mismatches=tuple(m for m in wrong if start <= m.number <= (m.number if end is None else end)))
 
 
@@ -50,13 +60,57 @@ def _named(found: Records, head: str) -> str:
 
 def figures(connection: Connection, found: Records, datasets: Sequence[Dataset]) -> list[Mismatch]:
     """Where published and superseded rows contradict the ledger: one grouped query per dataset, over all of it."""
-    there = connection.execute(sa.text("SELECT table_schema || '.' || table_name FROM information_schema.tables"))
-    places = {str(row[0]) for row in there}
     names = {p["seq"]: p["publication_id"] for p in found.publications}
     wrong = _unpublished(connection, found, names)
-    for dataset in (d for d in datasets if place(d) in places):
+    for dataset in _there(connection, datasets):
         claims = {p: r for p, rows in found.datasets.items() for r in rows if r["table_name"] == dataset.table}
         wrong += _contradictions(connection, dataset, claims, names)
+    return wrong
+
+
+def _there(connection: Connection, datasets: Sequence[Dataset]) -> list[Dataset]:
+    """The datasets that have tables yet."""
+    there = connection.execute(sa.text("SELECT table_schema || '.' || table_name FROM information_schema.tables"))
+    places = {str(row[0]) for row in there}
+    return [d for d in datasets if place(d) in places]
+
+
+def _results(connection: Connection, found: Records) -> list[Mismatch]:
+    """Publications of which the rules' results are not those that they were published with."""
+    claims = {int(p["batch"]): p for p in found.publications if p["results"]}
+    said = receipts.results(connection, claims.keys())
+    says = "its rules' results are not those it passed with"
+    return [
+        Mismatch(p["seq"], p["publication_id"], f"batch {batch}", says)
+        for batch, p in claims.items()
+        if said[batch] != p["results"]
+    ]
+
+
+def contents(connection: Connection, found: Records, datasets: Sequence[Dataset]) -> list[Mismatch]:
+    """Where the rows themselves contradict a receipt: a value, a version, an interval was changed."""
+    names = {p["seq"]: p["publication_id"] for p in found.publications}
+    wrong = []
+    for dataset in datasets:
+        claims = {
+            p: row
+            for p, rows in sorted(found.datasets.items())
+            for row in rows
+            if row["table_name"] == dataset.table and row["commitment"]
+        }
+        if not claims:
+            continue
+        parts = {
+            "written": row_proof.written_by(connection, dataset),
+            "superseded": row_proof.superseded_by(connection, dataset),
+            "standing": {max(claims): row_proof.standing_now(connection, dataset)},
+        }
+        wrong += [
+            Mismatch(p, names.get(p, f"number {p}"), dataset.name, SAYS[part])
+            for part, digests in parts.items()
+            for p, claim in claims.items()
+            if (part != "standing" or p == max(claims)) and digests.get(p, digest.EMPTY) != claim[part]
+        ]
     return wrong
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dataops.cli.text import counted, labelled
+from dataops.receipts import SHORTEST
 
 if TYPE_CHECKING:
     from dataops.chain import Proof
@@ -77,7 +78,7 @@ def hints(found: Proof) -> list[str]:
     """What to do next."""
     if found.proven:
         return (
-            [f"\nKeep the head; it proves later: dataops publications verify --head {found.head[:8]}"]
+            [f"\nKeep the head; it proves later: dataops publications verify --head {found.head[:SHORTEST]}"]
             if found.head
             else []
         )

@@ -86,15 +86,17 @@ def verify(
         str | None, typer.Option("--from", metavar="ID", help="begin here; what is before it is taken as given")
     ] = None,
     head: Annotated[
-        str | None, typer.Option("--head", metavar="HASH", help="a receipt kept elsewhere, or its first 8 digits")
+        str | None, typer.Option("--head", metavar="HASH", help="a receipt kept elsewhere, or its first 16 digits")
     ] = None,
+    rows: Annotated[bool, typer.Option("--rows", help="also read every value of every published row")] = False,
     as_json: Json = False,
 ) -> int:
     """Prove that the ledger is as it was written: recompute every receipt, compare its figures with the rows.
 
-    A report or an earlier status shows a receipt; --head proves that nothing up to it was cut off. Exit 1: not proven.
+    A report or an earlier status shows a receipt; --head proves that nothing up to it was cut off. --rows finds any
+    value that was changed, in what stands and in history. Exit 1: not proven.
 
-    Examples:  dataops publications verify  |  dataops publications verify --head 7f3c52d0
+    Examples:  dataops publications verify --rows  |  dataops publications verify --head 7f3c52d0a1b2c3d4
     |  dataops publications verify --from sales-0041
     """
     from dataops import verification
@@ -105,7 +107,7 @@ def verify(
     with work.warehouse.reading() as connection:
         first, last = _numbers(connection, (start, publication))
         datasets = tuple(work.catalog.datasets.values())
-        found = verification.verify(connection, datasets, start=first or 0, end=last, head=head)
+        found = verification.verify(connection, datasets, start=first or 0, end=last, head=head, rows=rows)
     screen: Screen = ctx.obj
     if as_json:
         screen.document({"schema": "dataops.verification/1", **proof.document(found)})

@@ -105,7 +105,7 @@ def judge(work: Workspace, batch_id: str) -> Verdict:
             return Verdict("PASSED", batch_id, group.name, ("judged and settled before",), ())
         with _explained(batch, UNANSWERABLE):
             with limited(connection, work.settings.rule_seconds, gx.SETTING, f"judging {batch_id}"):
-                decided = _decided(connection, group, batch)
+                decided = _decided(work, connection, group, batch)
             verdict = anomalies.watch(connection, group, batch, decided)
         failpoint("quarantine_written")
         _record(connection, batch, group, verdict)
@@ -114,7 +114,7 @@ def judge(work: Workspace, batch_id: str) -> Verdict:
     return verdict
 
 
-def _decided(connection: Connection, group: Group, batch: dict[str, Any]) -> Verdict:
+def _decided(work: Workspace, connection: Connection, group: Group, batch: dict[str, Any]) -> Verdict:
     """The verdict from what both engines said and the platform's own rules; the rows that it holds are kept."""
     batches.point_at(connection, group, batch)
     received = _received(connection, batch["seq"])
@@ -133,10 +133,32 @@ def _decided(connection: Connection, group: Group, batch: dict[str, Any]) -> Ver
         seen = waived_content.held(connection, group)
         allowed = [row for row in allowed if row["rule_id"] or row["content"] == seen]
     terms = policy.terms_of(group, allowed, replayed=batch["source"] == entries.REPLAYED)
-    verdict = policy.decide(group, str(batch["batch_id"]), results, held, _money(connection, group, batch), terms)
+    money, unsound = _money(connection, group, batch), _made_of_held(work, connection, group, held)
+    verdict = policy.decide(group, str(batch["batch_id"]), results, held, money, terms, unsound)
     verdict = replace(verdict, results=tuple(_sampled(connection, group, r) for r in verdict.results))
     quarantine.keep(connection, group.datasets, batch["seq"])
     return verdict
+
+
+def _made_of_held(work: Workspace, connection: Connection, group: Group, held: Sequence[Held]) -> list[str]:
+    """Models that read another of their own group, of which rows are held or wait: they were computed from those.
+
+    Or without them, which a whole build would not be. In a group of its own a model reads what is published.
+    """
+    rows = {h.table: h.rows for h in held}
+    found = []
+    for model in (m for m in work.catalog.models if m.table in group.tables):
+        for _, table in (i for i in model.inputs if i[1] in group.tables):
+            dataset = group.dataset(table)
+            came = f"SELECT 1 FROM candidate.{table} AS c WHERE {equal('c', 'w', dataset.key)}"
+            query = f"SELECT COUNT(*) FROM ({entries.waiting(dataset)}) AS w WHERE NOT EXISTS ({came})"
+            count = rows.get(table, 0) + int(connection.exec_driver_sql(query).scalar_one())
+            if count:
+                found.append(
+                    f"{model.name} is computed from {dataset.name}, of which {count:,} rows are held;"
+                    f" correct them, or give {model.table} a checkpoint of its own"
+                )
+    return found
 
 
 def _waived(connection: Connection, group: Group, result: RuleResult, allowed: Sequence[dict[str, Any]]) -> RuleResult:

@@ -38,14 +38,16 @@ def decide(
     held: Sequence[Held],
     money: dict[str, str],
     terms: Terms | None = None,
+    unsound: Sequence[str] = (),
 ) -> Verdict:
     """ERROR if anything could not be judged, FAILED if the batch as a whole may not be published, else PASSED.
 
-    What only brings back rows that waited is judged row by row: its number and share of bad rows say nothing.
+    `unsound` says what else must not be published. What only brings back rows that waited is judged row by row: its
+    number and share of bad rows say nothing.
     """
     terms = terms or terms_of(group, (), replayed=False)
     errors = [f"{r.rule.id} could not be judged: {r.problem}" for r in results if r.outcome == "error"]
-    blocks = [] if terms.replayed else _blocking_rules(results) + _over_quota(terms, held, money)
+    blocks = [] if terms.replayed else [*unsound, *_blocking_rules(results), *_over_quota(terms, held, money)]
     name: VerdictName = "ERROR" if errors else "FAILED" if blocks else "PASSED"
     used = {waiver for r in results for waiver in r.waivers}
     if terms.quota_waiver and _over_quota(terms_of(group, (), replayed=False), held, money):
