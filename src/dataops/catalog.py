@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from dataops.declarations import CheckItem, CheckpointFile, Column, ContractFile, ExpectationItem, Severity, SuiteFile
+from dataops.declared.meaning import INT, TEXT, Kind, kind_of
 from dataops.errors import DeclarationError
 from dataops.models import Model, load_models
 from dataops.paths import Paths
@@ -92,6 +93,12 @@ class Dataset:
     @property
     def columns(self) -> tuple[Column, ...]:
         return self.contract.columns
+
+    @cached_property
+    def kinds(self) -> dict[str, Kind]:
+        """Of what kind each column is that SQL of people may name; the platform's own are whole numbers and text."""
+        own = {column.name: kind_of(column.data_type, column.numeric_scale) for column in self.columns}
+        return own | {"_row": INT, "_publication": INT, "_problems": TEXT}
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -174,6 +181,11 @@ class Catalog:
     def datasets(self) -> dict[str, Dataset]:
         """By table name."""
         return {d.table: d for group in self.groups.values() for d in group.datasets}
+
+    @cached_property
+    def schema(self) -> dict[str, dict[str, Kind]]:
+        """Columns by table."""
+        return {table: dataset.kinds for table, dataset in self.datasets.items()}
 
     def group(self, name: str) -> Group:
         """Raises DeclarationError naming the groups there are."""

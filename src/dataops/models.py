@@ -14,7 +14,8 @@ from typing import Final, NoReturn, TypeAlias
 
 from sqlglot import exp
 
-from dataops.declared import select
+from dataops.declared import rendering, select
+from dataops.declared.meaning import Schema
 from dataops.declared.select import WRITTEN_IN, Dialect, SelectError, line_of
 from dataops.errors import DeclarationError
 
@@ -101,24 +102,19 @@ def order(models: Iterable[Model]) -> tuple[Model, ...]:
     return tuple(by_dataset[dataset] for dataset in _in_waves(sorter))
 
 
-def render(model: Model, dialect: Dialect, replace: Mapping[Dataset, str] | None = None) -> str:
-    """The model's SELECT in `dialect`, without comments.
+def render(model: Model, dialect: Dialect, schema: Schema, replace: Mapping[Dataset, str] | None = None) -> str:
+    """The model's SELECT in `dialect`, without comments, computing the same on every warehouse.
 
-    `replace` maps inputs to where they are read instead: a relation name (`candidate.dim_product`) or a query in
-    parentheses, both in PostgreSQL's dialect. An input that the model does not have is a DeclarationError.
+    `schema` has the columns of its inputs by table. `replace` maps inputs to where they are read instead: a relation
+    name (`candidate.dim_product`) or a query in parentheses, both in PostgreSQL's dialect. An input that the model does
+    not have, and what cannot mean the same everywhere, is a DeclarationError.
     """
     elsewhere = dict(replace or {})
     unknown = sorted(set(elsewhere) - set(model.inputs))
     if unknown:
         raise DeclarationError(f"{model.path}: does not read {'.'.join(unknown[0])}, so it cannot be read elsewhere.")
-    ast = model.ast.copy()
-    for column in ast.find_all(exp.Column):
-        column.set("db", None)  # `validated.product.name`: a replaced input is known by its alias only
-    for node in list(ast.find_all(exp.Table)):
-        if _dataset(node) in elsewhere:
-            select.read_from(node, elsewhere[_dataset(node)])
     try:
-        return select.render(ast, dialect)
+        return rendering.render(model.ast, dialect, schema, elsewhere)
     except SelectError as error:
         _refuse(model.path, error.line, error.says)
 

@@ -7,7 +7,7 @@ SELECT are refused. On DuckDB the readers' copy is used when it is current, and 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from sqlglot import exp
 from dataops import ledger
 from dataops.catalog import Catalog, Dataset
 from dataops.declared import select
+from dataops.declared.rendering import render
 from dataops.declared.select import SelectError
 from dataops.errors import DeclarationError
 from dataops.history import as_of as standing
@@ -53,12 +54,17 @@ def run(work: Workspace, sql: str, as_of: str | None = None) -> Iterator[Answer]
     relations = {_place(d): standing(d, int(publication["seq"])) for d in used.values()}
     name = str(publication["publication_id"])
     with work.warehouse.consumer(name, relations, past=as_of is not None) as consumer:
-        for node in list(tree.find_all(exp.Table)):
-            if (dataset := used.get(id(node))) and (rows := consumer.relations.get(_place(dataset))):
-                select.read_from(node, rows)
-        text = select.render(tree, work.warehouse.dialect)
+        places = {(d.published_layer, d.table): consumer.relations.get(_place(d), "") for d in used.values()}
+        text = _rendered(tree, work, places)
         with _answer(consumer.connection, text, work.settings.query_seconds) as (columns, rows_):
             yield Answer(columns, rows_, consumer.place)
+
+
+def _rendered(tree: exp.Query, work: Workspace, places: Mapping[tuple[str, str], str]) -> str:
+    try:
+        return render(tree, work.warehouse.dialect, work.catalog.schema, places)
+    except SelectError as error:
+        raise DeclarationError(error.says) from None
 
 
 def _place(dataset: Dataset) -> str:
@@ -76,8 +82,6 @@ def parsed(sql: str, catalog: Catalog) -> tuple[exp.Query, dict[int, Dataset]]:
     except SelectError as error:
         at = f"line {error.line}: " if "\n" in sql.strip() else ""
         raise DeclarationError(at + error.says) from None
-    for column in tree.find_all(exp.Column):
-        column.set("db", None)  # `curated.fct_sales.x`: every table is known by its alias
     return tree, used
 
 

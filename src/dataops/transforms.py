@@ -127,12 +127,12 @@ def _build_one(
             return None
     if not whole:
         restricted = restrict(model, places.__getitem__, f"candidate.affected_{model.table}", keyed)
-        _create(work, connection, dataset, render(model, work.warehouse.dialect, restricted))
+        _create(work, connection, dataset, render(model, work.warehouse.dialect, work.catalog.schema, restricted))
     rows, totals = (0, {}) if whole else controls(connection, dataset, f"candidate.{model.table}")
     if not rows:
         # Every affected key is gone: an empty candidate could not be told from a broken build, so build it all.
         whole = True
-        _create(work, connection, dataset, render(model, work.warehouse.dialect, places))
+        _create(work, connection, dataset, render(model, work.warehouse.dialect, work.catalog.schema, places))
         rows, totals = controls(connection, dataset, f"candidate.{model.table}")
     work.warehouse.analyze(connection, f"candidate.{model.table}")
     connection.execute(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import psycopg
@@ -13,7 +14,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from dataops import history, jobs, query
-from dataops.declared import select
+from dataops.declared import rendering, select
 from dataops.errors import DeclarationError, PlatformError
 from dataops.warehouse.limits import TimeLimitError
 from dataops.warehouse.postgres import PostgresWarehouse
@@ -224,16 +225,16 @@ def test_an_endless_model_and_an_endless_rule_are_stopped(
 ) -> None:
     """Nothing is left behind: what stood before still stands, and the next run goes through."""
     work = filled(kind)
-    rendered = select.render
+    rendered = rendering.render
 
-    def endless(tree: object, dialect: str) -> str:
-        text = rendered(tree, dialect)  # type: ignore[arg-type]
-        endless_ = rendered(select.parse(ENDLESS), dialect)  # type: ignore[arg-type]
+    def endless(tree: Any, dialect: Any, *others: Any) -> str:
+        text = rendered(tree, dialect, *others)
+        endless_ = rendered(select.parse(ENDLESS), dialect, {})
         where = f" WHERE (SELECT c FROM ({endless_}) AS q) > 0" if " WHERE " not in text else ""
         return f"SELECT * FROM ({text}) AS m{where}"
 
     short = replace(work, settings=replace(work.settings, model_seconds=0.5, rule_seconds=0.5))
-    monkeypatch.setattr("dataops.models.select.render", endless)
+    monkeypatch.setattr("dataops.models.rendering.render", endless)
     with pytest.raises(TimeLimitError, match=r"the model curated\.\w+ was stopped.*\n.*DATAOPS_MODEL_SECONDS"):
         jobs.build(short, full=True)
     monkeypatch.undo()

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from sqlglot import exp
 
+from dataops import catalog as catalogs
+from dataops.declared.meaning import Kind
 from dataops.models import WRITTEN_IN, Dataset, Dialect, Model, load_models, output_columns, render, restrict
+from dataops.paths import Paths
 
 pytestmark = pytest.mark.integration
 
@@ -111,6 +115,12 @@ def answer(ask: Ask, dialect: Dialect, model_sql: str, query: str | None) -> lis
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
+@cache
+def schema() -> dict[str, dict[str, Kind]]:
+    """Columns of all datasets, by table."""
+    return catalogs.load(Paths(PROJECT, PROJECT / "var")).schema
+
+
 def comparable(
     rows: Iterable[Mapping[str, Any]], columns: list[str], kinds: Mapping[str, type]
 ) -> Counter[tuple[Any, ...]]:
@@ -130,7 +140,7 @@ def _as(kind: type | None, value: Any) -> Any:
 def test_a_model_gives_the_expected_rows(path: Path, dialect: Dialect, ask: Ask) -> None:
     """The case's sentence."""
     model, case = model_of(path), load_case(path)
-    got = answer(ask, dialect, render(model, dialect, inputs_of(model, case)), case.query)
+    got = answer(ask, dialect, render(model, dialect, schema(), inputs_of(model, case)), case.query)
     columns = list(case.expected[0]) if case.expected else []
     assert all(list(row) == columns for row in case.expected), "all expected rows must name the same columns, in order"
     kinds = {name: type(value) for row in got for name, value in row.items() if value is not None}
@@ -144,13 +154,13 @@ def test_an_incremental_model_built_key_by_key_equals_its_full_build(path: Path,
     """Correct by construction only if no row depends on rows of another key."""
     model = model_of(path)
     inputs = inputs_of(model, load_case(path))
-    full = answer(ask, dialect, render(model, dialect, inputs), None)
+    full = answer(ask, dialect, render(model, dialect, schema(), inputs), None)
     keyed = {dataset for dataset in model.inputs if set(model.incremental_by) <= set(column_types(dataset))}
     piecewise: list[Row] = []
     for key in {tuple(row[column] for column in model.incremental_by) for row in full}:
         values = ", ".join(f"{value} AS {column}" for column, value in zip(model.incremental_by, key, strict=True))
         affected = restrict(model, inputs.__getitem__, f"(SELECT {values}) AS affected", keyed)
-        piecewise += answer(ask, dialect, render(model, dialect, affected), None)
+        piecewise += answer(ask, dialect, render(model, dialect, schema(), affected), None)
     columns = list(output_columns(model))
     assert comparable(piecewise, columns, {}) == comparable(full, columns, {})
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dataops.declared.select import Dialect
 from dataops.errors import DeclarationError
 from dataops.models import (
     Model,
@@ -15,13 +16,20 @@ from dataops.models import (
     output_columns,
     output_types,
     parse_model,
-    render,
     restrict,
 )
+from dataops.models import render as rendered
 
 pytestmark = pytest.mark.unit
 
 SAYS = "-- One row per thing.\n"
+
+
+def render(model: Model, dialect: Dialect, replace: dict[tuple[str, str], str] | None = None) -> str:
+    """Of inputs whose columns are not known: nothing here depends on them."""
+    return rendered(model, dialect, {}, replace)
+
+
 WriteModel = Callable[..., Path]
 
 

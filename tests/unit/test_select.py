@@ -13,6 +13,7 @@ from sqlglot import exp
 from sqlglot.tokens import TokenType
 
 from dataops.declared import select, vocabulary
+from dataops.declared.rendering import render
 from dataops.declared.select import Dialect, SelectError
 
 pytestmark = pytest.mark.unit
@@ -58,7 +59,7 @@ def test_what_was_not_checked_does_not_run_even_if_the_allow_list_let_it_through
     tree = sqlglot.parse_one(sql, read="postgres")
     assert isinstance(tree, exp.Query)
     with pytest.raises(SelectError, match=r"not be read back|statements|not valid SQL"):
-        select.render(tree, dialect)
+        render(tree, dialect, {})
 
 
 @pytest.mark.parametrize("sql", ATTACKS[:14])
@@ -132,7 +133,7 @@ def test_names_are_compared_as_the_warehouse_folds_them() -> None:
 )
 @pytest.mark.parametrize("dialect", ["postgres", "duckdb"])
 def test_what_only_computes_goes_through(sql: str, dialect: Dialect) -> None:
-    assert select.render(select.parse(sql), dialect)
+    assert render(select.parse(sql), dialect, {})
 
 
 PAYLOAD = "zz) from raw.customer; drop table validated.customer; select (1 --"
@@ -188,7 +189,7 @@ def test_no_text_leaves_its_quotes(tree: exp.Query, dialect: Dialect, walls: str
     try:
         if walls != "read back":
             select.check(tree, query=True)
-        text = tree.sql(dialect=dialect) if walls == "allow-list" else select.render(tree, dialect)
+        text = tree.sql(dialect=dialect) if walls == "allow-list" else render(tree, dialect, {})
     except Exception:  # noqa: BLE001  the parser's own errors over impossible trees are refusals as well
         return
     within = {TokenType.STRING, TokenType.IDENTIFIER, TokenType.NATIONAL_STRING, TokenType.RAW_STRING,

@@ -25,16 +25,21 @@ def check(
     """
     from dataops import catalog as catalogs
     from dataops import settings
+    from dataops.declared.select import DIALECTS
     from dataops.gate import gx, soda
+    from dataops.models import render
 
     screen: Screen = ctx.obj
     paths = settings.load().paths
     catalog = catalogs.load(paths)
     require_complete(catalog, paths)
+    for model in catalog.models:
+        for dialect in DIALECTS:
+            render(model, dialect, catalog.schema)
     for group in catalog.groups.values():
         with screen.working(f"showing {group.name} to Soda and Great Expectations"):
             soda.check(group)
-            gx.check(group)
+            gx.check(group, catalog.schema)
     if as_json:
         screen.document(document(catalog))
     else:

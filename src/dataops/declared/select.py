@@ -22,6 +22,7 @@ from dataops.declared import vocabulary
 from dataops.errors import DeclarationError
 
 Dialect = Literal["duckdb", "postgres"]
+DIALECTS: tuple[Dialect, ...] = ("duckdb", "postgres")
 WRITTEN_IN: Dialect = "postgres"
 
 _WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Into, exp.Lock, exp.DDL, exp.Command, exp.Set, exp.Copy)
@@ -55,12 +56,14 @@ def parse(sql: str, *, query: bool = False) -> exp.Query:
     return tree
 
 
-def render(tree: exp.Query, dialect: Dialect) -> str:
-    """The SELECT's text in `dialect`, without comments. Raises SelectError if it would not mean what was checked."""
+def require_read_back(tree: exp.Query) -> None:
+    """Raises SelectError if the text made of the tree would mean something else: a name or a text left its quotes."""
     if _read_back(tree, WRITTEN_IN) != tree:
         raise SelectError("a name or a text in it would not be read back as it was written")
-    if dialect == WRITTEN_IN:
-        return _text(tree, dialect)
+
+
+def text_of(tree: exp.Query, dialect: Dialect) -> str:
+    """The tree's text, which is read back as the same. Raises SelectError."""
     # Once more, since the parser spells some of its own words in another way (IS NOT NULL).
     again = _read_back(tree, dialect)
     if _read_back(again, dialect) != again or _shape(again) != _shape(tree):
@@ -214,19 +217,6 @@ def tables(tree: exp.Query) -> Iterator[exp.Table]:
             says = f"reads from the function `{shown}`, which is not a dataset; only generate_series is accepted"
             raise SelectError(says, line_of(node))
         yield node
-
-
-def read_from(node: exp.Table, where: str) -> None:
-    """Lets a table of the SELECT be read from `where`: a relation's name or a query in parentheses; ours, not people's.
-
-    It keeps the name by which the rest of the SELECT knows it.
-    """
-    # The parser knows tables and statements; a query in parentheses is the latter.
-    into = None if where.lstrip().startswith("(") else exp.Table
-    relation = sqlglot.parse_one(where, read=WRITTEN_IN, into=into)
-    relation.set("alias", node.args.get("alias") or exp.TableAlias(this=node.this.copy()))
-    relation.set("joins", node.args.get("joins"))
-    node.replace(relation)
 
 
 def line_of(node: exp.Expression) -> int:

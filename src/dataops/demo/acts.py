@@ -72,7 +72,7 @@ def _imports_of_the_engines(stage: Stage) -> threading.Thread:
     def check() -> None:
         from dataops.gate import gx
 
-        gx.check(stage.work.catalog.group("reference"))
+        gx.check(stage.work.catalog.group("reference"), stage.work.catalog.schema)
 
     thread = threading.Thread(target=check, daemon=True)
     if "first look: curated" not in stage.memory:

@@ -84,7 +84,7 @@ def _ask(work: Workspace, group: Group, batch_id: str, engine: AuditEngine, seen
 
         return soda.audit(work.warehouse, group)
     kept = work.settings.paths.results / f"{batch_id}.gx.json"
-    return gx.audit(work.warehouse, group, seen, work.settings.rule_seconds, kept)
+    return gx.audit(work.warehouse, group, work.catalog.schema, seen, work.settings.rule_seconds, kept)
 
 
 def _require_parents(connection: Connection, group: Group) -> None:

@@ -22,6 +22,8 @@ from sqlalchemy.dialects import postgresql
 from dataops import durable
 from dataops.catalog import Dataset, Group, Rule
 from dataops.declared import select
+from dataops.declared.meaning import Schema
+from dataops.declared.rendering import render
 from dataops.declared.select import Dialect, SelectError
 from dataops.errors import DeclarationError
 from dataops.gate.verdict import Predicate, RuleResult, judged, unjudged
@@ -38,7 +40,12 @@ CHEAPEST = {"result_format": "BOOLEAN_ONLY"}
 
 
 def audit(
-    warehouse: Warehouse, group: Group, relations: Relations, seconds: float, results_file: Path | None = None
+    warehouse: Warehouse,
+    group: Group,
+    schema: Schema,
+    relations: Relations,
+    seconds: float,
+    results_file: Path | None = None,
 ) -> list[RuleResult]:
     """Runs the group's suites on `candidate`; one result per declared expectation of every dataset.
 
@@ -48,7 +55,11 @@ def audit(
     # GX prints a hint for every query that does not name {batch}; ours name the candidate itself.
     with redirect_stdout(io.StringIO()), _context() as context, _engine(context, warehouse) as (source, engine):
         resolved = _record(engine)
-        definitions = [_definition(context, source, d, relations, warehouse) for d in group.datasets]
+        made = [
+            (d, [_expectation(r, schema, relations, warehouse.dialect) for r in d.rules if r.expectation])
+            for d in group.datasets
+        ]
+        definitions = [_definition(context, source, d, expectations) for d, expectations in made]
         checkpoint = _checkpoint(context, group, definitions)
         with _limit(engine, group, seconds):
             outcome = checkpoint.run()
@@ -59,12 +70,13 @@ def audit(
     return found
 
 
-def check(group: Group) -> None:
+def check(group: Group, schema: Schema) -> None:
     """Builds every expectation without data. Raises DeclarationError naming file, rule and what GX says."""
     with redirect_stdout(io.StringIO()):
         for rule in group.rules:
             if rule.expectation:
-                _expectation(rule, {}, "postgres")
+                for dialect in select.DIALECTS:
+                    _expectation(rule, schema, {}, dialect)
 
 
 @contextmanager
@@ -131,13 +143,11 @@ def _record(engine: Any) -> dict[Any, Any]:  # noqa: ANN401  GX's own type
     return resolved
 
 
-def _definition(context: Any, source: Any, dataset: Dataset, relations: Relations, warehouse: Warehouse) -> Any:  # noqa: ANN401
+def _definition(context: Any, source: Any, dataset: Dataset, expectations: list[Any]) -> Any:  # noqa: ANN401
     import great_expectations as gx  # noqa: TID251
 
     suite = gx.ExpectationSuite(name=f"{dataset.layer}.{dataset.table}")
-    for rule in dataset.rules:
-        if rule.expectation:
-            suite.expectations.append(_expectation(rule, relations, warehouse.dialect))
+    suite.expectations.extend(expectations)
     declared = len(dataset.suite.expectations)
     if len(suite.expectations) != declared:
         raise DeclarationError(f"{dataset.suite_file}: GX kept {len(suite.expectations)} of {declared} expectations")
@@ -157,7 +167,7 @@ def _checkpoint(context: Any, group: Group, definitions: list[Any]) -> Any:  # n
     )
 
 
-def _expectation(rule: Rule, relations: Relations, dialect: Dialect) -> Any:  # noqa: ANN401
+def _expectation(rule: Rule, schema: Schema, relations: Relations, dialect: Dialect) -> Any:  # noqa: ANN401
     from great_expectations.exceptions import ExpectationNotFoundError  # noqa: TID251
     from great_expectations.expectations.registry import get_expectation_impl  # noqa: TID251
 
@@ -167,7 +177,7 @@ def _expectation(rule: Rule, relations: Relations, dialect: Dialect) -> Any:  # 
     kwargs = dict(item.kwargs)
     if item.type == ROWS_TYPE:
         # GX would put a subquery in place of {batch}, without an alias that DuckDB accepts.
-        kwargs["unexpected_rows_query"] = rows_query(rule, relations, dialect, batch=f"candidate.{rule.table}")
+        kwargs["unexpected_rows_query"] = rows_query(rule, schema, relations, dialect, batch=f"candidate.{rule.table}")
     try:
         return get_expectation_impl(item.type)(
             **kwargs, severity=item.severity, notes=item.notes, description=item.description, meta={"rule": rule.id}
@@ -179,23 +189,27 @@ def _expectation(rule: Rule, relations: Relations, dialect: Dialect) -> Any:  # 
         raise DeclarationError(f"{rule.file}, rule {rule.id}: GX refuses {item.type}: {said}") from None
 
 
-def rows_query(rule: Rule, relations: Relations, dialect: Dialect, batch: str) -> str:
+def rows_query(rule: Rule, schema: Schema, relations: Relations, dialect: Dialect, batch: str) -> str:
     """The rule's SQL in the warehouse's dialect, `{other_table}` replaced; `{batch}` becomes `batch`.
 
-    Raises DeclarationError for SQL that is refused, and for a table that is no `{dataset}`.
+    `schema` has the columns by table. Raises DeclarationError for SQL that is refused, and for a table that is no
+    `{dataset}`.
     """
     item = rule.expectation
     text = str(item.kwargs.get("unexpected_rows_query", "")) if item else ""
     try:
-        return _rendered_rule(text, relations, dialect, batch)
+        tree = select.parse(PLACEHOLDER.sub(r"zz_\1_zz", text))
+        names = {node.name: _placeholder(node) for node in select.tables(tree)}
+        _require_sense(tree, sorted(names.values()), relations)
+        tables = {name: rule.table if name == "batch" else name for name in names.values()}
+        columns = {token: schema[tables[name]] for token, name in names.items() if tables[name] in schema}
+        places = {("", token): batch if name == "batch" else relations.get(name, name) for token, name in names.items()}
+        return render(tree, dialect, columns, places)
     except SelectError as error:
         raise DeclarationError(f"{rule.file}, rule {rule.id}: {error.says}") from None
 
 
-def _rendered_rule(text: str, relations: Relations, dialect: Dialect, batch: str) -> str:
-    tree = select.parse(PLACEHOLDER.sub(r"zz_\1_zz", text))
-    read = [(node, _placeholder(node)) for node in select.tables(tree)]
-    names = sorted({name for _, name in read})
+def _require_sense(tree: sqlglot.exp.Query, names: list[str], relations: Relations) -> None:
     if "batch" not in names or tree.named_selects != ["_row"]:
         raise SelectError(
             "the query names the failing rows of {batch} by the one column _row; it selects"
@@ -203,9 +217,6 @@ def _rendered_rule(text: str, relations: Relations, dialect: Dialect, batch: str
         )
     if unknown := [name for name in names if name not in {"batch", *relations}] if relations else []:
         raise SelectError(f"no dataset {unknown[0]!r} for {{{unknown[0]}}}")
-    for node, name in read:
-        select.read_from(node, batch if name == "batch" else relations.get(name, name))
-    return select.render(tree, dialect)
 
 
 def _placeholder(node: sqlglot.exp.Table) -> str:
