@@ -132,7 +132,7 @@ def _break_at(
     if receipt != expected:
         return Break("edited", name, "is not the record that its receipt was made of", expected, receipt)
     for row in found.datasets.get(publication["seq"], ()):
-        if row["commitment"] and (made := row_proof.commitment(row)) != row["commitment"]:
+        if row.get("commitment") and (made := row_proof.commitment(row)) != row["commitment"]:
             says = f"says other rows of {row['table_name']} than its receipt was made of"
             return Break("edited", name, says, made, row["commitment"])
     stands = before["receipt"] if before else None

@@ -158,6 +158,9 @@ IGNORED = {
     "attempt",
     "receipt",
     "previous_receipt",
+    "salt",
+    "commitment",
+    "results",  # with the moment at which they were judged
 }
 SCHEMAS_OF_STATE = (
     "validated",

@@ -123,8 +123,8 @@ def test_a_chain_is_proven_from_its_first_receipt_and_names_its_first_bad_link()
 def test_publications_that_are_older_than_receipts_are_counted_and_not_covered() -> None:
     found = sealed(3)
     old = [publication(0, publication_id="sales-0000", receipt=None)]
-    assert walk(Records(old + found.publications, found.datasets, {})).earlier == 1
-    assert walk(Records(old, {}, {})).receipts == 0
+    assert walk(Records(old + found.publications, found.datasets, {}, first=1)).earlier == 1
+    assert walk(Records(old, {}, {}, first=1)).receipts == 0
 
 
 def test_a_page_is_narrow_and_names_the_waivers_it_rests_on() -> None:
