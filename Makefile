@@ -4,7 +4,7 @@ BIN := .venv/bin
 BARE := PYTHONPATH=src $(PYTHON) -m dataops.demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-clean test soak lint up down docs bench lock venv
+.PHONY: help demo demo-clean test soak soak-kills lint up down docs bench lock venv
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -18,7 +18,10 @@ demo-clean: down  ## remove everything the demo wrote, except .venv
 test: lint  ## lint, types, import contracts, then all tests
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-soak: venv  ## 10,000 random kills per engine (hours); DATAOPS_TEST_SEED=<n> repeats one
+soak: venv  ## random histories with kills, 20 minutes per engine; SEED=<n> repeats one, SECONDS=<n> goes on longer
+	$(BIN)/python -m tests.support.soak --seconds $(or $(SECONDS),1200) $(if $(SEED),--seed $(SEED))
+
+soak-kills: venv  ## 10,000 random kills per engine (hours); DATAOPS_TEST_SEED=<n> repeats one
 	DATAOPS_TEST_KILLS=10000 $(BIN)/python -m pytest -n 2 -s tests/faults/test_f01_kill.py -k random_kills
 
 lint: venv  ## ruff, mypy --strict, import contracts
