@@ -51,7 +51,8 @@ UNBALANCED = (
 BAD = "SELECT order_id FROM validated.order_line WHERE qty NOT BETWEEN 1 AND 1000"
 FACTS = (
     "SELECT l.order_id, l.line_id, l.amount FROM validated.order_line l"
-    " JOIN validated.sales_order o ON o.order_id = l.order_id JOIN validated.customer c ON c.customer_id = o.customer_id"
+    " JOIN validated.sales_order o ON o.order_id = l.order_id"
+    " JOIN validated.customer c ON c.customer_id = o.customer_id"
 )
 
 

@@ -64,11 +64,14 @@ def require_read_back(tree: exp.Query) -> None:
 
 def text_of(tree: exp.Query, dialect: Dialect) -> str:
     """The tree's text, which is read back as the same. Raises SelectError."""
-    # Once more, since the parser spells some of its own words in another way (IS NOT NULL).
-    again = _read_back(tree, dialect)
-    if _read_back(again, dialect) != again or _shape(again) != _shape(tree):
+    text = _text(tree, dialect)
+    again = _one_select(text, dialect)
+    read = _text(again, dialect)
+    if read != text:  # the parser spells some of its own words in another way (IS NOT NULL): once more
+        text, again = read, _one_select(read, dialect)
+    if _text(again, dialect) != text or _shape(again) != _shape(tree):
         raise SelectError(f"a name or a text in it would not be read back as it was written, on {dialect}")
-    return _text(again, dialect)
+    return text
 
 
 def _text(tree: exp.Query, dialect: Dialect) -> str:
