@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from dataops.declarations import CheckItem, CheckpointFile, Column, ContractFile, ExpectationItem, Severity, SuiteFile
-from dataops.declared.meaning import INT, TEXT, Kind, kind_of
+from dataops.declared.kinds import INT, TEXT, Kind, kind_of
 from dataops.errors import DeclarationError
 from dataops.models import Model, load_models
 from dataops.paths import Paths

@@ -15,7 +15,7 @@ from typing import Final, NoReturn, TypeAlias
 from sqlglot import exp
 
 from dataops.declared import rendering, select
-from dataops.declared.meaning import Schema
+from dataops.declared.kinds import Schema
 from dataops.declared.select import WRITTEN_IN, Dialect, SelectError, line_of
 from dataops.errors import DeclarationError
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataops.declared import select
-from dataops.declared.meaning import kind_of
+from dataops.declared.kinds import kind_of
 from dataops.declared.rendering import render
 from dataops.declared.select import SelectError
 from tests.conftest import PostgresServer

@@ -24,7 +24,7 @@ from ruamel.yaml import YAML
 from sqlglot import exp
 
 from dataops import catalog as catalogs
-from dataops.declared.meaning import Kind
+from dataops.declared.kinds import Kind
 from dataops.models import WRITTEN_IN, Dataset, Dialect, Model, load_models, output_columns, render, restrict
 from dataops.paths import Paths
 

@@ -8,7 +8,7 @@ import sqlglot
 from sqlglot import exp
 
 from dataops.declared import meaning, select
-from dataops.declared.meaning import Schema
+from dataops.declared.kinds import Schema
 from dataops.declared.select import WRITTEN_IN, Dialect
 
 Name = tuple[str, str]  # (schema, table), as the SELECT has them

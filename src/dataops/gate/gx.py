@@ -22,7 +22,7 @@ from sqlalchemy.dialects import postgresql
 from dataops import durable
 from dataops.catalog import Dataset, Group, Rule
 from dataops.declared import select
-from dataops.declared.meaning import Schema
+from dataops.declared.kinds import Schema
 from dataops.declared.rendering import render
 from dataops.declared.select import Dialect, SelectError
 from dataops.errors import DeclarationError
