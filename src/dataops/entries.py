@@ -15,7 +15,7 @@ from dataops import ledger
 from dataops.catalog import Dataset, Group
 from dataops.errors import DataRejected, DeclarationError
 from dataops.sources.port import Also
-from dataops.tables import equal, quoted
+from dataops.tables import broke, equal, quoted
 
 OPEN = "_closed IS NULL"
 
@@ -174,11 +174,6 @@ def discard(
     matching = {t: where for t, where in members.items() if t != dataset.table}
     matching[dataset.table] = f"({own} OR {members[dataset.table]})"
     return {table: _discard(connection, table, f"{OPEN} AND {where}", values) for table, where in matching.items()}
-
-
-def broke(alias: str, rule: str) -> str:
-    """Condition on an entry: `rule`, a text such as `,SAL-014,`, is among those it broke."""
-    return f"STRPOS(',' || {alias}._rules || ',', {rule}) > 0"
 
 
 def require_rule(connection: Connection, group: Group, rule: str) -> None:

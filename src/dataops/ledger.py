@@ -272,6 +272,7 @@ def _count(connection: Connection) -> None:
         given[f"batch {stem}"] = max(given.get(f"batch {stem}", 0), int(number or 1))
     sealed = connection.execute(sa.select(sa.func.min(publications.c.seq)).where(publications.c.receipt.is_not(None)))
     first = sealed.scalar() or horizon(connection) + 1
+    connection.execute(settings.delete().where(settings.c.name == RECEIPTS_FROM))
     connection.execute(settings.insert().values(name=RECEIPTS_FROM, value=str(first)))
     if counted := [{"name": name, "given": number} for name, number in given.items() if number]:
         connection.execute(numbers.insert(), counted)

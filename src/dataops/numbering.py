@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
 from dataops import ledger
@@ -34,8 +35,13 @@ def next_batch_id(connection: Connection, stem: str) -> str:
 def _next(connection: Connection, name: str, least: int) -> int:
     """One more than was given under this name, and more than `least`."""
     table = ledger.numbers
-    more = table.update().where(table.c.name == name).values(given=sa.func.greatest(table.c.given, least) + 1)
-    given = connection.execute(more.returning(table.c.given)).scalar()
+    if _has_sequences(connection):  # several may write at once
+        first = postgresql.insert(table).values(name=name, given=least + 1)
+        more = sa.func.greatest(table.c.given, least) + 1
+        upsert = first.on_conflict_do_update(index_elements=["name"], set_={"given": more})
+        return int(connection.execute(upsert.returning(table.c.given)).scalar_one())
+    found = table.update().where(table.c.name == name).values(given=sa.func.greatest(table.c.given, least) + 1)
+    given = connection.execute(found.returning(table.c.given)).scalar()
     if given is None:
         given = least + 1
         connection.execute(table.insert().values(name=name, given=given))

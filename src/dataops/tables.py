@@ -51,6 +51,11 @@ def dangling(columns: Sequence[str], parent: str, key: Sequence[str]) -> str:
     return f"{present} AND NOT EXISTS (SELECT 1 FROM {parent} AS p WHERE {equal('p', 'c', key, columns)})"
 
 
+def broke(alias: str, rule: str) -> str:
+    """Condition on an entry of quarantine: `rule`, a text such as `,SAL-014,`, is among those it broke."""
+    return f"STRPOS(',' || {alias}._rules || ',', {rule}) > 0"
+
+
 def sql_type(column: Column) -> str:
     """The column's type; the same words mean the same on DuckDB and PostgreSQL."""
     if column.data_type == "numeric":

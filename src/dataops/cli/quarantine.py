@@ -178,8 +178,7 @@ def _rows(
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
     import sqlalchemy as sa
 
-    from dataops.entries import broke
-    from dataops.tables import quoted
+    from dataops.tables import broke, quoted
 
     columns = quoted(dataset.column_names, "q")
     reasons = ", ".join(f"q.{name} AS {shown}" for name, shown in REASONS.items())

@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection
 
 from dataops import digest, ledger
 from dataops.catalog import Dataset, Group
-from dataops.entries import broke
 from dataops.gate.verdict import RuleResult
+from dataops.tables import broke
 
 
 def kept(connection: Connection, group: Group, seq: int, rule: str | None) -> str:
