@@ -26,9 +26,9 @@ from dataops.errors import DeclarationError
 from dataops.history import as_of as standing
 from dataops.history import required
 from dataops.warehouse.limits import TimeLimit, limited
+from dataops.warehouse.port import PUBLISHED
 from dataops.workspace import Workspace
 
-LAYERS = ("validated", "curated", "marts")
 CHUNK = 10_000
 SETTING = "DATAOPS_QUERY_SECONDS"
 
@@ -88,9 +88,9 @@ def parsed(sql: str, catalog: Catalog) -> tuple[exp.Query, dict[int, Dataset]]:
 def _resolved(node: exp.Table, catalog: Catalog) -> Dataset:
     schema, table = node.db, node.name
     dataset = catalog.datasets.get(table)
-    if node.catalog or (schema and schema not in LAYERS):
+    if node.catalog or (schema and schema not in PUBLISHED):
         instead = f"; its published rows are {dataset.published_layer}.{table}" if dataset else ""
-        raise DeclarationError(f"{_shown(node)} is not published: a query reads {', '.join(LAYERS)} only{instead}")
+        raise DeclarationError(f"{_shown(node)} is not published: a query reads {', '.join(PUBLISHED)} only{instead}")
     if dataset is None or (schema and schema != dataset.published_layer):
         names = [f"{d.published_layer}.{d.table}" for d in catalog.datasets.values()]
         close = difflib.get_close_matches(f"{schema}.{table}" if schema else table, [*names, *catalog.datasets], n=1)

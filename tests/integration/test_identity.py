@@ -102,6 +102,18 @@ def test_an_approval_counts_for_the_rows_that_were_seen(work: Workspace) -> None
     assert (verdict.name, verdict.waivers) == ("FAILED", ())
 
 
+def test_a_higher_quota_counts_for_the_rows_that_were_seen(work: Workspace) -> None:
+    load(work, small_shop(), "reference")
+    first = land(work, _bad(small_shop(), 4), "sales", DAYS)
+    jobs.run_gate(work, "sales", first)
+    waiver = _waive(work, Scope("sales", None, first, quota=1.0))
+    assert jobs.run_gate(work, "sales", first).waivers == (waiver,)
+    with work.warehouse.transaction() as connection:
+        connection.exec_driver_sql("UPDATE raw.order_line SET qty = 3000 WHERE qty = 2000 AND order_id = 2")
+    verdict = jobs.run_gate(work, "sales", first)
+    assert (verdict.name, verdict.waivers) == ("FAILED", ())
+
+
 def test_a_batch_that_nobody_judged_cannot_be_waived(work: Workspace) -> None:
     load(work, small_shop(), "reference")
     first = land(work, small_shop(), "sales", DAYS)

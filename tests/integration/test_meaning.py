@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dataops.declared import select
@@ -92,6 +92,15 @@ def asked(both: tuple[Ask, Ask], sql: str) -> tuple[Any, Any]:
     return both[0](render(tree, "duckdb", SCHEMA)), both[1](render(tree, "postgres", SCHEMA))
 
 
+def require_same(both: tuple[Ask, Ask], sql: str) -> None:
+    """What is refused shows nothing; where too much is, the property complains."""
+    try:
+        one, other = asked(both, sql)
+    except SelectError:
+        assume(False)
+    assert same(one, other), (sql, one, other)
+
+
 def _of(kind: str, depth: int) -> st.SearchStrategy[str]:
     """Expressions of one kind, as text."""
     if depth == 0:
@@ -166,12 +175,7 @@ expressions = st.sampled_from(sorted(LEAVES)).flatmap(lambda kind: _of(kind, 3))
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_an_expression_gives_the_same_on_both(both: tuple[Ask, Ask], expression: str, row: int) -> None:
     """Random expressions over typed columns with edge values; as a figure and as a rule's condition."""
-    sql = f"SELECT {expression} AS v FROM t WHERE k = {row}"
-    try:
-        one, other = asked(both, sql)
-    except SelectError:
-        return
-    assert same(one, other), (sql, one, other)
+    require_same(both, f"SELECT {expression} AS v FROM t WHERE k = {row}")
 
 
 AGGREGATES = ["SUM({0})", "AVG({0})", "MIN({0})", "MAX({0})", "COUNT({0})", "SUM(DISTINCT {0})", "AVG(DISTINCT {0})",
@@ -185,12 +189,7 @@ AGGREGATES = ["SUM({0})", "AVG({0})", "MIN({0})", "MAX({0})", "COUNT({0})", "SUM
 )
 @settings(max_examples=EXAMPLES // 2, deadline=None)
 def test_an_aggregate_gives_the_same_on_both(both: tuple[Ask, Ask], inner: str, aggregate: str, rest: str) -> None:
-    sql = f"SELECT {aggregate.format(inner)} AS v FROM t{rest}"
-    try:
-        one, other = asked(both, sql)
-    except SelectError:
-        return
-    assert same(one, other), (sql, one, other)
+    require_same(both, f"SELECT {aggregate.format(inner)} AS v FROM t{rest}")
 
 
 @pytest.mark.parametrize(

@@ -333,12 +333,12 @@ def test_many_large_numbers_are_accounted_for_to_the_last_digit(make: Callable[.
     )
     load(work, shop, "reference")
     for number, row in enumerate(shop.lines):
-        row["amount"] = Decimal(9) * 10**22 + number + Decimal("0.0001")
+        row["amount"] = Decimal(45) * 10**22 + number + Decimal("0.0001")
     for number, row in enumerate(shop.orders):
         row["sub_total"] = shop.lines[2 * number]["amount"] + shop.lines[2 * number + 1]["amount"]
     assert load(work, shop, "sales").publication is not None
     held = fetch(work, "SELECT SUM(amount), COUNT(*) FROM validated.order_line")
-    assert held == [(Decimal("720000000000000000000028.0008"), 8)]
+    assert held == [(Decimal("3600000000000000000000028.0008"), 8)]
 
 
 # Keys and personal data

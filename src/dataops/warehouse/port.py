@@ -17,6 +17,8 @@ from sqlalchemy.engine import Connection
 from dataops.errors import PlatformError
 
 Dialect = Literal["duckdb", "postgres"]
+PUBLISHED = ("validated", "curated", "marts")
+"""Schemas that consumers read."""
 SCHEMAS = (
     "raw",
     "candidate",

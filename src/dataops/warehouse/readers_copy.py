@@ -15,8 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from dataops import durable
 from dataops.failpoint import failpoint
-
-SCHEMAS = ("validated", "curated", "marts")
+from dataops.warehouse.port import PUBLISHED
 
 
 def renew(connection: Connection, published: Path, about: Mapping[str, str]) -> None:
@@ -79,7 +78,7 @@ def _write(connection: Connection, fresh: Path, about: Mapping[str, str]) -> Non
     with _attached(connection, fresh) as own:
         own.execute("CREATE TABLE readers.about (name VARCHAR, value VARCHAR)")
         own.executemany("INSERT INTO readers.about VALUES (?, ?)", list(about.items()) or [("publication", "")])
-        for schema in SCHEMAS:
+        for schema in PUBLISHED:
             own.execute(f"CREATE SCHEMA readers.{schema}")
         for schema, table in tables:
             own.execute(f'CREATE TABLE readers.{schema}."{table}" AS SELECT * FROM {schema}."{table}"')

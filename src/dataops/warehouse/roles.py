@@ -12,10 +12,9 @@ from collections.abc import Iterator
 
 from psycopg import sql
 
-from dataops.warehouse.port import SCHEMAS
+from dataops.warehouse.port import PUBLISHED, SCHEMAS
 
 LOADER, GATE, CONSUMER = "dataops_loader", "dataops_gate", "dataops_consumer"
-PUBLISHED = ("validated", "curated", "marts")
 HISTORY = tuple(f"{schema}_history" for schema in PUBLISHED)
 IN_USE = (
     "SELECT n.nspowner = (SELECT oid FROM pg_roles WHERE rolname = 'dataops_loader')"

@@ -1,0 +1,25 @@
+"""What could not be read is named by its column; what stood there may be a person."""
+
+from pathlib import Path
+
+import pytest
+
+from dataops import catalog as catalogs
+from dataops.cli.quarantine import MASKED, _masked
+from dataops.paths import Paths
+
+pytestmark = pytest.mark.unit
+PROJECT = Path(__file__).resolve().parents[2]
+NAMES = ["batch", "problems", "last_name"]
+TOLD = "Person.csv line 7, email_promotion: 'John; last_name: Smith' is not a whole number of 32 bits"
+
+
+def test_problems_show_no_value_of_a_dataset_with_personal_data() -> None:
+    catalog = catalogs.load(Paths(PROJECT, PROJECT / "var"))
+    person = catalog.dataset("person")
+    assert "last_name" in person.contract.platform.pii
+    ((batch, problems, last_name),) = _masked(NAMES, [("reference-whole", TOLD, "Smith")], person)
+    assert (batch, last_name) == ("reference-whole", MASKED)
+    assert problems == f"last_name: {MASKED}; email_promotion: {MASKED}"
+    plain = catalog.dataset("currency_rate")
+    assert _masked(["problems"], [(TOLD,)], plain) == [(TOLD,)]
