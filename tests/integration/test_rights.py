@@ -15,12 +15,12 @@ from sqlalchemy.exc import DBAPIError
 
 from dataops import history, jobs, query
 from dataops.declared import rendering, select
-from dataops.errors import DeclarationError, PlatformError
+from dataops.errors import DeclarationError, PlatformError, VerdictError
 from dataops.warehouse.limits import TimeLimitError
 from dataops.warehouse.postgres import PostgresWarehouse
 from dataops.workspace import Workspace
 from tests.conftest import PostgresServer
-from tests.support.shop import fetch, load, small_shop, workspace
+from tests.support.shop import fetch, land, load, small_shop, workspace
 
 pytestmark = pytest.mark.integration
 
@@ -230,8 +230,7 @@ def test_an_endless_model_and_an_endless_rule_are_stopped(
     def endless(tree: Any, dialect: Any, *others: Any) -> str:
         text = rendered(tree, dialect, *others)
         endless_ = rendered(select.parse(ENDLESS), dialect, {})
-        where = f" WHERE (SELECT c FROM ({endless_}) AS q) > 0" if " WHERE " not in text else ""
-        return f"SELECT * FROM ({text}) AS m{where}"
+        return f"SELECT * FROM ({text}) AS m WHERE (SELECT c FROM ({endless_}) AS q) > 0"
 
     short = replace(work, settings=replace(work.settings, model_seconds=0.5, rule_seconds=0.5))
     monkeypatch.setattr("dataops.models.rendering.render", endless)
@@ -239,6 +238,12 @@ def test_an_endless_model_and_an_endless_rule_are_stopped(
         jobs.build(short, full=True)
     monkeypatch.undo()
     jobs.build(work, full=True)
+    monkeypatch.setattr("dataops.gate.gx.render", endless)
+    batch = land(work, small_shop(orders=5), "sales")
+    with pytest.raises(VerdictError, match=r"could not judge .*GX was stopped after 0"):
+        jobs.run_gate(short, "sales", batch)
+    monkeypatch.undo()
+    assert jobs.run_gate(work, "sales", batch).passed
 
 
 def test_a_long_look_at_the_past_does_not_keep_the_writer_out(tmp_path: Path) -> None:

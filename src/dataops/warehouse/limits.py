@@ -28,22 +28,25 @@ class TimeLimit:
         self._setting, self._what, self._cancel = setting, what, cancel
         self._fired = False
         self._began = 0.0
-        self._timer: threading.Timer | None = None
+        self._done = threading.Event()
+        self._watch: threading.Thread | None = None
 
-    def _fire(self) -> None:
-        self._fired = True
-        self._cancel()
+    def _guard(self, seconds: float) -> None:
+        """Cancels again and again: an engine may catch the first error and ask the next question."""
+        while not self._done.wait(0.1 if self._fired else max(seconds, 0)):
+            self._fired = True
+            self._cancel()
 
     def __enter__(self) -> None:
         self._began = time.monotonic()
-        self._timer = threading.Timer(max(self._left, 0), self._fire)
-        self._timer.daemon = True
-        self._timer.start()
+        self._done.clear()
+        self._watch = threading.Thread(target=self._guard, args=(self._left,), daemon=True)
+        self._watch.start()
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._timer.join()  # a cancellation on its way must not meet the next statement
+        self._done.set()
+        if self._watch:
+            self._watch.join()  # a cancellation on its way must not meet the next statement
         self._left -= time.monotonic() - self._began
         if self._fired and (error is None or isinstance(error, Exception)):
             raise TimeLimitError(
