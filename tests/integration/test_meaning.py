@@ -40,7 +40,7 @@ ROWS = """
 (7, 3, 7, 2, 9, 0.5000, 1.500000, 'A-B-c', '%', DATE '2011-06-01', DATE '2011-05-31', TIMESTAMP '2011-06-01 06:00:00', FALSE),
 (8, 10, 3, 2, 10, 2.5000, 0.333333, 'a\\b', 'a\\\\b', DATE '2015-03-01', DATE '2015-02-28', TIMESTAMP '2015-03-01 01:02:03.000001', TRUE)
 """
-EXAMPLES = int(os.environ.get("DATAOPS_TEST_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("DATAOPS_TEST_EXAMPLES", "100"))
 # DuckDB's numbers have 38 digits and whole ones 64 or 128 bits; where that is not enough it says so, PostgreSQL goes on.
 TOO_LARGE = ("overflow", "out of range", "cannot be cast", "could not cast", "exceeds", "precision", "conversion error")
 Ask = Callable[[str], Any]
@@ -119,12 +119,14 @@ class Form(str):
         return "(" + self.format(*parts) + ")"
 
 
+NOTHING = "LEFT(CAST(k AS varchar), 0)"
+# Values that are written down depend on a column all the same: PostgreSQL computes constants before it looks at a row.
 LEAVES = {
-    "whole": ["a", "b", "s", "g", "1", "2", "7", "0"],
-    "number": ["x", "y", "a", "1.5", "0.25", "3"],
-    "text": ["n", "m", "'b'", "'a_b'", "'%b'", "'äx'"],
+    "whole": ["a", "b", "s", "g", *(f"(k - k + {value})" for value in (0, 1, 2, 7))],
+    "number": ["x", "y", "a", *(f"(k - k + {value})" for value in ("1.5", "0.25", "3"))],
+    "text": ["n", "m", *(f"CONCAT('{value}', {NOTHING})" for value in ("b", "a_b", "%b", "äx"))],
     "day": ["d", "e", "DATE '2014-02-28'"],
-    "truth": ["f", "TRUE", "FALSE"],
+    "truth": ["f", "k = k", "k <> k"],
 }
 FORMS: dict[str, list[tuple[Form, tuple[str, ...]]]] = {
     "whole": [
@@ -172,7 +174,7 @@ expressions = st.sampled_from(sorted(LEAVES)).flatmap(lambda kind: _of(kind, 3))
 
 
 @given(expressions, st.integers(1, 8))
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
 def test_an_expression_gives_the_same_on_both(both: tuple[Ask, Ask], expression: str, row: int) -> None:
     """Random expressions over typed columns with edge values; as a figure and as a rule's condition."""
     require_same(both, f"SELECT {expression} AS v FROM t WHERE k = {row}")
@@ -187,7 +189,7 @@ AGGREGATES = ["SUM({0})", "AVG({0})", "MIN({0})", "MAX({0})", "COUNT({0})", "SUM
     st.sampled_from(AGGREGATES),
     st.sampled_from(["", " GROUP BY f ORDER BY f", " WHERE k > 90"]),
 )
-@settings(max_examples=EXAMPLES // 2, deadline=None)
+@settings(max_examples=EXAMPLES // 2, deadline=None, derandomize=True)
 def test_an_aggregate_gives_the_same_on_both(both: tuple[Ask, Ask], inner: str, aggregate: str, rest: str) -> None:
     require_same(both, f"SELECT {aggregate.format(inner)} AS v FROM t{rest}")
 
