@@ -98,8 +98,20 @@ def _quotient_on_duckdb(left: exp.Expression, ls: int, right: exp.Expression, rs
 
 
 def _modulo(node: exp.Expression, kinds: Kinds, dialect: Dialect) -> None:
-    if dialect == "duckdb" and kinds.required(node.expression).is_number:
-        _replace(node, _checked(node, node.copy()))
+    if dialect == "postgres" or not kinds.required(node.expression).is_number:
+        return
+    left, right = kinds.required(node.this), kinds.required(node.expression)
+    whole = left.is_whole and right.is_whole
+    _replace(node, _checked(node, node.copy() if whole else _rest_on_duckdb(node, max(left.scale, right.scale))))
+
+
+def _rest_on_duckdb(node: exp.Expression, scale: int) -> exp.Expression:
+    """Of whole numbers: DuckDB goes over to floating point where 38 digits do not hold both decimals."""
+    whole = f"CAST(:l * {10**scale} AS HUGEINT) % CAST(:r * {10**scale} AS HUGEINT)"
+    unit = exp.Literal.number("0." + "0" * (scale - 1) + "1" if scale else "1")
+    return exp.Mul(
+        this=exp.cast(exp.paren(_parsed(whole, l=node.this, r=node.expression)), "DECIMAL(38, 0)"), expression=unit
+    )
 
 
 def _average(node: exp.Expression, kinds: Kinds, dialect: Dialect) -> None:
