@@ -16,7 +16,7 @@ from dataops.failpoint import failpoint
 from dataops.gate import families
 from dataops.gate.quarantine import excluded
 from dataops.receipts import parts
-from dataops.tables import controls, distinct, equal, history, place, quoted
+from dataops.tables import absent, controls, distinct, equal, history, place, quoted
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def apply(
 
 def _accepted(dataset: Dataset, batch: int) -> str:
     """The batch's rows that are not held, as a relation."""
-    return f"(SELECT * FROM candidate.{dataset.table} WHERE _row NOT IN ({excluded(dataset, batch)}))"
+    return f"(SELECT n.* FROM candidate.{dataset.table} AS n WHERE {absent('n._row', excluded(dataset, batch))})"
 
 
 def _write(connection: Connection, dataset: Dataset, accepted: str, publication: int, received: int) -> Counts:
@@ -116,7 +116,8 @@ def _find_difference(connection: Connection, dataset: Dataset, accepted: str) ->
 
 
 def _unchanged(connection: Connection, dataset: Dataset, accepted: str, differing: int) -> tuple[int, dict[str, str]]:
-    rows = f"(SELECT * FROM {accepted} AS a WHERE _row NOT IN (SELECT _row FROM difference))" if differing else accepted
+    same = f"(SELECT a.* FROM {accepted} AS a WHERE {absent('a._row', 'SELECT _row FROM difference')})"
+    rows = same if differing else accepted
     return controls(connection, dataset, rows)
 
 

@@ -40,6 +40,15 @@ def equal(left: str, right: str, columns: Sequence[str], others: Sequence[str] |
     return " AND ".join(f'{left}."{a}" = {right}."{b}"' for a, b in pairs)
 
 
+def absent(row: str, rows: str) -> str:
+    """The condition that `row`, written with its alias, is no `_row` of the query `rows`: an anti-join everywhere.
+
+    In WHERE only. PostgreSQL makes a subplan of NOT IN, and of EXISTS in a SELECT's list; it walks that once per row
+    when it expects more than fits its `work_mem`, or knows nothing of the tables yet.
+    """
+    return f"NOT EXISTS (SELECT 1 FROM ({rows}) AS absent WHERE absent._row = {row})"
+
+
 def distinct(left: str, right: str, columns: Iterable[str]) -> str:
     """True where any column differs, NULL being a value like others."""
     return " OR ".join(f'{left}."{name}" IS DISTINCT FROM {right}."{name}"' for name in columns) or "FALSE"

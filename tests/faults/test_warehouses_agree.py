@@ -66,10 +66,13 @@ class Outcome:
     def judgements(self) -> list[tuple[Any, ...]]:
         """Of every gate in turn: verdict, rows, and each rule's outcome with what it counted."""
         return [
-            (group, verdict.name, verdict.rows_received, verdict.rows_held)
-            + tuple(sorted((r.rule.id, r.outcome, r.failing, r.checked) for r in verdict.results))
+            (group, verdict.name, verdict.rows_received, verdict.rows_held, _outcomes(verdict))
             for group, verdict in self.verdicts
         ]
+
+
+def _outcomes(verdict: Verdict) -> list[tuple[Any, ...]]:
+    return sorted((r.rule.id, r.outcome, r.failing, r.checked) for r in verdict.results)
 
 
 def _source(url: str) -> Source:

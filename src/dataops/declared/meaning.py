@@ -175,16 +175,41 @@ def _cast(node: exp.Expression, kinds: Kinds, dialect: Dialect) -> None:
 
 
 def _substring(node: exp.Expression, kinds: Kinds, dialect: Dialect) -> None:
-    """A start before the text counts on PostgreSQL; DuckDB counts it from the end. PostgreSQL takes integers only."""
+    """A start before the text counts on PostgreSQL, and a length below 0 is an error; DuckDB counts from the end.
+
+    PostgreSQL takes integers only.
+    """
     start, length = node.args.get("start"), node.args.get("length")
     if dialect == "postgres":
         for name, part in (("start", start), ("length", length)):
             if part is not None and kinds.of(part) == BIG:
                 node.set(name, exp.cast(part.copy(), "INT"))
-    elif start is not None and not (isinstance(start, exp.Literal) and start.name != "0"):
-        node.set("start", _parsed("GREATEST(:s, 1)", s=start))
-        if length is not None:
-            node.set("length", _parsed("GREATEST(:n + LEAST(:s - 1, 0), 0)", n=length, s=start))
+        return
+    shown = start.copy()
+    if not _is_count(start):
+        node.set("start", _parsed("CASE WHEN :s < 1 THEN 1 ELSE :s END", s=shown))
+    if length is not None and not (_is_count(start) and _is_count(length)):
+        rest = (
+            "CASE WHEN :n < 0 AND NOT (:t || :s) IS NULL THEN ERROR('negative substring length')"
+            " WHEN :s >= 1 THEN :n WHEN :n + :s < 1 THEN 0 ELSE :n + :s - 1 END"
+        )
+        node.set("length", _parsed(rest, n=length, s=shown, t=node.this))
+
+
+def _split(node: exp.Expression, _: Kinds, dialect: Dialect) -> None:
+    """Part 0 is an error on PostgreSQL and empty on DuckDB, which takes an empty delimiter for one between any two."""
+    place, delimiter = node.args["part_index"], node.args["delimiter"]
+    if dialect == "duckdb" and not (_is_count(place) and isinstance(delimiter, exp.Literal) and delimiter.name):
+        part = (
+            "CASE WHEN :i = 0 AND NOT (:t || :d) IS NULL THEN ERROR('field position must not be zero')"
+            " WHEN :d = '' THEN CASE WHEN :i IN (1, -1) THEN :t WHEN NOT (:t || :i) IS NULL THEN '' END ELSE :p END"
+        )
+        _replace(node, exp.paren(_parsed(part, i=place, t=node.this, d=delimiter, p=node)))
+
+
+def _is_count(node: exp.Expression) -> bool:
+    """Whether it is a number from 1 that is written down."""
+    return isinstance(node, exp.Literal) and node.is_int and node.name != "0"
 
 
 def _truncate(node: exp.Expression, kinds: Kinds, dialect: Dialect) -> None:
@@ -248,6 +273,7 @@ _REWRITES: dict[type[exp.Expression], Callable[[exp.Expression, Kinds, Dialect],
     exp.ILike: _like,
     exp.Cast: _cast,
     exp.Substring: _substring,
+    exp.SplitPart: _split,
     exp.TimestampTrunc: _truncate,
     exp.Extract: _extract,
     **dict.fromkeys(_ALIGNED, _align),

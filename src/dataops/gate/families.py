@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy.engine import Connection
 
 from dataops.catalog import Dataset, Group
-from dataops.tables import equal, quoted
+from dataops.tables import absent, equal, quoted
 
 
 def falling(connection: Connection, group: Group) -> Iterator[tuple[str, str, str]]:
@@ -32,7 +32,7 @@ def falling(connection: Connection, group: Group) -> Iterator[tuple[str, str, st
             for ties in _ties(root, dataset, columns):
                 rows = (
                     f"SELECT t._row FROM ({ties}) AS t JOIN family AS f ON {equal('f', 't', root.key)}"
-                    f" WHERE t._row NOT IN ({bad})"
+                    f" WHERE {absent('t._row', bad)}"
                 )
                 yield dataset.table, rows, f"'family of {root.table}'"
 

@@ -20,7 +20,7 @@ from dataops.failpoint import failpoint
 from dataops.gate import anomalies, baselines, gx, pattern, policy, quarantine, waived_content, waivers
 from dataops.gate.relations import relations
 from dataops.gate.verdict import Held, Predicate, RuleResult, Verdict, judged, unjudged
-from dataops.tables import equal, quoted
+from dataops.tables import absent, equal, quoted
 from dataops.warehouse.limits import limited
 from dataops.workspace import Workspace
 
@@ -203,8 +203,8 @@ def _deletions(connection: Connection, group: Group, dataset: Dataset, rule: Rul
         return judged(rule, True, observed="not a whole delivery")
     published = f"{dataset.published_layer}.{dataset.table}"
     gone, there = connection.exec_driver_sql(
-        f"SELECT COUNT(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM candidate.{dataset.table} AS c"
-        f" WHERE {equal('c', 'v', dataset.key)})), COUNT(*) FROM {published} AS v"
+        f"SELECT (SELECT COUNT(*) FROM {published} AS v WHERE NOT EXISTS (SELECT 1 FROM candidate.{dataset.table} AS c"
+        f" WHERE {equal('c', 'v', dataset.key)})), (SELECT COUNT(*) FROM {published})"
     ).one()
     observed = f"{gone} of {there} published rows are gone"
     return judged(rule, gone <= group.checkpoint.deletions * there, observed=observed)
@@ -222,11 +222,12 @@ def _money(connection: Connection, group: Group, batch: dict[str, Any]) -> dict[
     if table not in group.tables:  # none declared, or a build that does not bring it
         return {}
     outside = quarantine.outside(group, group.dataset(table), batch)
-    inside = f" WHERE _row NOT IN ({outside})" if outside else ""
-    held = f"_row IN (SELECT _row FROM bad WHERE table_name = '{table}')"
+    inside = f" WHERE {absent('c._row', outside)}" if outside else ""
+    held = f"SELECT DISTINCT _row AS held_row FROM bad WHERE table_name = '{table}'"
     row = connection.exec_driver_sql(
-        f'SELECT COALESCE(SUM(ABS("{column}")), 0), COALESCE(SUM(ABS("{column}")) FILTER (WHERE {held}), 0)'
-        f" FROM candidate.{table}{inside}"
+        f'SELECT COALESCE(SUM(ABS("{column}")), 0),'
+        f' COALESCE(SUM(ABS("{column}")) FILTER (WHERE held_row IS NOT NULL), 0)'
+        f" FROM candidate.{table} AS c LEFT JOIN ({held}) AS h ON h.held_row = c._row{inside}"
     ).one()
     return {"column": column, "received": str(row[0]), "held": str(row[1])}
 

@@ -18,7 +18,7 @@ from dataops import ledger
 from dataops.catalog import Dataset, Group, Link, Rule
 from dataops.gate import families, waived_content
 from dataops.gate.verdict import Held, Outcome, Predicate, RuleResult, judged, unjudged
-from dataops.tables import equal, quoted
+from dataops.tables import absent, equal, quoted
 
 BAD = "CREATE TEMPORARY TABLE bad (table_name VARCHAR, _row BIGINT, rules VARCHAR, fell_with VARCHAR)"
 REASONS = (
@@ -166,7 +166,7 @@ def _absent(group: Group, link: Link, *, accepted: bool) -> str:
     published = f"SELECT 1 FROM {target.published_layer}.{target.table} AS p WHERE {equal('p', 'c', key, link.columns)}"
     condition = f"NOT EXISTS ({published})"
     if target.table in group.tables:
-        unheld = f" AND p._row NOT IN (SELECT _row FROM bad WHERE table_name = '{target.table}')" if accepted else ""
+        unheld = f" AND {_not_bad('p', target)}" if accepted else ""
         delivered = f"SELECT 1 FROM candidate.{target.table} AS p WHERE {equal('p', 'c', key, link.columns)}{unheld}"
         condition += f" AND NOT EXISTS ({delivered})"
     return condition
@@ -214,7 +214,7 @@ def _fall_with_parents(connection: Connection, group: Group, dataset: Dataset) -
 
 
 def _not_bad(alias: str, dataset: Dataset) -> str:
-    return f"{alias}._row NOT IN (SELECT _row FROM bad WHERE table_name = '{dataset.table}')"
+    return absent(f"{alias}._row", f"SELECT _row FROM bad WHERE table_name = '{dataset.table}'")
 
 
 def _held(connection: Connection, dataset: Dataset) -> Held:

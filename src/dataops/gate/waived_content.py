@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from dataops import digest, ledger
 from dataops.catalog import Dataset, Group
 from dataops.gate.verdict import RuleResult
-from dataops.tables import broke
+from dataops.tables import absent, broke
 
 
 def kept(connection: Connection, group: Group, seq: int, rule: str | None) -> str:
@@ -37,8 +37,8 @@ def failing(connection: Connection, group: Group, result: RuleResult) -> str:
     if result.predicate is None:
         return _written(result.observed, _digests(connection, [(d, _none(d)) for d in group.datasets]))
     exempt = f"SELECT _row FROM exempt WHERE rule_id = '{result.rule.id}'"
-    condition = f"{result.predicate.condition} AND _row NOT IN ({exempt})"
-    found = f"(SELECT * FROM candidate.{result.rule.table} WHERE {condition})"
+    condition = f"{result.predicate.condition} AND {absent('c._row', exempt)}"
+    found = f"(SELECT c.* FROM candidate.{result.rule.table} AS c WHERE {condition})"
     rows = [(d, found if d.table == result.rule.table else _none(d)) for d in group.datasets]
     return _written(None, _digests(connection, rows))
 
