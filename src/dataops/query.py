@@ -21,7 +21,7 @@ from dataops import ledger
 from dataops.catalog import Catalog, Dataset
 from dataops.declared import select
 from dataops.declared.rendering import render
-from dataops.declared.select import SelectError
+from dataops.declared.select import WRITTEN_IN, SelectError
 from dataops.errors import DeclarationError
 from dataops.history import as_of as standing
 from dataops.history import required
@@ -30,6 +30,7 @@ from dataops.warehouse.port import PUBLISHED
 from dataops.workspace import Workspace
 
 CHUNK = 10_000
+LONGEST_NAME = 60  # characters; PostgreSQL keeps 63 bytes of a name
 SETTING = "DATAOPS_QUERY_SECONDS"
 
 
@@ -78,11 +79,23 @@ def parsed(sql: str, catalog: Catalog) -> tuple[exp.Query, dict[int, Dataset]]:
     """
     try:
         tree = select.parse(sql, query=True)
+        _name_columns(tree)
         used = {id(node): _resolved(node, catalog) for node in list(select.tables(tree))}
     except SelectError as error:
         at = f"line {error.line}: " if "\n" in sql.strip() else ""
         raise DeclarationError(at + error.says) from None
     return tree, used
+
+
+def _name_columns(tree: exp.Query) -> None:
+    """Each warehouse would name an expression after what it computes in its own way; so after what was asked."""
+    while isinstance(tree, exp.SetOperation):
+        tree = tree.left
+    for node in tree.selects if isinstance(tree, exp.Select) else ():
+        if not (node.is_star or isinstance(node, exp.Alias | exp.Column)):
+            text = node.sql(dialect=WRITTEN_IN, comments=False)
+            name = exp.to_identifier(text[:LONGEST_NAME], quoted=True)
+            node.replace(exp.Alias(this=node.copy(), alias=name))
 
 
 def _resolved(node: exp.Table, catalog: Catalog) -> Dataset:
