@@ -30,6 +30,8 @@ def of_publication(connection: Connection, datasets: Iterable[Dataset], seq: int
         )
         superseded = _superseded(connection, dataset, f"_superseded = {int(seq)}").get(seq, digest.EMPTY)
         before = last_standing(connection, dataset.table)
+        if before is None and not _others(connection, dataset, seq):
+            before = digest.EMPTY
         standing = (
             digest.after(before, written, removed_content(connection, dataset, seq))
             if before
@@ -37,6 +39,13 @@ def of_publication(connection: Connection, datasets: Iterable[Dataset], seq: int
         )
         found[dataset.table] = sealed({"written": written, "superseded": superseded, "standing": standing})
     return found
+
+
+def _others(connection: Connection, dataset: Dataset, seq: int) -> bool:
+    """Whether rows of other publications stood there: written before publications had digests."""
+    query = f"SELECT 1 FROM {place(dataset)} WHERE _publication <> {int(seq)} LIMIT 1"
+    earlier = f"SELECT 1 FROM {history(dataset)} WHERE _superseded = {int(seq)} LIMIT 1"
+    return any(connection.exec_driver_sql(sql).first() is not None for sql in (query, earlier))
 
 
 def sealed(digests: Mapping[str, str]) -> dict[str, str]:
@@ -73,8 +82,8 @@ def written_by(connection: Connection, dataset: Dataset) -> dict[int, str]:
     """Digests of the rows that each publication wrote, wherever they are now; reads the whole table and its history."""
     columns = ", ".join(["_publication", quoted(dataset.column_names)])
     rows = f"SELECT {columns} FROM {place(dataset)} UNION ALL SELECT {columns} FROM {history(dataset)}"
-    text = digest.expression(dataset.columns, "q")
-    return _grouped(connection, "_publication", digest.sums(connection, text), f"({rows})")
+    text = digest.expression(dataset.columns, "q", connection.dialect.name)
+    return digest.by(connection, "_publication", text, f"({rows})")
 
 
 def superseded_by(connection: Connection, dataset: Dataset) -> dict[int, str]:
@@ -84,11 +93,6 @@ def superseded_by(connection: Connection, dataset: Dataset) -> dict[int, str]:
 
 def _superseded(connection: Connection, dataset: Dataset, where: str) -> dict[int, str]:
     ending = "CAST(q._publication AS VARCHAR) || '>' || q._operation"
-    text = f"CONCAT({digest.expression(dataset.columns, 'q')}, {ending})"
+    text = f"CONCAT({digest.expression(dataset.columns, 'q', connection.dialect.name)}, {ending})"
     rows = f"(SELECT * FROM {history(dataset)} WHERE {where})"
-    return _grouped(connection, "_superseded", digest.sums(connection, text), rows)
-
-
-def _grouped(connection: Connection, by: str, sums: str, rows: str) -> dict[int, str]:
-    found = connection.exec_driver_sql(f"SELECT {by}, {sums} FROM {rows} AS q WHERE {by} IS NOT NULL GROUP BY {by}")
-    return {int(row[0]): digest.written(*row[1:]) for row in found}
+    return digest.by(connection, "_superseded", text, rows)
