@@ -207,6 +207,14 @@ def _split(node: exp.Expression, _: Kinds, dialect: Dialect) -> None:
         _replace(node, exp.paren(_parsed(part, i=place, t=node.this, d=delimiter, p=node)))
 
 
+def _pad(node: exp.Expression, _: Kinds, dialect: Dialect) -> None:
+    """With nothing PostgreSQL pads nothing; DuckDB refuses."""
+    fill = node.args.get("fill_pattern")
+    if dialect == "duckdb" and fill is not None and not (isinstance(fill, exp.Literal) and fill.name):
+        cut = "CASE WHEN :f = '' THEN LEFT(:t, CASE WHEN :n < 0 THEN 0 ELSE :n END) ELSE :p END"
+        _replace(node, exp.paren(_parsed(cut, f=fill, t=node.this, n=node.expression, p=node)))
+
+
 def _is_count(node: exp.Expression) -> bool:
     """Whether it is a number from 1 that is written down."""
     return isinstance(node, exp.Literal) and node.is_int and node.name != "0"
@@ -274,6 +282,7 @@ _REWRITES: dict[type[exp.Expression], Callable[[exp.Expression, Kinds, Dialect],
     exp.Cast: _cast,
     exp.Substring: _substring,
     exp.SplitPart: _split,
+    exp.Pad: _pad,
     exp.TimestampTrunc: _truncate,
     exp.Extract: _extract,
     **dict.fromkeys(_ALIGNED, _align),
