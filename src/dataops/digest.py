@@ -50,18 +50,18 @@ def by(connection: Connection, column: str, text: str, relation: str) -> dict[in
     return {int(row[0]): written(*row[1:]) for row in found}
 
 
-def _sums(connection: Connection, text: str, relation: str, by: str | None = None) -> str:
-    """SELECT of a group, how many rows, and the sums of both halves of their hashes; each row is hashed once."""
+def _sums(connection: Connection, text: str, relation: str, column: str | None = None) -> str:
+    """SELECT of `column`, how many rows, and the sums of both halves of their hashes, of which each row has one."""
     if connection.dialect.name == "postgresql":
         made, once = "MD5", " OFFSET 0"  # without it the server would compute the hash for each half
         halves = [f"('x' || SUBSTR(h, {start}, 16))::bit(64)::bigint" for start in (1, 17)]
     else:
         made, once = "MD5_NUMBER", ""
         halves = ["CAST(h >> 64 AS UBIGINT)", f"CAST(h & {HALF - 1}::UHUGEINT AS UBIGINT)"]
-    column, group = (f"{by}, ", f" WHERE {by} IS NOT NULL GROUP BY {by}") if by else ("", "")
-    hashes = f"SELECT {column}{made}({text}) AS h FROM {relation} AS q{once}"
+    chosen, group = (f"{column}, ", f" WHERE {column} IS NOT NULL GROUP BY {column}") if column else ("", "")
+    hashes = f"SELECT {chosen}{made}({text}) AS h FROM {relation} AS q{once}"
     totals = ", ".join(f"COALESCE(SUM({half}), 0)" for half in halves)
-    return f"SELECT {column}COUNT(*), {totals} FROM ({hashes}) AS hashes{group}"
+    return f"SELECT {chosen}COUNT(*), {totals} FROM ({hashes}) AS hashes{group}"
 
 
 def written(count: int, first: int, second: int) -> str:

@@ -179,7 +179,9 @@ def _substring(node: exp.Expression, kinds: Kinds, dialect: Dialect) -> None:
 
     PostgreSQL takes integers only.
     """
-    start, length = node.args.get("start"), node.args.get("length")
+    start, length = node.args["start"], node.args.get("length")
+    if kinds.of(start) == TEXT:
+        raise SelectError("SUBSTRING takes numbers: a pattern means something on PostgreSQL only", line_of(node))
     if dialect == "postgres":
         for name, part in (("start", start), ("length", length)):
             if part is not None and kinds.of(part) == BIG:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import ErrorLevel, SqlglotError, UnsupportedError
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
@@ -75,7 +75,10 @@ def text_of(tree: exp.Query, dialect: Dialect) -> str:
 
 
 def _text(tree: exp.Query, dialect: Dialect) -> str:
-    return str(tree.sql(dialect=dialect, comments=False))
+    try:  # the parser's own default is to warn and to leave out what the dialect has no word for
+        return str(tree.sql(dialect=dialect, comments=False, unsupported_level=ErrorLevel.RAISE))
+    except UnsupportedError as error:
+        raise SelectError(f"on {dialect}: {str(error).splitlines()[0]}", line_of(tree)) from None
 
 
 def _read_back(tree: exp.Query, dialect: Dialect) -> exp.Query:
@@ -114,6 +117,8 @@ def check(tree: exp.Query, *, query: bool = False) -> None:
         if type(node) not in words:
             raise SelectError(_unknown(node), line_of(node))
         _check_text(node)
+        if any(node.args.get(name) is None for name in vocabulary.NEEDED.get(type(node), ())):
+            raise SelectError(f"function {_name(node)} needs more arguments", line_of(node))
         if isinstance(node, exp.DataType):
             _check_type(node, types)
         if isinstance(node, exp.Join) and node.method:
@@ -122,11 +127,15 @@ def check(tree: exp.Query, *, query: bool = False) -> None:
 
 
 def _unknown(node: exp.Expression) -> str:
-    kind, name = "expression", node.key
-    if isinstance(node, exp.Func):
-        kind, name = "function", node.name if isinstance(node, exp.Anonymous) else node.sql_name()
+    kind = "function" if isinstance(node, exp.Func) else "expression"
     instead = vocabulary.INSTEAD.get(type(node).__name__)
-    return f"{kind} {name.lower()} is refused" + (f": {instead}" if instead else "; see docs/reference/sql.md")
+    return f"{kind} {_name(node)} is refused" + (f": {instead}" if instead else "; see docs/reference/sql.md")
+
+
+def _name(node: exp.Expression) -> str:
+    if isinstance(node, exp.Anonymous):
+        return node.name.lower()
+    return (node.sql_name() if isinstance(node, exp.Func) else node.key).lower()
 
 
 def _check_text(node: exp.Expression) -> None:

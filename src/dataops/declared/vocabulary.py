@@ -57,6 +57,14 @@ UNITS = frozenset({
     "YEARS", "MONTHS", "WEEKS", "DAYS", "HOURS", "MINUTES", "SECONDS",
 })  # fmt: skip
 
+# Arguments without which a function means nothing; the parser does not ask for them.
+NEEDED: dict[type[exp.Expression], tuple[str, ...]] = {
+    exp.SplitPart: ("delimiter", "part_index"),
+    exp.Substring: ("start",),
+    exp.Ceil: ("this",),
+    exp.Floor: ("this",),
+}
+
 # What to write instead of what is refused most often.
 INSTEAD = {
     "SimilarTo": "write ~ with a regular expression",

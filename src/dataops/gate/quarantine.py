@@ -110,7 +110,7 @@ def _mark_broken(connection: Connection, dataset: Dataset, failing: Sequence[Rul
         if result.predicate and result.predicate.kind == "rows":
             counted[result.rule.id] = _insert(connection, dataset.table, result.rule.id, result.predicate.sql)
             connection.exec_driver_sql(
-                f"DELETE FROM bad WHERE rules = '{result.rule.id}' AND NOT ({_not_exempt(result.rule)})"
+                f"DELETE FROM bad WHERE rules = '{result.rule.id}' AND {_is_exempt(result.rule)}"
             )
     return [
         unjudged(r.rule, f"{r.rule.engine} counts {r.failing} failing rows, the platform {counted[r.rule.id]}")
@@ -127,20 +127,22 @@ def _scan(connection: Connection, dataset: Dataset, conditions: Sequence[RuleRes
         f"CREATE TEMPORARY TABLE flags AS SELECT _row, {flags}"
         f" FROM candidate.{dataset.table} WHERE {' OR '.join(texts)}"
     )
-    names = ", ".join(
-        f"CASE WHEN r{n} AND {_not_exempt(r.rule)} THEN '{r.rule.id}' END" for n, r in enumerate(conditions)
-    )
+    counts = ", ".join(f"COUNT(*) FILTER (WHERE r{n})" for n in range(len(texts)))
+    counted = connection.exec_driver_sql(f"SELECT {counts} FROM flags").one()
+    exempted = set(connection.exec_driver_sql("SELECT DISTINCT rule_id FROM exempt").scalars())
+    for n, result in enumerate(conditions):
+        if result.rule.id in exempted:
+            connection.exec_driver_sql(f"UPDATE flags SET r{n} = FALSE WHERE {_is_exempt(result.rule)}")
+    names = ", ".join(f"CASE WHEN r{n} THEN '{r.rule.id}' END" for n, r in enumerate(conditions))
     connection.exec_driver_sql(
         f"INSERT INTO bad SELECT * FROM (SELECT '{dataset.table}', _row, CONCAT_WS(',', {names}) AS rules, NULL"
         " FROM flags) AS f WHERE rules <> ''"
     )
-    counts = ", ".join(f"COUNT(*) FILTER (WHERE r{n})" for n in range(len(texts)))
-    row = connection.exec_driver_sql(f"SELECT {counts} FROM flags").one()
-    return {r.rule.id: int(count) for r, count in zip(conditions, row, strict=True)}
+    return {r.rule.id: int(count) for r, count in zip(conditions, counted, strict=True)}
 
 
-def _not_exempt(rule: Rule) -> str:
-    return f"_row NOT IN (SELECT _row FROM exempt WHERE rule_id = '{rule.id}')"
+def _is_exempt(rule: Rule) -> str:
+    return f"_row IN (SELECT _row FROM exempt WHERE rule_id = '{rule.id}')"
 
 
 def _insert(connection: Connection, table: str, rules: str, rows: str, fell_with: str = "NULL") -> int:
