@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from dataops import jobs, settings
-from dataops.sources import find_source
-from dataops.workspace import Workspace, open_workspace
+from dataops.sources import find_source, open_source
+from dataops.workspace import Workspace
 from tests.conftest import PROJECT as REPOSITORY
 from tests.conftest import PostgresServer
+from tests.support.agreement import Outcomes, deliver, require_equal_judgements, require_equal_rows
 from tests.support.shop import fetch
 
 pytestmark = pytest.mark.integration
@@ -98,19 +98,22 @@ def _data() -> str:
     )
 
 
-@pytest.fixture(scope="module", params=["duckdb", "postgres"])
-def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> Outcomes:
     """One full load per warehouse."""
-    url, environ = _data(), {"DATAOPS_HOME": str(tmp_path_factory.mktemp("reconciled"))}
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres")
-        environ["DATAOPS_WAREHOUSE_URL"] = server.create_database("reconciled")
-    work = open_workspace(settings.load(environ, project=REPOSITORY))
-    for group in ("reference", "sales", "inventory"):
-        done = jobs.load(work, group, url=url)
-        assert done.publication, done.verdict
-    assert jobs.build(work)[1].publication
-    return work
+    return deliver(tmp_path_factory.mktemp("reconciled"), postgres, [open_source(_data())])
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def loaded(request: pytest.FixtureRequest, outcomes: Outcomes) -> Workspace:
+    return outcomes[request.param].work
+
+
+def test_both_warehouses_make_the_same_of_it(outcomes: Outcomes) -> None:
+    """Every rule's judgement and every row."""
+    require_equal_judgements(outcomes)
+    require_equal_rows(outcomes)
+    assert [verdict.name for _, verdict in outcomes["duckdb"].verdicts] == ["PASSED"] * 4
 
 
 @pytest.mark.parametrize(("query", "figures"), [fact[1:] for fact in FACTS], ids=[fact[0] for fact in FACTS])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from sqlglot import exp
 from sqlglot.tokens import TokenType
 
 from dataops.declared import select, vocabulary
+from dataops.declared.kinds import kind_of
 from dataops.declared.rendering import render
 from dataops.declared.select import Dialect, SelectError
 
@@ -202,3 +204,32 @@ def test_every_word_of_the_vocabulary_is_one_the_parser_knows_and_none_reaches_o
     refused = (exp.Anonymous, exp.Command, exp.ReadCSV, exp.ReadParquet, exp.Rand, exp.Uuid, exp.Explode, exp.Dot)
     assert not vocabulary.QUERIES & set(refused)
     assert vocabulary.EVERYWHERE < vocabulary.QUERIES
+
+
+CALLED = sorted(
+    {name for word in vocabulary.QUERIES if issubclass(word, exp.Func) for name in word.sql_names()} - {"CAST", "CASE"}
+)
+COLUMNS = {"t": {"n": kind_of("varchar"), "a": kind_of("integer"), "x": kind_of("numeric", 4), "d": kind_of("date")}}
+
+
+@pytest.mark.parametrize("dialect", ["postgres", "duckdb"])
+@pytest.mark.parametrize("name", CALLED)
+def test_a_function_with_other_arguments_is_rendered_or_refused(name: str, dialect: Dialect) -> None:
+    """Too few, too many, of other kinds: never an error that is not for its author."""
+    calls = ["", *(", ".join([one, "n", "a", "2"][:count]) for one in ("n", "a", "x", "d") for count in range(1, 5))]
+    for arguments in calls:
+        with suppress(SelectError):
+            render(select.parse(f"SELECT {name}({arguments}) AS v FROM t", query=True), dialect, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        ("select split_part(n) as v from t", "split_part needs more arguments"),
+        ("select substring(n from '^a') as v from t", "takes numbers"),
+        ("select regexp_like(n, 'a', 's') as v from t", "case flags"),
+    ],
+)
+def test_what_would_be_left_out_or_guessed_is_refused(sql: str, says: str) -> None:
+    with pytest.raises(SelectError, match=says):
+        render(select.parse(sql, query=True), "postgres", COLUMNS)

@@ -133,9 +133,9 @@ def _unknown(node: exp.Expression) -> str:
 
 
 def _name(node: exp.Expression) -> str:
-    if isinstance(node, exp.Anonymous):
-        return node.name.lower()
-    return (node.sql_name() if isinstance(node, exp.Func) else node.key).lower()
+    if isinstance(node, exp.Func) and not isinstance(node, exp.Anonymous):
+        return str(node.sql_name()).lower()
+    return str(node.name if isinstance(node, exp.Anonymous) else node.key).lower()
 
 
 def _check_text(node: exp.Expression) -> None:

@@ -1,0 +1,101 @@
+"""The same deliveries on both warehouses, and whether what became of them is equal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataops import batches, jobs, settings
+from dataops.gate.verdict import Verdict
+from dataops.sources import Source
+from dataops.workspace import Workspace, open_workspace
+from tests.conftest import PROJECT, PostgresServer
+from tests.support.shop import fetch
+
+LOADED = ("reference", "sales", "inventory")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one warehouse made of the deliveries: its workspace, and the verdict of each gate in turn, by group."""
+
+    work: Workspace
+    verdicts: tuple[tuple[str, Verdict], ...]
+
+    @property
+    def alarms(self) -> set[str]:
+        """Critical rules that did not pass."""
+        results = [result for _, verdict in self.verdicts for result in verdict.results]
+        return {r.rule.id for r in results if r.rule.severity == "critical" and r.outcome != "passed"}
+
+    def judgements(self) -> list[tuple[Any, ...]]:
+        """Of every gate in turn: verdict, rows, and each rule's outcome with what it counted."""
+        return [
+            (group, verdict.name, verdict.rows_received, verdict.rows_held, _outcomes(verdict))
+            for group, verdict in self.verdicts
+        ]
+
+
+Outcomes = Mapping[str, Outcome]  # by warehouse
+
+
+def _outcomes(verdict: Verdict) -> list[tuple[Any, ...]]:
+    return sorted((r.rule.id, r.outcome, r.failing, r.checked) for r in verdict.results)
+
+
+def deliver(folder: Path, postgres: PostgresServer, sources: Sequence[Source]) -> dict[str, Outcome]:
+    """Loads and builds everything from each source in turn, on DuckDB and on PostgreSQL; closes the sources."""
+    environs = {
+        "duckdb": {"DATAOPS_HOME": str(folder / "duckdb")},
+        "postgres": {
+            "DATAOPS_HOME": str(folder / "postgres"),
+            "DATAOPS_WAREHOUSE_URL": postgres.create_database("agree"),
+        },
+    }
+    works = {kind: open_workspace(settings.load(environ, project=PROJECT)) for kind, environ in environs.items()}
+    verdicts: dict[str, list[tuple[str, Verdict]]] = {kind: [] for kind in works}
+    for source in sources:
+        with closing(source):
+            for kind, work in works.items():
+                verdicts[kind] += _delivered(work, source)
+    return {kind: Outcome(work, tuple(verdicts[kind])) for kind, work in works.items()}
+
+
+def _delivered(work: Workspace, source: Source) -> list[tuple[str, Verdict]]:
+    found = []
+    for group in LOADED:
+        done = jobs.gate_and_publish(work, batches.extract(work, work.catalog.group(group), source, None))
+        found.append((group, done.verdict))
+    found.append(("curated", jobs.build(work)[1].verdict))
+    assert all(verdict is not None for _, verdict in found)
+    return [(group, verdict) for group, verdict in found if verdict]
+
+
+def require_equal_judgements(outcomes: Outcomes) -> None:
+    """Of every rule, at every gate."""
+    one, other = (outcomes[kind].judgements() for kind in ("duckdb", "postgres"))
+    assert one == other
+    assert not [verdict for _, verdict, *_ in one if verdict == "ERROR"]
+
+
+def require_equal_rows(outcomes: Outcomes) -> None:
+    """Every column of every validated and curated dataset, to the last digit."""
+    for dataset in outcomes["duckdb"].work.catalog.datasets.values():
+        columns = ", ".join(f'"{column.name}"' for column in dataset.columns)
+        sql = f"SELECT {columns} FROM {dataset.published_layer}.{dataset.table}"
+        one, other = (sorted(fetch(outcomes[kind].work, sql), key=repr) for kind in ("duckdb", "postgres"))
+        assert one == other, dataset.name
+        assert one, f"{dataset.name} is empty: nothing was compared"
+
+
+def require_equal_entries(outcomes: Outcomes) -> None:
+    """Every row in quarantine with every rule that it broke."""
+    for group in LOADED:
+        for dataset in outcomes["duckdb"].work.catalog.group(group).datasets:
+            keys = ", ".join(f'"{name}"' for name in dataset.key)
+            sql = f"SELECT {keys}, _row, _rules, _fell_with FROM quarantine.{dataset.table}"
+            one, other = (sorted(map(repr, fetch(outcomes[kind].work, sql))) for kind in ("duckdb", "postgres"))
+            assert one == other, dataset.table
