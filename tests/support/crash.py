@@ -16,6 +16,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -112,7 +113,9 @@ class Child:
         return found
 
     def signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+        """To a process that may have ended since it was looked at; `code` tells."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def stop(self) -> None:
         if self.process.is_alive():
