@@ -1,7 +1,7 @@
 # Python that makes .venv; everything else runs in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
-BARE := PYTHONPATH=src $(PYTHON) -m dataops.demo
+BARE := PYTHONPATH=src $(PYTHON) -m dataops.lab.demo
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-clean test soak soak-kills lint up down docs bench lock venv
@@ -31,10 +31,10 @@ lint: venv  ## ruff, mypy --strict, import contracts
 	$(BIN)/lint-imports --no-cache
 
 up: venv  ## Airflow and the docs site on this machine only, left running
-	@$(BIN)/python -m dataops.demo.serve up
+	@$(BIN)/python -m dataops.lab.demo.serve up
 
 down:  ## stop what `make up` started
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m dataops.demo.serve down; fi
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m dataops.lab.demo.serve down; fi
 
 docs: venv  ## bring data_docs/ up to date
 	@$(BIN)/dataops docs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from dataops.catalog import Dataset, Group
+from dataops.declared.catalog import Dataset, Group
 
 
 def stage(connection: Connection, group: Group) -> None:

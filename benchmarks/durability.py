@@ -52,19 +52,20 @@ def _as(mode: str) -> None:
 
 
 def _load() -> None:
-    from dataops import jobs
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import jobs
 
     work = open_workspace()
     for group in GROUPS:
-        jobs.load(work, group)
+        with jobs.source_of(work) as source:
+            jobs.load(work, group, None, source)
     jobs.build(work)
 
 
 def _operation() -> None:
     """What a judgement, an incident or a waiver writes: a few rows."""
-    from dataops import ledger
-    from dataops.workspace import open_workspace
+    from dataops.ledger import tables as ledger
+    from dataops.ledger.workspace import open_workspace
 
     with open_workspace().warehouse.transaction() as connection:
         row = {"rule_id": f"X-{time.time_ns()}", "share": 0.5, "batch": 1, "set_at": ledger.now()}

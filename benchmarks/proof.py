@@ -22,8 +22,10 @@ GROUPS = ("reference", "inventory", "sales")
 
 
 def _load(mode: str) -> float:
-    from dataops import digest, jobs, row_proof
-    from dataops.workspace import open_workspace
+    from dataops.ledger import row_proof
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import jobs
+    from dataops.warehouse import digest
 
     if mode == "without":
         nothing = {"written": digest.EMPTY, "superseded": digest.EMPTY, "standing": digest.EMPTY}
@@ -31,14 +33,15 @@ def _load(mode: str) -> float:
     work = open_workspace()
     started = time.perf_counter()
     for group in GROUPS:
-        jobs.load(work, group)
+        with jobs.source_of(work) as source:
+            jobs.load(work, group, None, source)
     jobs.build(work)
     return time.perf_counter() - started
 
 
 def _verify() -> float:
-    from dataops import verification
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import verification
 
     work = open_workspace()
     started = time.perf_counter()

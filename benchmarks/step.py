@@ -14,11 +14,14 @@ import psutil
 import sqlglot
 
 from by_hand_delta import apply_by_hand, stage
-from dataops import batches, jobs, ledger, publish, tables, transforms
-from dataops.gate import gate
+from dataops.gate import candidates, gate
 from dataops.gate.verdict import Verdict
+from dataops.ledger import batches as batch_records
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace, open_workspace
+from dataops.pipeline import jobs, publish, transforms
 from dataops.sources import Window
-from dataops.workspace import Workspace, open_workspace
+from dataops.warehouse import tables
 from measure import Probe, peak_mib
 
 HERE = Path(__file__).parent
@@ -34,14 +37,19 @@ def main() -> None:
     print(json.dumps(told | facts))
 
 
+def _extracted(work: Workspace, group: str, window: Window | None = None) -> str:
+    with jobs.source_of(work) as source:
+        return jobs.extract(work, group, window, source)
+
+
 def others(work: Workspace, probe: Probe, _batch: str, _repeat: int) -> dict[str, Any]:
     """What sales rows and curated models refer to; not judged, since only the sales group is measured."""
     rows = 0
     with probe.step("reference, inventory: set up"):
         for name in ("reference", "inventory"):
-            batch_id = jobs.extract(work, name)
+            batch_id = _extracted(work, name)
             with work.warehouse.transaction() as connection:
-                seq = batches.required(connection, batch_id)["seq"]
+                seq = batch_records.required(connection, batch_id)["seq"]
                 ledger.set_state(connection, seq, "passed", rules_hash=work.catalog.group(name).rules_hash)
             publish.publish(work, batch_id)
             rows += _rows(work, batch_id)
@@ -51,14 +59,14 @@ def others(work: Workspace, probe: Probe, _batch: str, _repeat: int) -> dict[str
 def load(work: Workspace, probe: Probe, _batch: str, _repeat: int) -> dict[str, Any]:
     """The whole history, landed."""
     with probe.step("load"):
-        batch_id = jobs.extract(work, "sales")
+        batch_id = _extracted(work, "sales")
     return {"batch": batch_id, "rows": _rows(work, batch_id)}
 
 
 def load_delta(work: Workspace, probe: Probe, _batch: str, _repeat: int) -> dict[str, Any]:
     """The delta, landed; its window covers all, so that it speaks for its own rows only."""
     with probe.step("delta: load"):
-        batch_id = jobs.extract(work, "sales", EVERYTHING)
+        batch_id = _extracted(work, "sales", EVERYTHING)
     return {"batch": batch_id, "rows": _rows(work, batch_id)}
 
 
@@ -95,7 +103,7 @@ def judge_bad(work: Workspace, probe: Probe, batch_id: str, repeat: int) -> dict
 def _negate(work: Workspace, batch_id: str) -> None:
     """Spoils every 200th line of the batch, or repairs it when it is spoilt."""
     with work.warehouse.transaction() as connection:
-        seq = int(batches.required(connection, batch_id)["seq"])
+        seq = int(batch_records.required(connection, batch_id)["seq"])
         connection.exec_driver_sql(
             f"UPDATE raw.sales_order_detail SET order_qty = -order_qty WHERE _batch = {seq} AND _row % 200 = 0"
         )
@@ -175,8 +183,8 @@ def by_hand_delta(work: Workspace, probe: Probe, batch_id: str, _repeat: int) ->
     """The same difference, history and insert in one transaction, as one writes it for these tables."""
     group = work.catalog.group("sales")
     with work.warehouse.transaction() as connection:
-        batch = batches.required(connection, batch_id)
-        batches.point_at(connection, group, batch)
+        batch = batch_records.required(connection, batch_id)
+        candidates.point_at(connection, group, batch)
         stage(connection, group)
     with probe.step("delta by hand"), work.warehouse.transaction() as connection:
         rows = apply_by_hand(connection, group, ledger.next_seq(connection, ledger.publications))
@@ -217,7 +225,7 @@ def _build(work: Workspace, probe: Probe, name: str) -> dict[str, Any]:
 
 def _rows(work: Workspace, batch_id: str) -> int:
     with work.warehouse.reading() as connection:
-        seq = batches.required(connection, batch_id)["seq"]
+        seq = batch_records.required(connection, batch_id)["seq"]
         query = f"SELECT SUM(received) FROM ops.batch_datasets WHERE batch = {int(seq)}"
         return int(connection.exec_driver_sql(query).scalar_one())
 

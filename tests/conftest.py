@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from dataops.workspace import Workspace
+from dataops.ledger.workspace import Workspace
 from tests.support.shop import workspace
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -12,12 +12,13 @@ import pytest
 import sqlalchemy as sa
 from tests.support.crash import kill_at, wait_until
 
-from dataops import backups, jobs, ledger
-from dataops.airflow.headless import Headless, running
-from dataops.airflow.rest import Client, Run
-from dataops.settings import load
+from dataops.declared.settings import load
+from dataops.lab.airflow.headless import Headless, running
+from dataops.lab.airflow.rest import Client, Run
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace, open_workspace
+from dataops.pipeline import backups, jobs
 from dataops.sources import Window
-from dataops.workspace import Workspace, open_workspace
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -199,7 +200,8 @@ def _publish_unannounced(home: Path, source: str, day: str, last: bool) -> None:
     if last:
         jobs.build(work)
     else:
-        jobs.load(work, "sales", Window.parse(day))
+        with jobs.source_of(work) as opened:
+            jobs.load(work, "sales", Window.parse(day), opened)
 
 
 def _picked_up(installation: Installation) -> str | None:

@@ -12,15 +12,24 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from dataops import ledger
-from dataops.demo.acts import BAD_DAY, DemoError, Stage, bad_delivery, data_found, first_look, say_totals, still_holds
-from dataops.demo.lock import both_spellings
-from dataops.demo.memory import Memory
-from dataops.demo.origin import Origin
-from dataops.demo.scheduled import plan
-from dataops.demo.screen import Screen
-from dataops.settings import load
-from dataops.workspace import Workspace, open_workspace
+from dataops.declared.settings import load
+from dataops.lab.demo.acts import (
+    BAD_DAY,
+    DemoError,
+    Stage,
+    bad_delivery,
+    data_found,
+    first_look,
+    say_totals,
+    still_holds,
+)
+from dataops.lab.demo.lock import both_spellings
+from dataops.lab.demo.memory import Memory
+from dataops.lab.demo.origin import Origin
+from dataops.lab.demo.scheduled import plan
+from dataops.lab.demo.screen import Screen
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace, open_workspace
 
 pytestmark = pytest.mark.e2e
 
@@ -101,7 +110,7 @@ def test_cleaning_removes_what_the_platform_wrote_and_nothing_else(tmp_path: Pat
         (tmp_path / name).write_text("x")
     (tmp_path / "locks").mkdir()
     environ = os.environ | {"DATAOPS_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT / "src")}
-    subprocess.run([sys.executable, "-S", "-m", "dataops.demo.clean"], env=environ, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-S", "-m", "dataops.lab.demo.clean"], env=environ, check=True, capture_output=True)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

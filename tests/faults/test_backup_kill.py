@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataops import backups
+from dataops.pipeline import backups
 from tests.support.crash import Child, hold_open, kill_at, run, wait_until
 from tests.support.oracle import Place, Stages, published, standing, take
 from tests.support.shop import fetch

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from dataops import settings
-from dataops.corruptions.run import score
-from dataops.corruptions.score import Finding, Score
-from dataops.workspace import open_workspace
+from dataops.declared import settings
+from dataops.lab.corruptions.run import score
+from dataops.lab.corruptions.score import Finding, Score
+from dataops.ledger.workspace import open_workspace
 from tests.conftest import PROJECT
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]  # measured once for all, on machines that may be busy

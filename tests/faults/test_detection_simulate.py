@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from dataops.cli import simulation
-from dataops.errors import DeclarationError
-from dataops.simulate import Simulation, simulate
-from dataops.workspace import Workspace
+from dataops.declared.errors import DeclarationError
+from dataops.lab.simulate import Simulation, simulate
+from dataops.ledger.workspace import Workspace
 from tests.support.shop import PROJECT, load, small_shop, workspace
 
 pytestmark = pytest.mark.faults

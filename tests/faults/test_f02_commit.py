@@ -9,8 +9,8 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from dataops import history, publish
-from dataops.workspace import Workspace
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import history, publish
 from tests.support.crash import Child, run
 from tests.support.crash_tracing import injected, struck
 from tests.support.oracle import Place, Stages, published, standing, take

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pytest
 
-from dataops import jobs
-from dataops.errors import DataRejected
+from dataops.declared.errors import DataRejected
+from dataops.pipeline import jobs
 from dataops.sources.port import Request, delivered
 from tests.support.crash import kill_at, run
 from tests.support.oracle import Place, Stages, published, standing, take

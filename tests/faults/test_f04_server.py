@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from dataops.errors import PlatformError
+from dataops.declared.errors import PlatformError
 from tests.conftest import PostgresServer, new_postgres
 from tests.support.crash import Child, run, wait_until
 from tests.support.crash_tracing import injected, struck

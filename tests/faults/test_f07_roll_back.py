@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataops import jobs
+from dataops.pipeline import jobs
 from tests.support.crash import Child, run
 from tests.support.oracle import Place, Stages, second_delivery, standing, take
 from tests.support.shop import Shop, fetch, land, line

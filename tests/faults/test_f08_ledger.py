@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import Connection
 
-from dataops import ledger
+from dataops.ledger import tables as ledger
 from tests.support.crash import kill_at, run
 from tests.support.oracle import STEPS, Place, Stages, standing, take
 from tests.support.shop import fetch

@@ -8,7 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from dataops import batches, jobs
+from dataops.pipeline import jobs
+from dataops.pipeline.intake import batches
 from dataops.warehouse.postgres import PUBLISH_LOCK
 from tests.support.crash import Child, run, wait_until
 from tests.support.oracle import DAYS, Place, Stages, published, second_delivery, standing, take

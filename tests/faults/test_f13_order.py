@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from dataops import jobs
-from dataops.errors import DataRejected
-from dataops.workspace import Workspace
+from dataops.declared.errors import DataRejected
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import jobs
 from tests.support.shop import Shop, fetch, land, load, small_shop
 from tests.support.strategies import window_of
 

@@ -10,7 +10,7 @@ import duckdb
 import psycopg
 import pytest
 
-from dataops import jobs
+from dataops.pipeline import jobs
 from tests.support.crash import Child, hold_open, run, wait_until
 from tests.support.oracle import Place, Stages, standing, take
 

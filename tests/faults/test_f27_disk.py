@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from dataops import batches
-from dataops.errors import PlatformError
-from dataops.workspace import Workspace
+from dataops.declared.errors import PlatformError
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline.intake import batches
 from tests.support.crash import run
 from tests.support.oracle import STEPS, Place, Stages, published, standing, take
 

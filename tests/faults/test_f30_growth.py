@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dataops import ledger
-from dataops.workspace import Workspace
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace
 from tests.support.shop import fetch, load, small_shop
 
 pytestmark = pytest.mark.faults
@@ -45,7 +45,7 @@ def test_a_delivery_that_somebody_was_told_of_stays_on_record(work: Workspace) -
     load(work, shop, "reference")
     told = load(work, shop, "reference").batch_id
     with ledger.writing(work.warehouse) as connection:
-        from dataops import incidents
+        from dataops.ledger import incidents
 
         batch = ledger.batch(connection, told) or {}
         incidents.open_for(connection, "reference", batch["seq"], "unusual", {}, kind="anomaly", cause="customer")

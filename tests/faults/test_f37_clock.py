@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dataops import ledger
 from dataops.airflow.partitions import window_of
-from dataops.errors import PlatformError
+from dataops.declared.errors import PlatformError
+from dataops.ledger import tables as ledger
 from dataops.sources.port import Window
 from tests.support.oracle import Stages
 from tests.support.shop import fetch, load, small_shop

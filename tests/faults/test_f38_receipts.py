@@ -10,8 +10,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import chain, ledger, receipts, verification
-from dataops.chain import Break, Proof
+from dataops.ledger import chain, receipts
+from dataops.ledger import tables as ledger
+from dataops.ledger.chain import Break, Proof
+from dataops.pipeline import verification
 from tests.support.crash import run
 from tests.support.oracle import Place, Stages, take
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dataops.errors import PlatformError
+from dataops.declared.errors import PlatformError
 from dataops.warehouse import log_tail, rescue
 from dataops.warehouse.duckdb_file import Healed
 from tests.support.checkpoint_kills import Warehouse

@@ -16,7 +16,7 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from dataops import failpoint
+from dataops.declared import failpoint
 from dataops.warehouse import duckdb_file, rescue
 from tests.support.checkpoint_kills import Warehouse
 from tests.support.crash import Child, hold_open, kill_at, run, wait_until

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pytest
 
-from dataops.sources import Source, open_source
-from dataops.sources.faults import FAULTS
+from dataops.lab.faulty_source import FAULTS, open_source
+from dataops.sources import Source
 from dataops.sources.port import Request
 from tests.conftest import PROJECT, PostgresServer
 from tests.support.agreement import (

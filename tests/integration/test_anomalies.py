@@ -8,12 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from dataops import batches, incidents, jobs, ledger, settings, status
-from dataops.gate import anomalies
+from dataops.declared import settings
+from dataops.facts import status
+from dataops.gate import anomalies, candidates
 from dataops.gate.verdict import Verdict
+from dataops.ledger import batches as batch_records
+from dataops.ledger import incidents
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace, open_workspace
+from dataops.pipeline import jobs
+from dataops.pipeline.intake import batches
 from dataops.sources import open_source
 from dataops.sources.port import Window
-from dataops.workspace import Workspace, open_workspace
 from tests.support.shop import Shop, customer, fetch, land, line, load, own_project, workspace
 
 pytestmark = pytest.mark.integration
@@ -38,9 +44,9 @@ def window(day: int) -> Window:
 def watched(work: Workspace, batch_id: str, passed: bool = True) -> str:
     """The batch's metrics and what is unusual about it, as if both engines had judged it; the verdict's name."""
     with work.warehouse.transaction() as connection:
-        batch = batches.required(connection, batch_id)
-        group = batches.group_of(connection, work, batch)
-        batches.point_at(connection, group, batch)
+        batch = batch_records.required(connection, batch_id)
+        group = batch_records.group_of(connection, work, batch)
+        candidates.point_at(connection, group, batch)
         verdict = Verdict("PASSED" if passed else "FAILED", batch_id, group.name, ("",), ())
         verdict = anomalies.watch(connection, group, batch, verdict)
         ledger.set_state(connection, batch["seq"], verdict.name.lower(), judged_at=ledger.now())
@@ -201,7 +207,7 @@ def test_a_clean_history_of_the_generator_gives_no_alarm_and_spoilt_days_do(tmp_
         with work.warehouse.transaction() as connection:
             connection.exec_driver_sql("CREATE TABLE kept AS SELECT * FROM raw.sales_order_header WHERE _batch = 33")
             connection.exec_driver_sql(sql.format("sales_order_header"))
-            batch = batches.required(connection, batch_id)
+            batch = batch_records.required(connection, batch_id)
             anomalies.metrics.store(connection, group, batch, excluded=False)
             found = [f.says for f in anomalies.findings(connection, group, batch)]
             assert any(text.startswith(said) for text in found), (what, found)

@@ -11,10 +11,12 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from dataops import backups, chain, jobs, ledger, numbering, verification
-from dataops.errors import DeclarationError, PlatformError
-from dataops.settings import Settings
-from dataops.workspace import Workspace, open_workspace
+from dataops.declared.errors import DeclarationError, PlatformError
+from dataops.declared.settings import Settings
+from dataops.ledger import chain, numbering
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace, open_workspace
+from dataops.pipeline import backups, jobs, verification
 from tests.support.oracle import DAYS, first_delivery, second_delivery
 from tests.support.shop import fetch, load, state, workspace
 

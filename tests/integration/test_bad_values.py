@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from dataops import batches
-from dataops.errors import DataRejected
+from dataops.declared.errors import DataRejected
 from dataops.gate import gate
-from dataops.publish import publish
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline.intake import batches
+from dataops.pipeline.publish import publish
 from dataops.sources import open_source
-from dataops.workspace import Workspace
 from tests.support.shop import fetch, load, own_project, small_shop, workspace
 
 pytestmark = pytest.mark.integration

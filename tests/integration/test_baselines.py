@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dataops import catalog
-from dataops.errors import DeclarationError
-from dataops.workspace import Workspace, open_workspace
+from dataops.declared import catalog
+from dataops.declared.errors import DeclarationError
+from dataops.ledger.workspace import Workspace, open_workspace
 from tests.support.shop import Shop, fetch, load, own_project, small_shop, workspace
 
 pytestmark = pytest.mark.integration

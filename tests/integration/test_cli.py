@@ -296,7 +296,7 @@ def test_help_needs_no_project(tmp_path: Path) -> None:
     """And not even a library that reads declarations."""
     program = (
         "import sys; from dataops.cli import main; main(['--help']);"
-        "sys.exit(sorted({'dataops.catalog', 'sqlglot', 'pydantic', 'sqlalchemy'} & sys.modules.keys()) or 0)"
+        "sys.exit(sorted({'dataops.declared.catalog', 'sqlglot', 'pydantic', 'sqlalchemy'} & sys.modules.keys()) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

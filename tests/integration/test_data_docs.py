@@ -11,9 +11,11 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pytest
 
-from dataops import jobs, settings, status
-from dataops.site import data_docs
-from dataops.workspace import Workspace, open_workspace
+from dataops.declared import settings
+from dataops.facts import status
+from dataops.ledger.workspace import Workspace, open_workspace
+from dataops.outlets.site import data_docs
+from dataops.pipeline import jobs
 from tests.support.shop import land, load, own_project, small_shop, workspace
 
 pytestmark = pytest.mark.integration
@@ -58,7 +60,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
     home = tmp_path_factory.mktemp("docs") / "home"
     work = open_workspace(settings.load({"DATAOPS_HOME": str(home), "DATAOPS_SOURCE_URL": SOURCE}, project=PROJECT))
     for group in ("reference", "sales"):
-        assert jobs.load(work, group).verdict
+        with jobs.source_of(work) as source:
+            assert jobs.load(work, group, None, source).verdict
     return work, data_docs.build(work)
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from dataops import jobs, status
-from dataops.errors import DataRejected, PlatformError
-from dataops.workspace import Workspace
+from dataops.declared.errors import DataRejected, PlatformError
+from dataops.facts import status
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import jobs
 from tests.support.shop import SCHEMAS, Shop, fetch, land, load, own_project, small_shop, state, workspace
 
 pytestmark = pytest.mark.integration

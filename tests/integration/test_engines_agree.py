@@ -16,11 +16,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from dataops import batches, jobs
-from dataops import settings as settings_
+from dataops.declared import settings as settings_
 from dataops.gate import gate
+from dataops.lab.faulty_source import open_source
+from dataops.ledger.workspace import Workspace, open_workspace
+from dataops.pipeline import jobs
+from dataops.pipeline.intake import batches
 from dataops.sources.port import Request, delivered
-from dataops.workspace import Workspace, open_workspace
 from tests.conftest import PROJECT as REPOSITORY
 from tests.conftest import PostgresServer
 from tests.support.shop import fetch, workspace
@@ -243,7 +245,8 @@ def test_the_real_rules_judge_a_corrupted_delivery_alike_on_both(tmp_path: Path,
     for number, url in enumerate((None, postgres.create_database("corrupted"))):
         environ = {"DATAOPS_HOME": str(tmp_path / str(number))} | ({"DATAOPS_WAREHOUSE_URL": url} if url else {})
         work = open_workspace(settings_.load(environ, project=REPOSITORY))
-        assert jobs.load(work, "reference", url="generator:?scale=0.02&seed=7").publication
+        with jobs.source_of(work, "generator:?scale=0.02&seed=7") as source:
+            assert jobs.load(work, "reference", None, source).publication
         found.append([_corrupted(work, group) for group in ("reference", "sales")])
     assert found[0] == found[1]
     broken = {rule for group in found[0] for rule, (outcome, *_) in group[1].items() if outcome == "failed"}
@@ -251,7 +254,8 @@ def test_the_real_rules_judge_a_corrupted_delivery_alike_on_both(tmp_path: Path,
 
 
 def _corrupted(work: Workspace, group: str) -> tuple[Any, ...]:
-    done = jobs.load(work, group, url=f"generator:?scale=0.02&seed=7&faults={FAULTS}")
+    with jobs.source_of(work, f"generator:?scale=0.02&seed=7&faults={FAULTS}", open_source) as source:
+        done = jobs.load(work, group, None, source)
     assert done.verdict is not None
     assert done.verdict.name != "ERROR", done.verdict.reasons
     results = {r.rule.id: (r.outcome, r.failing, r.checked) for r in done.verdict.results}

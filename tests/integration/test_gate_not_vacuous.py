@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from dataops import jobs
-from dataops.errors import DataopsError, DataRejected, DeclarationError, VerdictError
+from dataops.declared.errors import DataopsError, DataRejected, DeclarationError, VerdictError
 from dataops.gate import gate, gx, soda
 from dataops.gate.verdict import RuleResult
-from dataops.workspace import Workspace
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import jobs
 from tests.support.shop import Shop, fetch, land, load, own_project, small_shop, workspace
 
 pytestmark = pytest.mark.integration

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from dataops import batches, incidents, jobs, ledger, stewards
-from dataops.errors import DataRejected, DeclarationError
+from dataops.declared.errors import DataRejected, DeclarationError
 from dataops.gate.waivers import Scope
+from dataops.ledger import incidents
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import jobs, stewards
+from dataops.pipeline.intake import batches
 from dataops.sources.port import Window
-from dataops.workspace import Workspace
 from tests.support.crash import Child
 from tests.support.oracle import Place
 from tests.support.shop import Shop, fetch, land, load, small_shop

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-from dataops import incidents, jobs, ledger, status
-from dataops.errors import DeclarationError
-from dataops.workspace import Workspace
+from dataops.declared.errors import DeclarationError
+from dataops.facts import status
+from dataops.ledger import incidents
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import jobs
 from tests.support.shop import Shop, customer, fetch, line, load, small_shop
 
 pytestmark = pytest.mark.integration

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from dataops import jobs, ledger
-from dataops.errors import DataRejected, VerdictError
+from dataops.declared.errors import DataRejected, VerdictError
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import jobs
 from dataops.sources.port import Window
-from dataops.workspace import Workspace
 from tests.conftest import PostgresServer
 from tests.support.models import add_checkpoint, add_model
 from tests.support.oracle import Place, copy_database

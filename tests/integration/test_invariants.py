@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, currently_in_test_context, given, note, settings
 from hypothesis import strategies as st
 
-from dataops import history, jobs, ledger, stewards
-from dataops.errors import DataRejected
+from dataops.declared.errors import DataRejected
 from dataops.gate.waivers import Scope
-from dataops.workspace import Workspace
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import history, jobs, stewards
 from tests.conftest import Fresh
 from tests.support.crash import Child
 from tests.support.oracle import Place

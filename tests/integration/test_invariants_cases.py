@@ -6,10 +6,10 @@ from decimal import Decimal
 
 import pytest
 
-from dataops import jobs
-from dataops.errors import DataRejected
+from dataops.declared.errors import DataRejected
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import jobs
 from dataops.sources.port import Window
-from dataops.workspace import Workspace
 from tests.support.shop import fetch, line, load, small_shop, state
 
 pytestmark = pytest.mark.integration

@@ -15,10 +15,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from dataops import jobs, stewards
-from dataops.errors import DeclarationError
+from dataops.declared.errors import DeclarationError
+from dataops.ledger.workspace import Workspace, open_workspace
+from dataops.pipeline import jobs, stewards
 from dataops.sources.port import Window
-from dataops.workspace import Workspace, open_workspace
 from tests.support.shop import SCHEMAS, Row, Shop, fetch, land, line, load, own_project, small_shop, workspace
 
 pytestmark = pytest.mark.integration

@@ -15,8 +15,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from dataops import jobs, ledger, stewards
 from dataops.gate.waivers import Scope
+from dataops.ledger import tables as ledger
+from dataops.pipeline import jobs, stewards
 from tests.conftest import PostgresServer
 from tests.support.shop import fetch, land, line, small_shop, workspace
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from dataops import catalog, jobs, stewards
-from dataops.errors import DataRejected
+from dataops.declared import catalog
+from dataops.declared.errors import DataRejected
+from dataops.ledger.workspace import Workspace, open_workspace
+from dataops.pipeline import jobs, stewards
 from dataops.sources.port import Window
-from dataops.workspace import Workspace, open_workspace
 from tests.support.shop import Shop, fetch, land, line, load, own_project, small_shop, state, workspace
 
 pytestmark = pytest.mark.integration
@@ -173,7 +174,7 @@ def test_a_replay_that_a_newer_delivery_overtook_is_refused(work: Workspace) -> 
 
 def _judged_replay(work: Workspace) -> str:
     """A replay that died before it published."""
-    from dataops import replay
+    from dataops.pipeline import replay
 
     group = work.catalog.group("sales")
     with work.warehouse.transaction() as connection:

@@ -9,14 +9,15 @@ from typing import Any
 import jsonschema
 import pytest
 
-from dataops import chain, jobs, receipts, verification
-from dataops import explain as explaining
-from dataops.chain import Proof
 from dataops.cli import explain as explained
 from dataops.cli import proof
-from dataops.errors import DeclarationError
-from dataops.explain import Explanation
-from dataops.workspace import Workspace
+from dataops.declared.errors import DeclarationError
+from dataops.facts import explain as explaining
+from dataops.facts.explain import Explanation
+from dataops.ledger import chain, receipts
+from dataops.ledger.chain import Proof
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import jobs, verification
 from tests.support.shop import Shop, fetch, line, load, small_shop
 
 pytestmark = pytest.mark.integration

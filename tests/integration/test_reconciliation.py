@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from dataops.ledger.workspace import Workspace
 from dataops.sources import find_source, open_source
-from dataops.workspace import Workspace
 from tests.conftest import PROJECT as REPOSITORY
 from tests.conftest import PostgresServer
 from tests.support.agreement import Outcomes, deliver, require_equal_judgements, require_equal_rows

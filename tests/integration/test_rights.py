@@ -13,12 +13,12 @@ import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from dataops import history, jobs, query
 from dataops.declared import rendering, select
-from dataops.errors import DeclarationError, PlatformError, VerdictError
+from dataops.declared.errors import DeclarationError, PlatformError, VerdictError
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import history, jobs, query
 from dataops.warehouse.limits import TimeLimitError
 from dataops.warehouse.postgres import PostgresWarehouse
-from dataops.workspace import Workspace
 from tests.conftest import PostgresServer
 from tests.support.shop import fetch, land, load, small_shop, workspace
 
@@ -233,7 +233,7 @@ def test_an_endless_model_and_an_endless_rule_are_stopped(
         return f"SELECT * FROM ({text}) AS m WHERE (SELECT c FROM ({endless_}) AS q) > 0"
 
     short = replace(work, settings=replace(work.settings, model_seconds=0.5, rule_seconds=0.5))
-    monkeypatch.setattr("dataops.models.rendering.render", endless)
+    monkeypatch.setattr("dataops.declared.models.rendering.render", endless)
     with pytest.raises(TimeLimitError, match=r"the model curated\.\w+ was stopped.*\n.*DATAOPS_MODEL_SECONDS"):
         jobs.build(short, full=True)
     monkeypatch.undo()

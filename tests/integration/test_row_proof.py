@@ -8,9 +8,10 @@ from contextlib import contextmanager, suppress
 import pytest
 from sqlalchemy.engine import Connection
 
-from dataops import chain, jobs, verification
-from dataops.chain import Proof
-from dataops.workspace import Workspace
+from dataops.ledger import chain
+from dataops.ledger.chain import Proof
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import jobs, verification
 from tests.support.shop import fetch, line, load, small_shop
 
 pytestmark = pytest.mark.integration

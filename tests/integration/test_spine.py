@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dataops import jobs
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import jobs
 from dataops.sources.port import Window
-from dataops.workspace import Workspace
 from tests.support.shop import fetch, line, load, small_shop, state
 
 pytestmark = pytest.mark.integration

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from dataops import actions, incidents, jobs, ledger, stewards
-from dataops.errors import DataRejected, DeclarationError
+from dataops.declared.errors import DataRejected, DeclarationError
 from dataops.gate import waivers
-from dataops.workspace import Workspace
+from dataops.ledger import incidents
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import actions, jobs, stewards
 from tests.support.shop import fetch, load, small_shop, workspace
 
 pytestmark = pytest.mark.integration

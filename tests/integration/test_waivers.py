@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from dataops import jobs, ledger, stewards
-from dataops.errors import DataRejected, DeclarationError, VerdictError
+from dataops.declared.errors import DataRejected, DeclarationError, VerdictError
 from dataops.gate.waivers import Scope
-from dataops.workspace import Workspace
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import jobs, stewards
 from tests.support.shop import Shop, fetch, load, small_shop
 
 pytestmark = pytest.mark.integration

@@ -7,9 +7,12 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from dataops import incidents, jobs, ledger, status, watch
 from dataops.cli.process import main
-from dataops.workspace import Workspace
+from dataops.facts import status
+from dataops.ledger import incidents
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import jobs, watch
 from tests.support.shop import Shop, fetch, load, small_shop
 
 pytestmark = pytest.mark.integration
@@ -134,8 +137,8 @@ def _with_a_bad_line() -> Shop:
 def test_what_would_pass_now_is_tried_and_kept_and_nothing_is_published(
     work: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from dataops import stewards
     from dataops.gate.waivers import Scope
+    from dataops.pipeline import stewards
 
     shop = _with_a_bad_line()
     load(work, shop, "reference")

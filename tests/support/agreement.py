@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataops import batches, jobs, settings
+from dataops.declared import settings
 from dataops.gate.verdict import Verdict
+from dataops.ledger.workspace import Workspace, open_workspace
+from dataops.pipeline import jobs
+from dataops.pipeline.intake import batches
 from dataops.sources import Source
-from dataops.workspace import Workspace, open_workspace
 from tests.conftest import PROJECT, PostgresServer
 from tests.support.shop import fetch
 

@@ -20,7 +20,7 @@ import sqlglot
 
 import dataops.gate.gx
 import dataops.gate.soda
-import dataops.jobs
+import dataops.pipeline.jobs
 import dataops.warehouse.duckdb
 import dataops.warehouse.postgres
 import tests.support.oracle

@@ -18,11 +18,13 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from dataops import failpoint, jobs, ledger, settings, stewards
+from dataops.declared import failpoint, settings
 from dataops.gate.waivers import Scope
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace, open_workspace
+from dataops.pipeline import jobs, stewards
 from dataops.sources.port import Window
 from dataops.warehouse import duckdb_file
-from dataops.workspace import Workspace, open_workspace
 from tests.support.shop import PROJECT, Shop, fetch, land, line, order, small_shop, state
 
 State = dict[str, tuple[int, str]]

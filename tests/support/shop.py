@@ -13,9 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from dataops import batches, settings
+from dataops.declared import settings
+from dataops.ledger.workspace import Workspace, open_workspace
+from dataops.pipeline.intake import batches
 from dataops.sources.port import Request, Window, delivered
-from dataops.workspace import Workspace, open_workspace
 
 PROJECT = Path(__file__).parent / "project"
 MONEY = pa.decimal128(19, 4)
@@ -135,7 +136,7 @@ def land(work: Workspace, shop: Shop, group: str, window: Window | None = None) 
 
 def load(work: Workspace, shop: Shop, group: str, window: Window | None = None) -> Any:
     """Extract, gate, publish: returns jobs.Load."""
-    from dataops import jobs
+    from dataops.pipeline import jobs
 
     batch_id = land(work, shop, group, window)
     with work.warehouse.lock(group, "test"):

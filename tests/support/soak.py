@@ -21,11 +21,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dataops import jobs, ledger, receipts, stewards, verification
-from dataops.errors import DataRejected, DeclarationError, VerdictError
+from dataops.declared.errors import DataRejected, DeclarationError, VerdictError
 from dataops.gate.waivers import Scope
+from dataops.ledger import receipts
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import jobs, stewards, verification
 from dataops.sources.port import Window
-from dataops.workspace import Workspace
 from tests.conftest import new_postgres
 from tests.support.crash import Child
 from tests.support.oracle import Place, copy_database

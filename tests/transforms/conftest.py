@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dataops.models import Dialect
+from dataops.declared.models import Dialect
 
 Ask = Callable[[str], tuple[list[str], list[tuple[Any, ...]]]]  # SQL -> (column names, rows)
 

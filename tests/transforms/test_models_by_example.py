@@ -23,10 +23,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from sqlglot import exp
 
-from dataops import catalog as catalogs
+from dataops.declared import catalog as catalogs
 from dataops.declared.kinds import Kind
-from dataops.models import WRITTEN_IN, Dataset, Dialect, Model, load_models, output_columns, render, restrict
-from dataops.paths import Paths
+from dataops.declared.models import WRITTEN_IN, Dataset, Dialect, Model, load_models, output_columns, render, restrict
+from dataops.declared.paths import Paths
 
 pytestmark = pytest.mark.integration
 

@@ -9,9 +9,9 @@ import pytest
 from tests.conftest import PROJECT as REPOSITORY
 from tests.support.shop import PROJECT
 
-from dataops import catalog
-from dataops.errors import DeclarationError
-from dataops.paths import Paths, find_project
+from dataops.declared import catalog
+from dataops.declared.errors import DeclarationError
+from dataops.declared.paths import Paths, find_project
 
 pytestmark = pytest.mark.unit
 

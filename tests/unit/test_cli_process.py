@@ -9,7 +9,7 @@ import typer
 
 from dataops.cli import process
 from dataops.cli.secrets import masked
-from dataops.errors import DataRejected, DeclarationError, PlatformError, VerdictError
+from dataops.declared.errors import DataRejected, DeclarationError, PlatformError, VerdictError
 
 pytestmark = pytest.mark.unit
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dataops import catalog as catalogs
 from dataops.cli.quarantine import MASKED, _masked
-from dataops.paths import Paths
+from dataops.declared import catalog as catalogs
+from dataops.declared.paths import Paths
 
 pytestmark = pytest.mark.unit
 PROJECT = Path(__file__).resolve().parents[2]

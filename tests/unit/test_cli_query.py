@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from dataops import catalog as catalogs
-from dataops.catalog import Catalog
-from dataops.errors import DeclarationError
-from dataops.paths import Paths
-from dataops.query import parsed
+from dataops.declared import catalog as catalogs
+from dataops.declared.catalog import Catalog
+from dataops.declared.errors import DeclarationError
+from dataops.declared.paths import Paths
+from dataops.pipeline.query import parsed
 
 pytestmark = pytest.mark.unit
 

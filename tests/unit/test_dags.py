@@ -182,7 +182,7 @@ def test_a_person_who_takes_his_time_occupies_no_slot_and_decides_only_with_a_se
 
 
 def test_the_form_offers_exactly_what_a_steward_can_do() -> None:
-    from dataops.actions import ACTIONS as KNOWN
     from dataops.airflow.questions import ACTIONS
+    from dataops.pipeline.actions import ACTIONS as KNOWN
 
     assert list(ACTIONS) == list(KNOWN)

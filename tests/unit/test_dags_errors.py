@@ -6,7 +6,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from dataops.airflow.operators import GateBlocked, Job
-from dataops.errors import DataRejected, DeclarationError, PlatformError, VerdictError
+from dataops.declared.errors import DataRejected, DeclarationError, PlatformError, VerdictError
 
 pytestmark = pytest.mark.unit
 

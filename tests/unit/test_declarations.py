@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from tests.support.shop import PROJECT
 
-from dataops import catalog
-from dataops.declarations import CheckpointFile, ContractFile, SuiteFile
-from dataops.errors import DeclarationError
-from dataops.paths import Paths
-from dataops.yaml_files import read
+from dataops.declared import catalog
+from dataops.declared.declarations import CheckpointFile, ContractFile, SuiteFile
+from dataops.declared.errors import DeclarationError
+from dataops.declared.paths import Paths
+from dataops.declared.yaml_files import read
 
 pytestmark = pytest.mark.unit
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from tests.support.shop import PROJECT, SCHEMAS, own_project
 
-from dataops import catalog, settings
-from dataops.drift import compare, in_words
-from dataops.errors import DeclarationError
+from dataops.declared import catalog, settings
+from dataops.declared.errors import DeclarationError
+from dataops.pipeline.intake.drift import compare, in_words
 
 pytestmark = pytest.mark.unit
 

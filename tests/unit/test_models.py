@@ -7,18 +7,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dataops.declared.errors import DeclarationError
+from dataops.declared.models import Model, load_models, order, output_columns, output_types, parse_model, restrict
+from dataops.declared.models import render as rendered
 from dataops.declared.select import Dialect
-from dataops.errors import DeclarationError
-from dataops.models import (
-    Model,
-    load_models,
-    order,
-    output_columns,
-    output_types,
-    parse_model,
-    restrict,
-)
-from dataops.models import render as rendered
 
 pytestmark = pytest.mark.unit
 

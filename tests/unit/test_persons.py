@@ -4,8 +4,8 @@
 
 import pytest
 
-from dataops.errors import DeclarationError
-from dataops.persons import named, same
+from dataops.declared.errors import DeclarationError
+from dataops.declared.persons import named, same
 
 pytestmark = pytest.mark.unit
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dataops.catalog import Group, Rule
-from dataops.declarations import CheckpointFile
+from dataops.declared.catalog import Group, Rule
+from dataops.declared.declarations import CheckpointFile
 from dataops.gate import policy
 from dataops.gate.verdict import Held, Predicate, RuleResult, judged, unjudged
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from dataops import receipts, settings
-from dataops.catalog import Dataset, load
-from dataops.chain import Records, walk
 from dataops.cli import receipt as pages
-from dataops.errors import DeclarationError
-from dataops.explain import carried, parsed_key
+from dataops.declared import settings
+from dataops.declared.catalog import Dataset, load
+from dataops.declared.errors import DeclarationError
+from dataops.facts.explain import carried, parsed_key
+from dataops.ledger import receipts
+from dataops.ledger.chain import Records, walk
 
 pytestmark = pytest.mark.unit
 PROJECT = Path(__file__).parents[1] / "support" / "project"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dataops import settings
-from dataops.errors import DeclarationError
+from dataops.declared import settings
+from dataops.declared.errors import DeclarationError
 
 pytestmark = pytest.mark.unit
 

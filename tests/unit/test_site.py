@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dataops.site import facts, pages
-from dataops.site.pages import Site, fingerprint, harmless, is_id, render
-from dataops.site.strip import strip
+from dataops.facts import groups as facts
+from dataops.outlets.site import pages
+from dataops.outlets.site.pages import Site, fingerprint, harmless, is_id, render
+from dataops.outlets.site.strip import strip
 
 pytestmark = pytest.mark.unit
 

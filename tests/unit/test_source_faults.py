@@ -6,8 +6,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from dataops.sources import Follow, Request, Source, Window, open_source
-from dataops.sources.faults import FAULTS, HOSTILE, NOWHERE
+from dataops.declared.errors import DeclarationError
+from dataops.lab.faulty_source import FAULTS, HOSTILE, NOWHERE, open_source
+from dataops.sources import Follow, Request, Source, Window
 
 pytestmark = pytest.mark.unit
 
@@ -131,3 +132,16 @@ def test_other_tables_are_untouched() -> None:
     source = generated(*FAULTS)
     request = Request("Sales.Customer", source.schema("Sales.Customer"))
     assert source.read(request).read_all().equals(CLEAN.read(request).read_all())
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("faults=price_x10", "fault 'price_x10' is unknown, did you mean 'price_x100'"),
+        ("faults=price_x100&fault_seed=x", "fault_seed='x' cannot be read"),
+        ("faults=price_x100&scael=1", "parameter 'scael' is unknown, did you mean 'scale'"),
+    ],
+)
+def test_a_wrong_parameter_is_named(query: str, said: str) -> None:
+    with pytest.raises(DeclarationError, match=said):
+        open_source(f"generator:?{query}")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataops.errors import DataRejected, DeclarationError
+from dataops.declared.errors import DataRejected, DeclarationError
 from dataops.sources import Follow, Request, Source, Window, open_source
 from dataops.sources.generator import Generator, Shape, source, tables
 from dataops.sources.generator.tables import TABLES
@@ -299,7 +299,7 @@ def test_a_delta_brings_new_orders_and_changed_ones_with_all_their_lines() -> No
         ("delta=2,0", "delta= takes two shares"),
         ("delta=1", "delta='1' cannot be read"),
         ("seed=1&seed=2", "given twice"),
-        ("faults=price_x10", "fault 'price_x10' is unknown, did you mean 'price_x100'"),
+        ("faults=price_x100", "parameter 'faults' is unknown; known: scale"),
     ],
 )
 def test_a_wrong_parameter_is_named(query: str, said: str) -> None:

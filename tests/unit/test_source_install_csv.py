@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from dataops.errors import DataRejected, DeclarationError
+from dataops.declared.errors import DataRejected, DeclarationError
 from dataops.sources import Follow, Request, Source, Window, delimited, open_source
 from dataops.sources.delimited import UNDECODABLE
 from dataops.sources.generator.tables import TABLES

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataops.errors import DeclarationError
+from dataops.declared.errors import DeclarationError
 from dataops.sources import Window, download, find_source, open_source
 
 pytestmark = pytest.mark.unit
@@ -89,7 +89,7 @@ def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: 
         ("/data/oltp", "is unknown; write csv:"),
         ("csv:", "names no folder"),
         ("csv:/nowhere/at/all", "no such folder or file"),
-        ("csv:x?fault=price_x100", "parameter 'fault' is unknown, did you mean 'faults'"),
+        ("csv:x?fault=price_x100", "parameter 'fault' is unknown"),
         ("generator:scale=2", "the generator has no path"),
     ],
 )

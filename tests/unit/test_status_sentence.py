@@ -4,7 +4,7 @@ from itertools import combinations_with_replacement, permutations, product
 
 import pytest
 
-from dataops.sentence import ALL_WELL, NOTHING_YET, SHAPES, WORST_FIRST, GroupState, sentence, worst
+from dataops.facts.sentence import ALL_WELL, NOTHING_YET, SHAPES, WORST_FIRST, GroupState, sentence, worst
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataops.catalog import Rule
+from dataops.declared.catalog import Rule
 from dataops.gate.verdict import Held, Predicate, Verdict, judged, unjudged
 
 pytestmark = pytest.mark.unit

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dataops.errors import DeclarationError
-from dataops.yaml_files import Strict, read
+from dataops.declared.errors import DeclarationError
+from dataops.declared.yaml_files import Strict, read
 
 pytestmark = pytest.mark.unit
 

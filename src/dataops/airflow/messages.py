@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataops.gate import policy
 from dataops.gate.verdict import Verdict
-from dataops.workspace import Workspace
+from dataops.ledger.workspace import Workspace
 
 
 def blocked(work: Workspace, verdict: Verdict) -> str:

@@ -1,4 +1,4 @@
-"""One operator per verb of `dataops.jobs`; a task runs its job in its own process and hands on ids, nothing else.
+"""One operator per verb of `pipeline.jobs`; a task runs its job in its own process and hands on ids, nothing else.
 
 Whose fault an error is decides about retries: infrastructure and verdict ERROR are tried again, data and declarations
 are not. The engine is imported while a task runs, never while a DAG file is parsed.
@@ -17,8 +17,8 @@ from dataops.airflow.partitions import NoPartitionError, key_of, window_of
 
 if TYPE_CHECKING:
     from dataops.gate.verdict import Verdict
-    from dataops.publish import Publication
-    from dataops.workspace import Workspace
+    from dataops.ledger.workspace import Workspace
+    from dataops.pipeline.publish import Publication
 
 
 class GateBlocked(AirflowFailException):  # type: ignore[misc]
@@ -30,7 +30,7 @@ class _Stopped(BaseException):
 
 
 class Job(BaseOperator):  # type: ignore[misc]
-    """A verb of `dataops.jobs` as a task. Subclasses implement `work_on`."""
+    """A verb of `pipeline.jobs` as a task. Subclasses implement `work_on`."""
 
     ui_color = "#dfe7ef"
 
@@ -39,7 +39,7 @@ class Job(BaseOperator):  # type: ignore[misc]
         self._running = False
 
     def execute(self, context: Any) -> str | None:  # noqa: ANN401  Airflow's context
-        from dataops.workspace import open_workspace
+        from dataops.ledger.workspace import open_workspace
 
         with self._answering():
             return self.work_on(open_workspace(), context)
@@ -56,7 +56,7 @@ class Job(BaseOperator):  # type: ignore[misc]
     @contextmanager
     def _answering(self) -> Iterator[None]:
         """Translates errors: raised as they are, they are tried again; as AirflowFailException, they are not."""
-        from dataops.errors import PlatformError, VerdictError
+        from dataops.declared.errors import PlatformError, VerdictError
 
         self._running = True
         try:
@@ -80,14 +80,16 @@ class Extract(Job):
         self.windowed = windowed
 
     def work_on(self, work: Workspace, context: Any) -> str:  # noqa: ANN401
-        from dataops import jobs
+        from dataops.lab.faulty_source import open_source
+        from dataops.pipeline import jobs
         from dataops.sources import Window
 
         try:
             window = Window.parse(window_of(*_asked(context))) if self.windowed else None
         except NoPartitionError as error:
             raise AirflowFailException(str(error)) from None
-        return jobs.extract(work, self.group, window)
+        with jobs.source_of(work, opened=open_source) as source:
+            return jobs.extract(work, self.group, window, source)
 
 
 class Build(Job):
@@ -98,7 +100,7 @@ class Build(Job):
         self.group = group
 
     def work_on(self, work: Workspace, context: Any) -> str:  # noqa: ANN401, ARG002
-        from dataops import jobs
+        from dataops.pipeline import jobs
 
         built = jobs.build_candidates(work, self.group)
         self.log.info(
@@ -122,7 +124,7 @@ class BatchJob(Job):
 
     def _leave_if_replaced(self, work: Workspace) -> None:
         """A build that another run has replaced is not judged any more: the later one brings everything it had."""
-        from dataops import jobs
+        from dataops.pipeline import jobs
 
         if self.replaceable and (newest := jobs.latest(work, self.group, None)) != self.batch_id:
             raise AirflowSkipException(f"{self.batch_id} was replaced by {newest}, which another run judges")
@@ -136,7 +138,7 @@ class Audit(BatchJob):
         self.engine = engine
 
     def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401, ARG002
-        from dataops import jobs
+        from dataops.pipeline import jobs
 
         self._leave_if_replaced(work)
         jobs.audit(work, self.batch_id, self.engine)
@@ -146,9 +148,9 @@ class Judge(BatchJob):
     """Gives the verdict. FAILED fails the task for good, which is what stops everything after it."""
 
     def work_on(self, work: Workspace, context: Any) -> str:  # noqa: ANN401, ARG002
-        from dataops import jobs
         from dataops.airflow.messages import blocked
-        from dataops.errors import VerdictError
+        from dataops.declared.errors import VerdictError
+        from dataops.pipeline import jobs
 
         self._leave_if_replaced(work)
         verdict: Verdict = jobs.judge(work, self.batch_id)
@@ -167,8 +169,8 @@ class Publish(BatchJob):
         self.asset = asset
 
     def work_on(self, work: Workspace, context: Any) -> str | None:  # noqa: ANN401
-        from dataops import jobs
-        from dataops.errors import DataRejected
+        from dataops.declared.errors import DataRejected
+        from dataops.pipeline import jobs
 
         try:
             done = jobs.publish(work, batch_id=self.batch_id)
@@ -187,7 +189,8 @@ def announce(
     partition: str,
 ) -> str | None:
     """Emits the partition of a publication; nothing when nothing was published or it was announced before."""
-    from dataops import ledger, watch
+    from dataops.ledger import tables as ledger
+    from dataops.pipeline import watch
 
     task.log.info("%s: %s %s", done.batch_id, done.status, done.publication_id or "")
     task.outlets = []  # Airflow would announce every outlet of a task that succeeds
@@ -212,7 +215,7 @@ class AskSteward(BatchJob):
     def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401
         from airflow.sdk.exceptions import DagRunTriggerException
 
-        from dataops import stewards
+        from dataops.pipeline import stewards
 
         held = stewards.held_batch(work, self.batch_id)
         if held is None:

@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from dataops.airflow.operators import Job, announce
 
 if TYPE_CHECKING:
-    from dataops.workspace import Workspace
+    from dataops.ledger.workspace import Workspace
 
 RELEASE, DISCARD, WAIT = "release with waiver", "discard", "wait"
 AGREE, REFUSE = "agree", "refuse"
@@ -46,7 +46,7 @@ class Decide(Job):
         self.question = question
 
     def work_on(self, work: Workspace, context: Any) -> str:  # noqa: ANN401
-        from dataops import stewards
+        from dataops.pipeline import stewards
 
         answer, asked = context["ti"].xcom_pull(task_ids=self.question), context["params"]
         if answer["choice"] == WAIT:
@@ -69,7 +69,7 @@ class Release(Job):
         self.assets = assets
 
     def work_on(self, work: Workspace, context: Any) -> str | None:  # noqa: ANN401
-        from dataops import stewards
+        from dataops.pipeline import stewards
 
         answer = context["ti"].xcom_pull(task_ids=self.question)
         if answer["choice"] != AGREE:
@@ -82,7 +82,7 @@ class Act(Job):
     """Does what a form says, as the person who started the run."""
 
     def work_on(self, work: Workspace, context: Any) -> str:  # noqa: ANN401
-        from dataops import actions
+        from dataops.pipeline import actions
 
         form = dict(context["params"])
         person = context["dag_run"].triggering_user_name or "unknown"

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from dataops.airflow.operators import Job
 
 if TYPE_CHECKING:
-    from dataops.workspace import Workspace
+    from dataops.ledger.workspace import Workspace
 
 
 class Watch(Job):
@@ -26,7 +26,8 @@ class Watch(Job):
         self.assets = assets
 
     def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401
-        from dataops import ledger, watch
+        from dataops.ledger import tables as ledger
+        from dataops.pipeline import watch
 
         minutes = float(context["params"]["minutes"])
         with ledger.writing(work.warehouse) as connection:
@@ -48,7 +49,7 @@ class Rehearse(Job):
     """Tries to replay what waits in quarantine, so that stewards see what would pass now; publishes nothing."""
 
     def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401, ARG002
-        from dataops import jobs
+        from dataops.pipeline import jobs
 
         for name, tried in jobs.rehearse(work).items():
             self.log.info("%s: %s of %s waiting rows would pass now", name, tried.rows_passing, tried.rows)
@@ -58,7 +59,7 @@ class Prove(Job):
     """Walks the chain of receipts. A broken one fails for good: somebody changed what was recorded."""
 
     def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401, ARG002
-        from dataops import verification
+        from dataops.pipeline import verification
 
         with work.warehouse.reading() as connection:
             proof = verification.verify(connection, tuple(work.catalog.datasets.values()))
@@ -71,7 +72,7 @@ class BackUp(Job):
     """Copies the warehouse to a file of its own and proves the copy."""
 
     def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401
-        from dataops import backups
+        from dataops.pipeline import backups
 
         made = backups.make(work, keep=int(context["params"]["keep"]))
         self.log.info(
@@ -92,7 +93,8 @@ class Consumer(Job):
         self.group = group
 
     def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401
-        from dataops import ledger, watch
+        from dataops.ledger import tables as ledger
+        from dataops.pipeline import watch
 
         with ledger.writing(work.warehouse) as connection:
             publication = watch.pick_up(connection, context["dag"].dag_id, self.group)
@@ -108,6 +110,6 @@ class Docs(Consumer):
     """Brings the site up to date."""
 
     def consume(self, work: Workspace) -> None:
-        from dataops.site import data_docs
+        from dataops.outlets.site import data_docs
 
         self.log.info("%s", work.settings.paths.shown(data_docs.build(work)))

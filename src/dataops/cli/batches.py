@@ -18,7 +18,7 @@ def list_batches(ctx: typer.Context, group: Group = None, limit: Limit = 20, as_
 
     Examples:  dataops batches list  |  dataops batches list sales --limit 5
     """
-    from dataops import ledger
+    from dataops.ledger import tables as ledger
 
     found = newest(ledger.batches, group, limit)
     names = ("batch", "group", "state", "window", "source", "created", "reason")
@@ -39,9 +39,9 @@ def show_batch(
 
     Examples:  dataops batches show latest  |  dataops batches show sales-20140501
     """
-    from dataops import ledger
     from dataops.cli import records
-    from dataops.workspace import open_workspace
+    from dataops.ledger import tables as ledger
+    from dataops.ledger.workspace import open_workspace
 
     with open_workspace().warehouse.reading() as connection:
         found = records.one(connection, ledger.batches, "batch_id", batch, "batch")

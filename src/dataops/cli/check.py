@@ -11,8 +11,8 @@ from dataops.cli.screen import Screen
 from dataops.cli.text import counted, number
 
 if TYPE_CHECKING:
-    from dataops.catalog import Catalog
-    from dataops.paths import Paths
+    from dataops.declared.catalog import Catalog
+    from dataops.declared.paths import Paths
 
 
 def check(
@@ -23,11 +23,11 @@ def check(
 
     Examples:  dataops check  |  dataops check -v
     """
-    from dataops import catalog as catalogs
-    from dataops import settings
+    from dataops.declared import catalog as catalogs
+    from dataops.declared import settings
+    from dataops.declared.models import render
     from dataops.declared.select import DIALECTS
     from dataops.gate import gx, soda
-    from dataops.models import render
 
     screen: Screen = ctx.obj
     paths = settings.load().paths
@@ -54,7 +54,7 @@ def check(
 
 def require_complete(catalog: Catalog, paths: Paths) -> None:
     """A curated table is SQL, contract, suite and test case. Raises DeclarationError naming the missing file."""
-    from dataops.errors import DeclarationError
+    from dataops.declared.errors import DeclarationError
 
     models = {model.table: model for model in catalog.models}
     missing = [

@@ -11,7 +11,7 @@ from dataops.cli.secrets import masked
 from dataops.cli.text import labelled
 
 if TYPE_CHECKING:
-    from dataops.doctor import Finding
+    from dataops.lab.doctor import Finding
 
 
 def doctor(
@@ -26,7 +26,7 @@ def doctor(
 
     Examples:  dataops doctor  |  dataops doctor warehouse -v
     """
-    from dataops import doctor as probes
+    from dataops.lab import doctor as probes
 
     screen: Screen = ctx.obj
     with screen.working("looking"):

@@ -12,8 +12,8 @@ from dataops.cli.screen import Screen, plain, plain_text
 from dataops.cli.text import iso, labelled
 
 if TYPE_CHECKING:
-    from dataops.catalog import Dataset
-    from dataops.explain import Explanation, Input, Version
+    from dataops.declared.catalog import Dataset
+    from dataops.facts.explain import Explanation, Input, Version
 
 Row = dict[str, Any]
 WIDTH = 12
@@ -38,9 +38,9 @@ def explain(
     Examples:  dataops explain sales_order_header --key 43659
     |  dataops explain fct_sales --key sales_order_id=43659,sales_order_detail_id=1
     """
-    from dataops import explain as explaining
     from dataops.cli.records import publication_id
-    from dataops.workspace import open_workspace
+    from dataops.facts import explain as explaining
+    from dataops.ledger.workspace import open_workspace
 
     screen: Screen = ctx.obj
     work = open_workspace()

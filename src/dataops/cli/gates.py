@@ -10,10 +10,10 @@ import typer
 from dataops.cli import runs
 from dataops.cli.screen import Screen
 from dataops.cli.text import percent
-from dataops.errors import DeclarationError
+from dataops.declared.errors import DeclarationError
 
 if TYPE_CHECKING:
-    from dataops.corruptions.score import Finding, Score
+    from dataops.lab.corruptions.score import Finding, Score
 
 DEFAULT = "run"
 Group = Annotated[str | None, typer.Option("--group", metavar="GROUP", help="only this group")]
@@ -52,8 +52,8 @@ def score(
     Examples:  dataops gate score  |  dataops gate score --group sales --json
     """
     from dataops.cli.runs import _found_source
-    from dataops.corruptions.run import score as measured
-    from dataops.workspace import open_workspace
+    from dataops.lab.corruptions.run import score as measured
+    from dataops.ledger.workspace import open_workspace
 
     screen: Screen = ctx.obj
     work = open_workspace()
@@ -130,8 +130,8 @@ def simulate(
     Examples:  dataops gate simulate --rules ../branch  |  dataops gate simulate --rules ../branch --format markdown
     """
     from dataops.cli import simulation
-    from dataops.simulate import simulate as tried
-    from dataops.workspace import open_workspace
+    from dataops.lab.simulate import simulate as tried
+    from dataops.ledger.workspace import open_workspace
 
     screen: Screen = ctx.obj
     if style not in {"text", "markdown", "json"}:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from dataops import incidents, ledger
 from dataops.cli.listing import Row, window
 from dataops.cli.text import age, counted, day, iso, labelled, money, stamp
+from dataops.ledger import incidents
+from dataops.ledger import tables as ledger
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from dataops.catalog import Catalog
+    from dataops.declared.catalog import Catalog
 
 LABEL = 18
 HISTORY = 30
@@ -126,7 +127,7 @@ def _held(page: Page) -> Iterator[str]:
 
 
 def _waiting(catalog: Catalog, page: Page) -> Iterator[str]:
-    from dataops.status import in_order, inputs
+    from dataops.facts.status import in_order, inputs
 
     stuck = {page.incident["group_name"]}
     for name in in_order(catalog):

@@ -10,7 +10,7 @@ import typer
 from dataops.cli.listing import By, Group, Json, Limit, Row, listed, newest
 from dataops.cli.screen import Screen
 from dataops.cli.text import iso, money, span, stamp
-from dataops.errors import DeclarationError
+from dataops.declared.errors import DeclarationError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -38,7 +38,7 @@ def list_incidents(
     Examples:  dataops incidents list  |  dataops incidents list sales --all
       |  dataops incidents list --assignee none
     """
-    from dataops import ledger
+    from dataops.ledger import tables as ledger
 
     found = newest(ledger.incidents, group, limit, _wanted(everything, state, assignee))
     names = ("incident", "sentence", "state", "kind", "group", "owner", "since", "seen", "rows", "money")
@@ -54,8 +54,8 @@ def list_incidents(
 def _wanted(everything: bool, state: str | None, assignee: str | None) -> sa.ColumnElement[bool]:
     import sqlalchemy as sa
 
-    from dataops.incidents import OPEN
-    from dataops.ledger import incidents as table
+    from dataops.ledger.incidents import OPEN
+    from dataops.ledger.tables import incidents as table
 
     if state is not None and state not in STATES:
         raise DeclarationError(f"no state {state!r} of an incident; there are {', '.join(STATES)}")
@@ -73,8 +73,8 @@ def _summary(group: str | None) -> str:
     import statistics
     from datetime import timedelta
 
-    from dataops import ledger
-    from dataops.incidents import OPEN
+    from dataops.ledger import tables as ledger
+    from dataops.ledger.incidents import OPEN
 
     table = ledger.incidents.c
     recent = table.resolved_at > ledger.now() - timedelta(days=30)
@@ -108,9 +108,9 @@ def show_incident(ctx: typer.Context, incident: Id = "latest", as_json: Json = F
 
     Examples:  dataops incidents show 7  |  dataops incidents show latest
     """
-    from dataops import ledger
     from dataops.cli import incident_page, records
-    from dataops.workspace import open_workspace
+    from dataops.ledger import tables as ledger
+    from dataops.ledger.workspace import open_workspace
 
     work = open_workspace()
     screen: Screen = ctx.obj
@@ -130,7 +130,7 @@ def acknowledge(ctx: typer.Context, incident: Id, by: By = None, comment: Commen
 
     Examples:  dataops incidents acknowledge 7 --comment "asked the ERP team"
     """
-    from dataops import incidents as records
+    from dataops.ledger import incidents as records
 
     return _step(ctx, incident, by, lambda c, found, who: records.acknowledge(c, found, who, comment or None))
 
@@ -146,7 +146,7 @@ def assign(
 
     Examples:  dataops incidents assign 7 --to anna
     """
-    from dataops import incidents as records
+    from dataops.ledger import incidents as records
 
     return _step(ctx, incident, by, lambda c, found, who: records.assign(c, found, to, who))
 
@@ -162,7 +162,7 @@ def add_comment(
 
     Examples:  dataops incidents comment 7 --comment "the price list of May was not loaded"
     """
-    from dataops import incidents as records
+    from dataops.ledger import incidents as records
 
     return _step(ctx, incident, by, lambda c, found, who: records.comment(c, found, text, who))
 
@@ -182,8 +182,8 @@ def resolve(
 
     Examples:  dataops incidents resolve 7 --reason source-fixed --comment "price list reloaded"
     """
-    from dataops import incidents as records
-    from dataops.workspace import open_workspace
+    from dataops.ledger import incidents as records
+    from dataops.ledger.workspace import open_workspace
 
     groups = open_workspace().catalog.groups
 
@@ -206,18 +206,18 @@ def reopen(
 
     Examples:  dataops incidents reopen 7 --comment "the next delivery had it again"
     """
-    from dataops import incidents as records
+    from dataops.ledger import incidents as records
 
     return _step(ctx, incident, by, lambda c, found, who: records.reopen(c, found, text, who))
 
 
 def _step(ctx: typer.Context, typed: str, by: str | None, step: Callable[[Connection, str, str], None]) -> int:
     """Takes one step in a transaction of its own; prints before -> after, and what takes it back."""
-    from dataops import incidents as records
-    from dataops import ledger
     from dataops.cli.records import chosen, ids
-    from dataops.settings import person
-    from dataops.workspace import open_workspace
+    from dataops.declared.settings import person
+    from dataops.ledger import incidents as records
+    from dataops.ledger import tables as ledger
+    from dataops.ledger.workspace import open_workspace
 
     screen: Screen = ctx.obj
     with ledger.writing(open_workspace().warehouse) as connection:

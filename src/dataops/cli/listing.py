@@ -32,7 +32,7 @@ def newest(table: sa.Table, group: str | None, limit: int, where: sa.ColumnEleme
     import sqlalchemy as sa
 
     from dataops.cli import records
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
 
     work = open_workspace()
     statement = sa.select(table).order_by(table.c.seq.desc()).limit(limit)
@@ -48,7 +48,7 @@ def of(connection: Connection, table: sa.Table, column: str, seq: int) -> list[R
     """What belongs to one record, by table."""
     import sqlalchemy as sa
 
-    from dataops import ledger
+    from dataops.ledger import tables as ledger
 
     return ledger.rows(connection, sa.select(table).where(table.c[column] == seq).order_by(table.c.table_name))
 

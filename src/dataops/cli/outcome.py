@@ -9,7 +9,7 @@ from typing import Any
 from dataops.cli.text import counted, labelled, listed, money, number, percent
 from dataops.gate.policy import money_share
 from dataops.gate.verdict import RuleResult, Verdict
-from dataops.publish import Publication
+from dataops.pipeline.publish import Publication
 
 MAX_RULES = 5
 CURRENCY = "USD"  # AdventureWorks keeps its books in US dollars

@@ -23,7 +23,7 @@ import typer
 from dataops.cli.screen import tell
 from dataops.cli.secrets import masked
 from dataops.cli.text import labelled
-from dataops.errors import DataopsError, DeclarationError
+from dataops.declared.errors import DataopsError, DeclarationError
 
 INTERRUPTED = 130
 UNEXPECTED = 3
@@ -154,7 +154,7 @@ class RunLog:
         return None
 
     def _place(self) -> tuple[Path, str]:
-        from dataops.paths import Paths, find_project
+        from dataops.declared.paths import Paths, find_project
 
         project = find_project()
         paths = Paths(project, Path(os.environ.get("DATAOPS_HOME") or project / "var").resolve())

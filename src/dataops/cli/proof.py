@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dataops.cli.text import counted, labelled
-from dataops.receipts import SHORTEST
+from dataops.ledger.receipts import SHORTEST
 
 if TYPE_CHECKING:
-    from dataops.chain import Proof
+    from dataops.ledger.chain import Proof
 
 SHOWN = 10
 

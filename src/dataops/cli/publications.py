@@ -9,14 +9,14 @@ import typer
 from dataops.cli.listing import Group, Json, Limit, Row, listed, newest, window
 from dataops.cli.screen import Screen, confirm
 from dataops.cli.text import iso, stamp
-from dataops.errors import DeclarationError
+from dataops.declared.errors import DeclarationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy.engine import Connection
 
-    from dataops.workspace import Workspace
+    from dataops.ledger.workspace import Workspace
 
 publications = typer.Typer(help="What was published, and going back to it.", no_args_is_help=True)
 
@@ -27,7 +27,7 @@ def list_publications(ctx: typer.Context, group: Group = None, limit: Limit = 20
 
     Examples:  dataops publications list  |  dataops publications list sales --json
     """
-    from dataops import ledger
+    from dataops.ledger import tables as ledger
 
     found = newest(ledger.publications, group, limit)
     names = ("publication", "group", "kind", "verdict", "published", "figures", "previous", "reason")
@@ -57,9 +57,9 @@ def show_publication(
 
     Examples:  dataops publications show sales-0001  |  dataops publications show latest
     """
-    from dataops import ledger
     from dataops.cli import receipt, records
-    from dataops.workspace import open_workspace
+    from dataops.ledger import tables as ledger
+    from dataops.ledger.workspace import open_workspace
 
     with open_workspace().warehouse.reading() as connection:
         found = records.one(connection, ledger.publications, "publication_id", publication, "publication")
@@ -99,9 +99,9 @@ def verify(
     Examples:  dataops publications verify --rows  |  dataops publications verify --head 7f3c52d0a1b2c3d4
     |  dataops publications verify --from sales-0041
     """
-    from dataops import verification
     from dataops.cli import proof
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import verification
 
     work = open_workspace()
     with work.warehouse.reading() as connection:
@@ -120,8 +120,8 @@ def verify(
 
 def _numbers(connection: Connection, typed: Sequence[str | None]) -> list[int | None]:
     """Numbers of publications. Raises DeclarationError for an unknown one and where there are no receipts yet."""
-    from dataops import ledger
     from dataops.cli import records
+    from dataops.ledger import tables as ledger
 
     version = ledger.version(connection)
     if version is None:
@@ -166,9 +166,9 @@ def roll_back(
 
     Examples:  dataops publications rollback sales --to sales-0041 --reason "wrong price list"
     """
-    from dataops import jobs
     from dataops.cli import records
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import jobs
 
     screen: Screen = ctx.obj
     work = open_workspace()
@@ -193,7 +193,7 @@ def roll_back(
 
 
 def _standing(work: Workspace, group: str) -> str:
-    from dataops import ledger
+    from dataops.ledger import tables as ledger
 
     with work.warehouse.reading() as connection:
         last = ledger.last_publication(connection, group)

@@ -13,13 +13,13 @@ import typer
 from dataops.cli.listing import Json, Limit, Row
 from dataops.cli.screen import Screen, Stdout, plain_text
 from dataops.cli.text import iso
-from dataops.errors import DeclarationError
+from dataops.declared.errors import DeclarationError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from dataops.catalog import Dataset
-    from dataops.workspace import Workspace
+    from dataops.declared.catalog import Dataset
+    from dataops.ledger.workspace import Workspace
 
 quarantine = typer.Typer(help="Rows that were kept back, and why.", no_args_is_help=True)
 REASONS = {"_rules": "rules", "_fell_with": "fell_with", "_problems": "problems", "_since": "since"}
@@ -40,7 +40,7 @@ def list_rows(
 
     Examples:  dataops quarantine list  |  dataops quarantine list sales
     """
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
 
     screen: Screen = ctx.obj
     work = open_workspace()
@@ -63,7 +63,7 @@ def _rehearsed(connection: Connection, names: dict[str, str]) -> list[Row]:
     """What the nightly dry run of a replay found, per dataset; `would_pass` is None where it could not be judged."""
     import sqlalchemy as sa
 
-    from dataops import ledger
+    from dataops.ledger import tables as ledger
 
     if (ledger.version(connection) or 0) < ledger.VERSION:
         return []
@@ -120,7 +120,7 @@ def show_rows(
 
 
 def _published_name(dataset: str) -> str:
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
 
     return open_workspace().catalog.dataset(dataset).name
 
@@ -129,7 +129,7 @@ def held_rows(
     dataset: str, rule: str | None, batch: str | None, limit: int | None, *, with_pii: bool
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Names and values of a dataset's open entries, newest first; personal data masked unless asked for."""
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
 
     work = open_workspace()
     found = work.catalog.dataset(dataset)
@@ -178,7 +178,7 @@ def _rows(
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
     import sqlalchemy as sa
 
-    from dataops.tables import broke, quoted
+    from dataops.warehouse.tables import broke, quoted
 
     columns = quoted(dataset.column_names, "q")
     reasons = ", ".join(f"q.{name} AS {shown}" for name, shown in REASONS.items())

@@ -13,7 +13,7 @@ import typer
 from dataops.cli.screen import Row, Screen, Stdout, plain, plain_text
 
 if TYPE_CHECKING:
-    from dataops.query import Answer
+    from dataops.pipeline.query import Answer
 
 ON_SCREEN = 200
 
@@ -43,9 +43,9 @@ def query(
     Examples:  dataops query "select count(*), sum(line_total) from curated.fct_sales"
     |  dataops query "select * from dim_product" --format csv  |  dataops query "…" --as-of sales-0001
     """
-    from dataops import query as queries
     from dataops.cli.records import publication_id
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import query as queries
 
     screen: Screen = ctx.obj
     work = open_workspace()

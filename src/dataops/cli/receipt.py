@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dataops import receipts
 from dataops.cli.text import counted, iso, labelled, listed, number
+from dataops.ledger import receipts
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -33,8 +33,8 @@ def read(connection: Connection, publication: Row) -> Receipt:
     """Everything that the page of a publication shows."""
     import sqlalchemy as sa
 
-    from dataops import ledger
     from dataops.cli.listing import of
+    from dataops.ledger import tables as ledger
 
     p, c, i = ledger.publications.c, ledger.check_results.c, ledger.incidents.c
     number = publication["batch"]

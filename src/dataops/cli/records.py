@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dataops import ledger
-from dataops.errors import DeclarationError
+from dataops.declared.errors import DeclarationError
+from dataops.ledger import tables as ledger
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from dataops.workspace import Workspace
+    from dataops.ledger.workspace import Workspace
 
 SHOWN = 5
 

@@ -82,7 +82,7 @@ def _said(parameter: Any) -> str:  # noqa: ANN401
 
 def main() -> None:
     """Writes the page into the project."""
-    from dataops.paths import find_project
+    from dataops.declared.paths import find_project
 
     file = find_project() / "docs" / "reference" / "cli.md"
     file.parent.mkdir(parents=True, exist_ok=True)

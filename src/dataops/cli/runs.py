@@ -13,8 +13,8 @@ from dataops.cli.screen import Screen
 if TYPE_CHECKING:
     from dataops.cli.outcome import Outcome
     from dataops.gate.verdict import Verdict
-    from dataops.publish import Publication
-    from dataops.workspace import Workspace
+    from dataops.ledger.workspace import Workspace
+    from dataops.pipeline.publish import Publication
 
 Group = Annotated[str, typer.Argument(metavar="GROUP", help="reference, sales, inventory, …: a file in checkpoints/")]
 Batch = Annotated[str | None, typer.Option("--batch", metavar="ID", help="a batch; default: the group's newest")]
@@ -38,16 +38,17 @@ def load(
 
     Examples:  dataops load reference  |  dataops load sales --window 2014-05-01..2014-05-02
     """
-    from dataops import jobs
+    from dataops.lab.faulty_source import open_source
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import jobs
     from dataops.sources import Window
-    from dataops.workspace import open_workspace
 
     screen: Screen = ctx.obj
     span = Window.parse(window) if window else None
     work = open_workspace()
     url = source or work.settings.source_url or _found_source(work, screen)
-    with screen.working(f"loading {group}"):
-        done = jobs.load(work, group, span, url)
+    with screen.working(f"loading {group}"), jobs.source_of(work, url, open_source) as opened:
+        done = jobs.load(work, group, span, opened)
     return _report(screen, _outcome(work, "load", done.batch_id, done.verdict, done.publication), as_json=as_json)
 
 
@@ -65,8 +66,8 @@ def gate(ctx: typer.Context, group: Group, batch: Batch = None, as_json: Json = 
 
     Examples:  dataops gate sales  |  dataops gate sales --batch sales-20140501  |  dataops gate run sales
     """
-    from dataops import jobs
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import jobs
 
     screen: Screen = ctx.obj
     work = open_workspace()
@@ -93,15 +94,16 @@ def publish(
 
     Examples:  dataops publish sales  |  dataops publish sales --batch sales-20140501 --quota 40% --reason "import"
     """
-    from dataops import jobs
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import jobs
 
     screen: Screen = ctx.obj
     work = open_workspace()
     batch = _of_group(work, group, batch)
     if quota is not None:
-        from dataops import settings, stewards
         from dataops.cli.waivers import told
+        from dataops.declared import settings
+        from dataops.pipeline import stewards
 
         wanted = jobs.latest(work, group, batch)
         made = stewards.ask_for_quota(work, group, wanted, by or settings.person(), reason or "", quota)
@@ -124,8 +126,8 @@ def build(
 
     Examples:  dataops build  |  dataops build fct_sales --full
     """
-    from dataops import jobs
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import jobs
 
     screen: Screen = ctx.obj
     work = open_workspace()
@@ -137,8 +139,8 @@ def build(
 
 def _of_group(work: Workspace, group: str, batch_id: str | None) -> str | None:
     """The batch's id, if it belongs to the group. Raises DeclarationError where it does not."""
-    from dataops import ledger
-    from dataops.errors import DeclarationError
+    from dataops.declared.errors import DeclarationError
+    from dataops.ledger import tables as ledger
 
     work.catalog.group(group)
     if batch_id is None:
@@ -156,9 +158,9 @@ def _outcome(
     """The batch as the ledger knows it now, with what was done to it."""
     import sqlalchemy as sa
 
-    from dataops import ledger
     from dataops.cli.outcome import Outcome
-    from dataops.incidents import OPEN
+    from dataops.ledger import tables as ledger
+    from dataops.ledger.incidents import OPEN
 
     with work.warehouse.reading() as connection:
         batch: dict[str, Any] = ledger.batch(connection, batch_id) or {}

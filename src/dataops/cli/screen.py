@@ -19,7 +19,7 @@ import typer
 
 from dataops.cli.secrets import masked
 from dataops.cli.text import visible
-from dataops.errors import DeclarationError
+from dataops.declared.errors import DeclarationError
 
 Row = Sequence[object]
 

@@ -10,10 +10,10 @@ import typer
 from dataops.cli.listing import By, Json
 from dataops.cli.quarantine import Pii, held_rows, quarantine, written
 from dataops.cli.screen import Screen
-from dataops.errors import DeclarationError
+from dataops.declared.errors import DeclarationError
 
 if TYPE_CHECKING:
-    from dataops.replay import Replayed
+    from dataops.pipeline.replay import Replayed
 
 __all__ = ["quarantine"]
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="sales_order_header or validated.sales_order_header")]
@@ -34,8 +34,8 @@ def replay_rows(
 
     Examples:  dataops quarantine replay --dry-run  |  dataops quarantine replay sales
     """
-    from dataops import jobs
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import jobs
 
     screen: Screen = ctx.obj
     work = open_workspace()
@@ -94,8 +94,9 @@ def discard_rows(
 
     Examples:  dataops quarantine discard sales_order_header --rule SAL-020 --reason "test orders" --yes
     """
-    from dataops import settings, stewards
-    from dataops.workspace import open_workspace
+    from dataops.declared import settings
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import stewards
 
     screen: Screen = ctx.obj
     if rule is None and batch is None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from dataops.cli.text import counted, money, number
-from dataops.simulate import Simulation, Trial
+from dataops.lab.simulate import Simulation, Trial
 
 NOTHING = Decimal(0)
 

@@ -10,8 +10,8 @@ from dataops.cli.screen import Screen
 from dataops.cli.text import WIDTH, age, counted, day, iso, labelled, stamp
 
 if TYPE_CHECKING:
-    from dataops.status import GroupFacts, Status
-    from dataops.workspace import Workspace
+    from dataops.facts.status import GroupFacts, Status
+    from dataops.ledger.workspace import Workspace
 
 
 def status(
@@ -23,8 +23,8 @@ def status(
 
     Examples:  dataops status  |  dataops status --json  |  dataops status --check && make reports
     """
-    from dataops import status as facts
-    from dataops.workspace import open_workspace
+    from dataops.facts import status as facts
+    from dataops.ledger.workspace import open_workspace
 
     screen: Screen = ctx.obj
     work = open_workspace()
@@ -52,8 +52,8 @@ def place(work: Workspace) -> str:
 
 def lines(found: Status, where: str) -> list[str]:
     """The page, at most 80 columns wide where ids allow."""
-    from dataops.receipts import brief
-    from dataops.sentence import SHAPES
+    from dataops.facts.sentence import SHAPES
+    from dataops.ledger.receipts import brief
 
     held = f"{found.quarantined:,} rows" + (
         f", oldest {age(found.taken_at - found.oldest_quarantined)}" if found.oldest_quarantined else ""
@@ -117,7 +117,7 @@ def _cell(text: str, position: int, width: int) -> str:
 
 
 def _row(facts: GroupFacts, found: Status) -> tuple[str, ...]:
-    from dataops.sentence import SHAPES
+    from dataops.facts.sentence import SHAPES
 
     state = facts.state
     unbroken = facts.rules.get("passed", 0) + facts.rules.get("warned", 0)

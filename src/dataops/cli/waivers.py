@@ -31,9 +31,10 @@ def add_waiver(
 
     Examples:  dataops waivers add SAL-014 --until 2026-12-01 --reason "agreed price list"
     """
-    from dataops import settings, stewards
+    from dataops.declared import settings
     from dataops.gate.waivers import Scope, moment
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import stewards
 
     screen: Screen = ctx.obj
     work = open_workspace()
@@ -65,8 +66,9 @@ def approve_waiver(ctx: typer.Context, waiver: Waiver, by: By = None, as_json: J
 
     Examples:  dataops waivers approve WAI-0003
     """
-    from dataops import settings, stewards
-    from dataops.workspace import open_workspace
+    from dataops.declared import settings
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import stewards
 
     work = open_workspace()
     return told(ctx.obj, stewards.approve_waiver(work, _id(waiver), by or settings.person()), as_json=as_json)
@@ -78,17 +80,18 @@ def revoke_waiver(ctx: typer.Context, waiver: Waiver, by: By = None, as_json: Js
 
     Examples:  dataops waivers revoke WAI-0003
     """
-    from dataops import settings, stewards
-    from dataops.workspace import open_workspace
+    from dataops.declared import settings
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import stewards
 
     work = open_workspace()
     return told(ctx.obj, stewards.revoke_waiver(work, _id(waiver), by or settings.person()), as_json=as_json)
 
 
 def _id(typed: str) -> str:
-    from dataops import ledger
     from dataops.cli import records
-    from dataops.workspace import open_workspace
+    from dataops.ledger import tables as ledger
+    from dataops.ledger.workspace import open_workspace
 
     with open_workspace().warehouse.reading() as connection:
         return str(records.one(connection, ledger.waivers, "waiver_id", typed, "waiver")["waiver_id"])
@@ -104,8 +107,8 @@ def list_waivers(
 
     Examples:  dataops waivers list  |  dataops waivers list --all --json
     """
-    from dataops import stewards
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import stewards
 
     found = [row for row in stewards.waivers(open_workspace()) if everything or row["state"] in LIVE]
     names = ("waiver", "covers", "state", "until", "asked by", "approved by", "reason")
@@ -137,8 +140,8 @@ def show_waiver(ctx: typer.Context, waiver: Waiver = "latest", as_json: Json = F
 
     Examples:  dataops waivers show WAI-0003
     """
-    from dataops import stewards
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import stewards
 
     work = open_workspace()
     wanted = _id(waiver)

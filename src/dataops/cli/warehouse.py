@@ -10,11 +10,11 @@ import typer
 from dataops.cli.listing import Json
 from dataops.cli.screen import Screen, confirm
 from dataops.cli.text import counted, labelled, listed
-from dataops.errors import DeclarationError
+from dataops.declared.errors import DeclarationError
 
 if TYPE_CHECKING:
-    from dataops.backups import Backup, Restored
-    from dataops.paths import Paths
+    from dataops.declared.paths import Paths
+    from dataops.pipeline.backups import Backup, Restored
 
 warehouse = typer.Typer(
     help="The warehouse as a whole: set it up, back it up, and bring a backup back.", no_args_is_help=True
@@ -30,8 +30,8 @@ def init(
 
     Examples:  dataops warehouse init  |  dataops warehouse init --dry-run | psql warehouse
     """
-    from dataops import jobs
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import jobs
 
     screen: Screen = ctx.obj
     work = open_workspace()
@@ -55,8 +55,8 @@ def back_up(
 
     Examples:  dataops warehouse backup  |  dataops warehouse backup --to /mnt/safe/monday.duckdb
     """
-    from dataops import backups
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import backups
 
     screen: Screen = ctx.obj
     work = open_workspace()
@@ -87,8 +87,8 @@ def restore(
 
     Examples:  dataops warehouse restore  |  dataops warehouse restore /mnt/safe/monday.duckdb --yes
     """
-    from dataops import backups
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.pipeline import backups
 
     screen: Screen = ctx.obj
     work = open_workspace()

@@ -43,7 +43,7 @@ def words(
 
     Examples:  dataops help words  |  dataops help words verdict
     """
-    from dataops.errors import DeclarationError
+    from dataops.declared.errors import DeclarationError
 
     screen: Screen = ctx.obj
     if word is not None and word not in WORDS:
@@ -59,8 +59,8 @@ def docs(ctx: typer.Context) -> int:
 
     Examples:  dataops docs
     """
-    from dataops.site import data_docs
-    from dataops.workspace import open_workspace
+    from dataops.ledger.workspace import open_workspace
+    from dataops.outlets.site import data_docs
 
     screen: Screen = ctx.obj
     work = open_workspace()

@@ -16,11 +16,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import entries, incidents, ledger
-from dataops.catalog import Group
+from dataops.declared.catalog import Group
 from dataops.gate import metrics
 from dataops.gate.seasonal import Expected, expected
 from dataops.gate.verdict import Verdict
+from dataops.ledger import entries, incidents
+from dataops.ledger import tables as ledger
 
 WEEK = timedelta(days=7)
 KEPT_PERIODS, KEPT = 6, 90  # how far back history is read: six seasons, at least 90 batches

@@ -12,9 +12,9 @@ from dataclasses import replace
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import ledger
-from dataops.catalog import Group
+from dataops.declared.catalog import Group
 from dataops.gate.verdict import RuleResult
+from dataops.ledger import tables as ledger
 
 
 def within(connection: Connection, results: Sequence[RuleResult]) -> list[RuleResult]:

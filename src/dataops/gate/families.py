@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy.engine import Connection
 
-from dataops.catalog import Dataset, Group
-from dataops.tables import absent, equal, quoted
+from dataops.declared.catalog import Dataset, Group
+from dataops.warehouse.tables import absent, equal, quoted
 
 
 def falling(connection: Connection, group: Group) -> Iterator[tuple[str, str, str]]:

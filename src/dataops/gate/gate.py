@@ -13,16 +13,18 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import batches, entries, incidents, ledger
-from dataops.catalog import DELETIONS, READABLE, Dataset, Group, Rule
-from dataops.errors import DataRejected, PlatformError, VerdictError
-from dataops.failpoint import failpoint
-from dataops.gate import anomalies, baselines, gx, pattern, policy, quarantine, waived_content, waivers
+from dataops.declared.catalog import DELETIONS, READABLE, Dataset, Group, Rule
+from dataops.declared.errors import DataRejected, PlatformError, VerdictError
+from dataops.declared.failpoint import failpoint
+from dataops.gate import anomalies, baselines, candidates, gx, pattern, policy, quarantine, waived_content, waivers
 from dataops.gate.relations import relations
 from dataops.gate.verdict import Held, Predicate, RuleResult, Verdict, judged, unjudged
-from dataops.tables import absent, equal, quoted
+from dataops.ledger import batches as batch_records
+from dataops.ledger import entries, incidents
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace
 from dataops.warehouse.limits import limited
-from dataops.workspace import Workspace
+from dataops.warehouse.tables import absent, equal, quoted
 
 AuditEngine = Literal["soda", "gx"]
 SAMPLE_ROWS = 5
@@ -40,13 +42,13 @@ def run(work: Workspace, batch_id: str) -> Verdict:
 def audit(work: Workspace, batch_id: str, engine: AuditEngine) -> list[RuleResult]:
     """Lets one engine judge the batch and stores the result of every rule it owns."""
     with work.warehouse.transaction() as connection:
-        batch = batches.required(connection, batch_id)
-        group = batches.group_of(connection, work, batch)
+        batch = batch_records.required(connection, batch_id)
+        group = batch_records.group_of(connection, work, batch)
         if _is_settled(batch):
             return []
         _require_parents(connection, group)
         with _explained(batch):
-            batches.point_at(connection, group, batch)
+            candidates.point_at(connection, group, batch)
             seen = relations(connection, group, batch["seq"])
     with _explained(batch):
         results = _ask(work, group, batch_id, engine, seen)
@@ -99,8 +101,8 @@ def _require_parents(connection: Connection, group: Group) -> None:
 def judge(work: Workspace, batch_id: str) -> Verdict:
     """Draws the consequence of both audits: held rows, verdict, incident; one transaction."""
     with work.warehouse.transaction() as connection:
-        batch = batches.required(connection, batch_id)
-        group = batches.group_of(connection, work, batch)
+        batch = batch_records.required(connection, batch_id)
+        group = batch_records.group_of(connection, work, batch)
         if _is_settled(batch):
             return Verdict("PASSED", batch_id, group.name, ("judged and settled before",), ())
         with _explained(batch, UNANSWERABLE):
@@ -116,7 +118,7 @@ def judge(work: Workspace, batch_id: str) -> Verdict:
 
 def _decided(work: Workspace, connection: Connection, group: Group, batch: dict[str, Any]) -> Verdict:
     """The verdict from what both engines said and the platform's own rules; the rows that it holds are kept."""
-    batches.point_at(connection, group, batch)
+    candidates.point_at(connection, group, batch)
     received = _received(connection, batch["seq"])
     stored = _stored(connection, group, batch["seq"])
     results = [_agreeing(result, received) for result in stored]

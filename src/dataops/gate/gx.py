@@ -19,13 +19,12 @@ import sqlalchemy as sa
 import sqlglot
 from sqlalchemy.dialects import postgresql
 
-from dataops import durable
-from dataops.catalog import Dataset, Group, Rule
-from dataops.declared import select
+from dataops.declared import durable, select
+from dataops.declared.catalog import Dataset, Group, Rule
+from dataops.declared.errors import DeclarationError
 from dataops.declared.kinds import Schema
 from dataops.declared.rendering import render
 from dataops.declared.select import Dialect, SelectError
-from dataops.errors import DeclarationError
 from dataops.gate.verdict import Predicate, RuleResult, judged, unjudged
 from dataops.warehouse import Warehouse
 from dataops.warehouse.limits import TimeLimit, cancel

@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from dataops import ledger
-from dataops.catalog import Dataset, Group
-from dataops.declarations import Column
-from dataops.tables import quoted
+from dataops.declared.catalog import Dataset, Group
+from dataops.declared.declarations import Column
+from dataops.ledger import tables as ledger
+from dataops.warehouse.tables import quoted
 
 CATEGORIES = 20  # a column of at most so many values has shares
 AT_ONCE = 500  # rows per INSERT: one by one is slow, all at once is more than PostgreSQL takes

@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from dataops.catalog import Dataset, Group
+from dataops.declared.catalog import Dataset, Group
 from dataops.gate.verdict import Predicate, Verdict
-from dataops.tables import quoted
+from dataops.warehouse.tables import quoted
 
 FEW_VALUES = 50
 LEAST_BAD = 3  # two rows agree on something by chance

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from dataops.catalog import Group
+from dataops.declared.catalog import Group
 from dataops.gate.verdict import Held, RuleResult, Verdict, VerdictName
 
 

@@ -14,11 +14,11 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from dataops import ledger
-from dataops.catalog import Dataset, Group, Link, Rule
+from dataops.declared.catalog import Dataset, Group, Link, Rule
 from dataops.gate import families, waived_content
 from dataops.gate.verdict import Held, Outcome, Predicate, RuleResult, judged, unjudged
-from dataops.tables import absent, equal, quoted
+from dataops.ledger import tables as ledger
+from dataops.warehouse.tables import absent, equal, quoted
 
 BAD = "CREATE TEMPORARY TABLE bad (table_name VARCHAR, _row BIGINT, rules VARCHAR, fell_with VARCHAR)"
 REASONS = (

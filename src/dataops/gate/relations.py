@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import ledger
-from dataops.catalog import Dataset, Group
-from dataops.tables import equal, quoted
+from dataops.declared.catalog import Dataset, Group
+from dataops.ledger import tables as ledger
+from dataops.warehouse.tables import equal, quoted
 
 
 def relations(connection: Connection, group: Group, seq: int) -> dict[str, str]:

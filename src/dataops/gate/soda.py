@@ -15,12 +15,12 @@ from typing import Any
 from ruamel.yaml import YAML
 from sqlalchemy.engine import make_url
 
-from dataops.catalog import Dataset, Group, Rule
-from dataops.declarations import CheckItem, Column
-from dataops.errors import DeclarationError
+from dataops.declared.catalog import Dataset, Group, Rule
+from dataops.declared.declarations import CheckItem, Column
+from dataops.declared.errors import DeclarationError
 from dataops.gate.verdict import Predicate, RuleResult, judged, unjudged
-from dataops.tables import quoted
 from dataops.warehouse import Warehouse
+from dataops.warehouse.tables import quoted
 
 SOURCE = "warehouse"
 ROW_COLUMNS = ({"name": "_row", "data_type": "bigint"}, {"name": "_problems", "data_type": "varchar"})

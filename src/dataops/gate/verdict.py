@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from dataops.catalog import Rule
+from dataops.declared.catalog import Rule
 
 Outcome = Literal["passed", "warned", "waived", "failed", "error"]
 VerdictName = Literal["PASSED", "FAILED", "ERROR"]

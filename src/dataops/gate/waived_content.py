@@ -11,10 +11,11 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import digest, ledger
-from dataops.catalog import Dataset, Group
+from dataops.declared.catalog import Dataset, Group
 from dataops.gate.verdict import RuleResult
-from dataops.tables import absent, broke
+from dataops.ledger import tables as ledger
+from dataops.warehouse import digest
+from dataops.warehouse.tables import absent, broke
 
 
 def kept(connection: Connection, group: Group, seq: int, rule: str | None) -> str:

@@ -13,10 +13,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops import ledger, numbering, persons
-from dataops.catalog import READABLE, Catalog, Dataset, Group, Rule
-from dataops.errors import DataRejected, DeclarationError, VerdictError
+from dataops.declared import persons
+from dataops.declared.catalog import READABLE, Catalog, Dataset, Group, Rule
+from dataops.declared.errors import DataRejected, DeclarationError, VerdictError
 from dataops.gate import waived_content
+from dataops.ledger import numbering
+from dataops.ledger import tables as ledger
 
 LONGEST = timedelta(days=90)
 SOUND = ("schema", "reference", "readable")  # a figure over rows that break these means nothing

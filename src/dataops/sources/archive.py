@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
-from dataops.errors import DataRejected, DeclarationError, PlatformError
+from dataops.declared.errors import DataRejected, DeclarationError, PlatformError
 
 
 class Archive(Protocol):

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from dataops.errors import DataRejected
+from dataops.declared.errors import DataRejected
 from dataops.sources.arrow import ListArray, pc, positions
 from dataops.sources.install_script import FileFormat
 

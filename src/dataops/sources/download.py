@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from dataops.errors import DataopsError
+from dataops.declared.errors import DataopsError
 from dataops.sources.install_script import parse_script
 
 _COMMIT = "eddb7b339505eb791532581da967d5262483d762"  # the last one with the 2014 edition

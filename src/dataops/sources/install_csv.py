@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dataops.errors import DataRejected
+from dataops.declared.errors import DataRejected
 from dataops.sources.archive import open_archive, readable
 from dataops.sources.arrow import pc
 from dataops.sources.delimited import Rows, read_rows

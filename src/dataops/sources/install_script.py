@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from dataops.errors import DataRejected
+from dataops.declared.errors import DataRejected
 
 _TABLE = re.compile(r"^CREATE TABLE \[(\w+)\]\.\[(\w+)\]\s*\((.*?)^\s*\)[^\n]*;", re.DOTALL | re.MULTILINE)
 _COLUMN = re.compile(

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
-from dataops.errors import DeclarationError
+from dataops.declared.errors import DeclarationError
 from dataops.sources.download import downloaded
-from dataops.sources.faults import FAULTS, Faulty
 from dataops.sources.install_csv import InstallCsv
 from dataops.sources.port import Source
 
@@ -37,12 +36,10 @@ def open_source(url: str | None = None, *, project: Path | None = None, cache: P
     url = url or find_source(project or Path.cwd(), cache).url
     scheme, colon, rest = url.partition(":")
     if not colon or scheme not in _SCHEMES:
-        raise DeclarationError(f"source '{url}': scheme '{scheme}' is unknown{_meant(scheme, _SCHEMES)}; {_FORMS}")
+        raise DeclarationError(f"source '{url}': scheme '{scheme}' is unknown{meant(scheme, _SCHEMES)}; {_FORMS}")
     place, _, query = rest.partition("?")
     parameters = _Parameters(url, query)
-    faults, seed = parameters.take_names("faults", FAULTS), parameters.take("fault_seed", int, 7)
-    source = _SCHEMES[scheme](url, place, parameters)
-    return Faulty(source, faults, seed) if faults else source
+    return _SCHEMES[scheme](url, place, parameters)
 
 
 def find_source(project: Path, cache: Path | None = None) -> FoundSource:
@@ -63,7 +60,8 @@ the figures will not be Microsoft's. To use the real files:
 put them in a folder and run  DATAOPS_SOURCE_URL=csv:<folder> make demo"""
 
 
-def _meant(word: str, known: Iterable[str]) -> str:
+def meant(word: str, known: Iterable[str]) -> str:
+    """`, did you mean '…'?` where a known word is near."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f", did you mean '{close[0]}'?" if close else ""
 
@@ -90,20 +88,11 @@ class _Parameters:
         except (ValueError, InvalidOperation):
             raise DeclarationError(f"source '{self._url}': {name}='{text}' cannot be read; {_FORMS}") from None
 
-    def take_names(self, name: str, known: Iterable[str]) -> tuple[str, ...]:
-        names = tuple(part for part in self.take(name, str, "").split(",") if part)
-        for part in names:
-            if part not in known:
-                raise DeclarationError(
-                    f"source '{self._url}': fault '{part}' is unknown{_meant(part, known)}; known: {', '.join(known)}"
-                )
-        return names
-
     def done(self) -> None:
         for name in self._given:
             known = ", ".join(self._known)
             raise DeclarationError(
-                f"source '{self._url}': parameter '{name}' is unknown{_meant(name, self._known)}; known: {known}"
+                f"source '{self._url}': parameter '{name}' is unknown{meant(name, self._known)}; known: {known}"
             )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 import pyarrow as pa
 
-from dataops.errors import DeclarationError
+from dataops.declared.errors import DeclarationError
 
 PROBLEMS = "_problems"
 """Name of the text column that says why values of a row could not be read; NULL when all could."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dataops.settings import Settings
+from dataops.declared.settings import Settings
 from dataops.warehouse.port import CommitUnknownError, Dialect, Warehouse
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
-from dataops.errors import PlatformError
+from dataops.declared.errors import PlatformError
 from dataops.warehouse.port import CommitUnknownError
 
 Explain = Callable[[BaseException], str | None]

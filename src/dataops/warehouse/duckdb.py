@@ -21,9 +21,9 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from dataops import durable
-from dataops.errors import PlatformError
-from dataops.failpoint import failpoint
+from dataops.declared import durable
+from dataops.declared.errors import PlatformError
+from dataops.declared.failpoint import failpoint
 from dataops.warehouse import connection as shared
 from dataops.warehouse import damaged, readers_copy, rescue, swap
 from dataops.warehouse.duckdb_file import (

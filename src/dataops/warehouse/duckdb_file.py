@@ -27,8 +27,8 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from dataops import durable
-from dataops.failpoint import failpoint
+from dataops.declared import durable
+from dataops.declared.failpoint import failpoint
 from dataops.warehouse import connection as shared
 from dataops.warehouse import log_tail, rescue, swap
 from dataops.warehouse.locks import file_lock

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from dataops.errors import PlatformError
+from dataops.declared.errors import PlatformError
 
 
 class TimeLimitError(PlatformError):

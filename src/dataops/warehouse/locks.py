@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dataops.errors import PlatformError
+from dataops.declared.errors import PlatformError
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import os
 import struct
 from pathlib import Path
 
-from dataops import durable
+from dataops.declared import durable
 from dataops.warehouse.checksum import checksum
 
 HEAD = 16

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import pyarrow as pa
 from sqlalchemy.engine import Connection
 
-from dataops.errors import PlatformError
+from dataops.declared.errors import PlatformError
 
 Dialect = Literal["duckdb", "postgres"]
 PUBLISHED = ("validated", "curated", "marts")

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from dataops.errors import PlatformError
+from dataops.declared.errors import PlatformError
 from dataops.warehouse import connection as shared
 from dataops.warehouse import postgres_dump, roles
 from dataops.warehouse.port import Consumer, Dialect

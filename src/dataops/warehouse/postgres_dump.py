@@ -15,9 +15,9 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import URL
 
-from dataops import durable
-from dataops.errors import PlatformError
-from dataops.failpoint import failpoint
+from dataops.declared import durable
+from dataops.declared.errors import PlatformError
+from dataops.declared.failpoint import failpoint
 from dataops.warehouse.port import SCHEMAS
 
 

@@ -13,8 +13,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.pool import NullPool
 
-from dataops import durable
-from dataops.failpoint import failpoint
+from dataops.declared import durable
+from dataops.declared.failpoint import failpoint
 from dataops.warehouse.port import PUBLISHED
 
 

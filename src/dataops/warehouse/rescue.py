@@ -18,8 +18,8 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from dataops import durable
-from dataops.failpoint import failpoint
+from dataops.declared import durable
+from dataops.declared.failpoint import failpoint
 from dataops.warehouse.checksum import checksum
 
 PAGE = 4096

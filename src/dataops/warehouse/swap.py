@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from dataops import durable
-from dataops.failpoint import failpoint
+from dataops.declared import durable
+from dataops.declared.failpoint import failpoint
 from dataops.warehouse import rescue
 
 

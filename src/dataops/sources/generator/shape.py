@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from dataops.errors import DeclarationError
+from dataops.declared.errors import DeclarationError
 from dataops.sources.generator.columns import Ints
 
 START = (date(2011, 5, 31) - date(1970, 1, 1)).days

@@ -9,7 +9,7 @@ from importlib.resources import files
 import numpy as np
 import pyarrow as pa
 
-from dataops.errors import DataRejected
+from dataops.declared.errors import DataRejected
 from dataops.sources.arrow import nulls
 from dataops.sources.generator.columns import Ints, below
 from dataops.sources.generator.shape import START, Shape

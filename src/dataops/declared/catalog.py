@@ -1,0 +1,413 @@
+"""What exists: datasets, rules, groups and models, parsed from the declarations; frozen and strict.
+
+The list of contract files *is* the list of datasets. No I/O beyond reading those files.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Literal
+
+from dataops.declared.declarations import (
+    CheckItem,
+    CheckpointFile,
+    Column,
+    ContractFile,
+    ExpectationItem,
+    Severity,
+    SuiteFile,
+)
+from dataops.declared.errors import DeclarationError
+from dataops.declared.kinds import INT, TEXT, Kind, kind_of
+from dataops.declared.models import Model, load_models
+from dataops.declared.paths import Paths
+from dataops.declared.yaml_files import read
+
+Engine = Literal["soda", "gx", "platform"]
+LAYERS = ("raw", "curated", "marts")
+READABLE = "SRC-000"  # the platform's own rules, one of each per dataset: every value could be read as its type,
+DELETIONS = "SRC-001"  # and a whole delivery does not lose more published rows than the checkpoint allows
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One check with its stable id; stated once, in one engine."""
+
+    id: str
+    table: str
+    engine: Engine
+    severity: Severity
+    says: str
+    why: str
+    file: str
+    type: str
+    columns: tuple[str, ...] = ()
+    expectation: ExpectationItem | None = None
+    baseline: bool = False  # known failures are accepted; only worse ones are told
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Other datasets that the rule's SQL names as `{table}`."""
+        sql = str(self.expectation.kwargs.get("unexpected_rows_query", "")) if self.expectation else ""
+        return frozenset(re.findall(r"\{(\w+)\}", sql)) - {"batch"}
+
+
+@dataclass(frozen=True)
+class Link:
+    """A foreign key: `columns` of a dataset are found in the key of dataset `to`."""
+
+    columns: tuple[str, ...]
+    to: str
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One table of one layer with everything that is declared about it."""
+
+    layer: str
+    table: str
+    contract: ContractFile
+    suite: SuiteFile
+    rules: tuple[Rule, ...]
+    links: tuple[Link, ...]
+    contract_file: str
+    suite_file: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.layer}.{self.table}"
+
+    @property
+    def group(self) -> str:
+        return self.contract.platform.group
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.contract.platform.key
+
+    @property
+    def control(self) -> tuple[str, ...]:
+        return self.contract.platform.control
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return self.contract.columns
+
+    @cached_property
+    def kinds(self) -> dict[str, Kind]:
+        """Of what kind each column is that SQL of people may name; the platform's own are whole numbers and text."""
+        own = {column.name: kind_of(column.data_type, column.numeric_scale) for column in self.columns}
+        return own | {"_row": INT, "_publication": INT, "_problems": TEXT}
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def published_layer(self) -> str:
+        """Where accepted rows go: a raw dataset's go to `validated`."""
+        return "validated" if self.layer == "raw" else self.layer
+
+
+@dataclass(frozen=True)
+class Group:
+    """Datasets that are published in one transaction, parents before children."""
+
+    name: str
+    checkpoint: CheckpointFile
+    datasets: tuple[Dataset, ...]
+    outside: tuple[Dataset, ...] = ()  # datasets of other groups that this group's rows refer to
+    inside: tuple[Dataset, ...] = ()  # datasets of other groups whose rows refer to this group's
+
+    @property
+    def layer(self) -> str:
+        return self.datasets[0].layer
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return tuple(rule for dataset in self.datasets for rule in dataset.rules)
+
+    @cached_property
+    def rules_hash(self) -> str:
+        """sha256 over everything that decides a verdict of this group."""
+        content = [
+            self.checkpoint.model_dump(mode="json"),
+            *([d.contract.model_dump(mode="json"), d.suite.model_dump(mode="json")] for d in self.datasets),
+        ]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def dataset(self, table: str) -> Dataset:
+        return next(d for d in self.datasets if d.table == table)
+
+    @property
+    def tables(self) -> frozenset[str]:
+        return frozenset(d.table for d in self.datasets)
+
+    def narrowed(self, tables: frozenset[str]) -> Group:
+        """The group as one batch of it sees it: datasets that the batch does not bring are outside."""
+        if tables == self.tables:
+            return self
+        absent = tuple(d for d in self.datasets if d.table not in tables)
+        present = tuple(d for d in self.datasets if d.table in tables)
+        return Group(self.name, self.checkpoint, present, (*self.outside, *absent), (*self.inside, *absent))
+
+    def followers(self, root: Dataset) -> list[tuple[Dataset, tuple[str, ...]]]:
+        """Every dataset that is delivered with the root, with the columns that point to it."""
+        found = (d for d in self.datasets if d.contract.platform.follows == root.table)
+        return [(d, next(link.columns for link in d.links if link.to == root.table)) for d in found]
+
+    def family(self, root: Dataset) -> list[tuple[Dataset, tuple[str, ...]]]:
+        """The root with its key, and those followers without which it is not whole; else the root alone."""
+        return [(root, root.key), *((d, c) for d, c in self.followers(root) if d.table in self.checkpoint.family)]
+
+    def has_family(self, dataset: Dataset) -> bool:
+        """Whether it is part of a family of several."""
+        return any(len(f) > 1 and dataset in [d for d, _ in f] for f in map(self.family, self.datasets))
+
+    def target(self, link: Link) -> Dataset:
+        """The dataset that a link points to, in this group or outside."""
+        return next(d for d in (*self.datasets, *self.outside) if d.table == link.to)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All groups and models. Tables have one name across layers, so a table's name finds its dataset."""
+
+    groups: dict[str, Group]
+    models: tuple[Model, ...]
+
+    @cached_property
+    def datasets(self) -> dict[str, Dataset]:
+        """By table name."""
+        return {d.table: d for group in self.groups.values() for d in group.datasets}
+
+    @cached_property
+    def schema(self) -> dict[str, dict[str, Kind]]:
+        """Columns by table."""
+        return {table: dataset.kinds for table, dataset in self.datasets.items()}
+
+    def group(self, name: str) -> Group:
+        """Raises DeclarationError naming the groups there are."""
+        if name not in self.groups:
+            raise DeclarationError(f"no group {name!r}; there are {', '.join(sorted(self.groups))}")
+        return self.groups[name]
+
+    def group_of_rule(self, rule: str) -> Group:
+        """Raises DeclarationError."""
+        found = next((g for g in self.groups.values() if rule in {r.id for r in g.rules}), None)
+        if found is None:
+            raise DeclarationError(f"no rule {rule!r}; all rules: dataops check")
+        return found
+
+    def dataset(self, name: str) -> Dataset:
+        """By `table` or `layer.table`. Raises DeclarationError."""
+        table = name.rpartition(".")[2]
+        if table not in self.datasets:
+            raise DeclarationError(f"no dataset {name!r}; see: dataops check")
+        return self.datasets[table]
+
+
+def load(paths: Paths) -> Catalog:
+    """Reads and cross-checks all declarations. Raises DeclarationError naming file, line and key."""
+    checkpoints = {path.stem: _checkpoint(path, paths) for path in sorted(paths.checkpoints.glob("*.yml"))}
+    datasets = [_dataset(path, paths) for path in sorted(paths.contracts.glob("*/*.yml"))]
+    _refuse_strays(paths)
+    _refuse_orphans(paths)
+    _refuse_double_rules(datasets)
+    groups = {name: _group(checkpoint, datasets, paths) for name, checkpoint in checkpoints.items()}
+    for dataset in datasets:
+        if dataset.group not in groups:
+            raise DeclarationError(f"{dataset.contract_file}: no checkpoints/{dataset.group}.yml for its group")
+    catalog = Catalog(groups, load_models(paths.transforms))
+    _check_links(catalog)
+    return catalog
+
+
+def _checkpoint(path: Path, paths: Paths) -> CheckpointFile:
+    checkpoint = read(path, CheckpointFile, paths.shown(path))
+    if checkpoint.group != path.stem:
+        raise DeclarationError(
+            f'{paths.shown(path)}: "group" is {checkpoint.group!r}; the file name says {path.stem!r}'
+        )
+    return checkpoint
+
+
+def _dataset(path: Path, paths: Paths) -> Dataset:
+    layer, table = path.parent.name, path.stem
+    suite_path = paths.expectations / layer / path.name
+    if not suite_path.exists():
+        raise DeclarationError(f"{paths.shown(path)} has no suite; write {paths.shown(suite_path)}")
+    contract = read(path, ContractFile, paths.shown(path))
+    suite = read(suite_path, SuiteFile, paths.shown(suite_path))
+    _same_name(contract.dataset, f"adventureworks/{layer}/{table}", "dataset", paths.shown(path))
+    _same_name(suite.suite, f"{layer}.{table}", "suite", paths.shown(suite_path))
+    _check_contract(contract, layer, paths.shown(path))
+    links = tuple(_links(contract, table, paths.shown(path)))
+    rules = (
+        *_platform_rules(layer, table, contract, paths.shown(path)),
+        *_contract_rules(contract, table, paths.shown(path)),
+        *_suite_rules(suite, table, paths.shown(suite_path), contract),
+        *(link.rule for link in links),
+    )
+    return Dataset(layer, table, contract, suite, rules, links, paths.shown(path), paths.shown(suite_path))
+
+
+def _same_name(found: str, expected: str, key: str, file: str) -> None:
+    if found != expected:
+        raise DeclarationError(f'{file}: "{key}" is {found!r}; its place says {expected!r}')
+
+
+def _check_contract(contract: ContractFile, layer: str, file: str) -> None:
+    platform = contract.platform
+    if (layer == "raw") != (platform.source is not None):
+        raise DeclarationError(f'{file}: "source" is for raw contracts, and every raw contract names one')
+    counted = any(item.type == "row_count" for item in contract.checks)
+    if not counted and not platform.may_be_empty:
+        raise DeclarationError(
+            f"{file}: no row_count check, so an empty batch would pass; add one, or say may_be_empty: true"
+        )
+
+
+def _platform_rules(layer: str, table: str, contract: ContractFile, file: str) -> Iterator[Rule]:
+    columns = tuple(column.name for column in contract.columns)
+    if layer == "raw":
+        why = f"A value of {table} that is not of its type cannot be summed, compared or joined."
+        says = "every value can be read as its type"
+        yield Rule(f"{READABLE}:{table}", table, "platform", "critical", says, why, file, "readable", columns)
+    why = f"A cut or half-empty delivery of {table} would look like mass deletion."
+    says = "a whole delivery loses no more published rows than allowed"
+    yield Rule(
+        f"{DELETIONS}:{table}", table, "platform", "critical", says, why, file, "deletions", contract.platform.key
+    )
+
+
+def _contract_rules(contract: ContractFile, table: str, file: str) -> Iterator[Rule]:
+    placed: list[tuple[str | None, CheckItem]] = [(None, item) for item in contract.checks]
+    placed += [(column.name, item) for column in contract.columns for item in column.checks]
+    for column, item in placed:
+        check, attributes = item.check, item.check.attributes
+        columns = tuple(getattr(check, "columns", None) or ((column,) if column else ()))
+        yield Rule(
+            attributes.rule,
+            table,
+            "soda",
+            attributes.severity,
+            check.name,
+            attributes.why,
+            file,
+            item.type,
+            columns,
+            baseline=attributes.baseline,
+        )
+
+
+def _suite_rules(suite: SuiteFile, table: str, file: str, contract: ContractFile) -> Iterator[Rule]:
+    known = [column.name for column in contract.columns]
+    for item in suite.expectations:
+        names = (item.kwargs.get(key) for key in ("column", "column_A", "column_B"))
+        columns = tuple(str(name) for name in names if name) or tuple(item.kwargs.get("column_list", ()))
+        if unknown := [name for name in columns if name not in known]:
+            close = difflib.get_close_matches(unknown[0], known, n=1)
+            meant = f'; did you mean "{close[0]}"?' if close else ""
+            raise DeclarationError(f"{file}, rule {item.meta.rule}: no column {unknown[0]!r} in {table}{meant}")
+        yield Rule(
+            item.meta.rule,
+            table,
+            "gx",
+            item.severity,
+            item.description,
+            item.notes,
+            file,
+            item.type,
+            columns,
+            item,
+            item.meta.baseline,
+        )
+
+
+def _links(contract: ContractFile, table: str, file: str) -> Iterator[Link]:
+    for columns_text, reference in contract.platform.references.items():
+        columns = tuple(columns_text.replace(" ", "").split(","))
+        says = f"{', '.join(columns)} is found in {reference.to}"
+        rule = Rule(
+            reference.rule, table, "platform", reference.severity, says, reference.why, file, "reference", columns
+        )
+        yield Link(columns, reference.to, rule)
+
+
+def _refuse_strays(paths: Paths) -> None:
+    """A declaration with another ending or in another folder would be read by nobody and missed by nobody."""
+    for folder, places in ((paths.contracts, LAYERS), (paths.expectations, LAYERS), (paths.checkpoints, (".",))):
+        for path in sorted(path for path in folder.rglob("*") if path.suffix in {".yml", ".yaml"}):
+            place = str(path.parent.relative_to(folder))
+            if path.suffix != ".yml" or place not in places:
+                expected = " or ".join(f"{folder.name}/{layer}/" for layer in places).replace("/./", "/")
+                raise DeclarationError(f"{paths.shown(path)} would not be read; write {path.stem}.yml in {expected}")
+
+
+def _refuse_orphans(paths: Paths) -> None:
+    for path in sorted(paths.expectations.glob("*/*.yml")):
+        contract = paths.contracts / path.parent.name / path.name
+        if not contract.exists():
+            raise DeclarationError(f"{paths.shown(path)} has no contract; write {paths.shown(contract)}")
+
+
+def _refuse_double_rules(datasets: list[Dataset]) -> None:
+    seen: dict[str, Rule] = {}
+    for rule in (rule for dataset in datasets for rule in dataset.rules):
+        if rule.id in seen:
+            raise DeclarationError(f"rule {rule.id} is stated twice: {seen[rule.id].file} and {rule.file}")
+        seen[rule.id] = rule
+
+
+def _group(checkpoint: CheckpointFile, datasets: list[Dataset], paths: Paths) -> Group:
+    members = {d.table: d for d in datasets if d.group == checkpoint.group}
+    file = paths.shown(paths.checkpoints / f"{checkpoint.group}.yml")
+    if not members:
+        raise DeclarationError(f"{file}: no contract names group {checkpoint.group!r}; the gate would judge nothing")
+    if strange := [t for t in checkpoint.family if t not in members or not members[t].contract.platform.follows]:
+        raise DeclarationError(
+            f'{file}: "family" names {strange[0]}, which is no dataset of the group that follows another'
+        )
+    if checkpoint.money:
+        table, _, column = checkpoint.money.partition(".")
+        if table not in members or column not in members[table].control:
+            raise DeclarationError(f'{file}: "money" names {checkpoint.money}, which is no control column of the group')
+    graph = {
+        table: {link.to for link in d.links if link.to in members and link.to != table} for table, d in members.items()
+    }
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        raise DeclarationError(
+            f"references of group {checkpoint.group} run in a circle: {' -> '.join(error.args[1])}"
+        ) from None
+    named = {link.to for d in members.values() for link in d.links} - members.keys()
+    outside = tuple(d for d in datasets if d.table in named)
+    inside = tuple(d for d in datasets if d.table not in members and any(link.to in members for link in d.links))
+    return Group(checkpoint.group, checkpoint, tuple(members[table] for table in order), outside, inside)
+
+
+def _check_links(catalog: Catalog) -> None:
+    for dataset in catalog.datasets.values():
+        for link in dataset.links:
+            target = catalog.datasets.get(link.to)
+            if target is None:
+                raise DeclarationError(f"{dataset.contract_file}, rule {link.rule.id}: no dataset {link.to!r}")
+            if len(link.columns) != len(target.key):
+                raise DeclarationError(
+                    f"{dataset.contract_file}, rule {link.rule.id}: {len(link.columns)} columns refer to the"
+                    f" {len(target.key)} key columns of {link.to} ({', '.join(target.key)})"
+                )
+        follows = dataset.contract.platform.follows
+        if follows and follows not in {link.to for link in dataset.links}:
+            raise DeclarationError(f'{dataset.contract_file}: "follows" needs a reference to {follows}')

@@ -1,0 +1,109 @@
+"""Settings from the environment; parsed once, strictly, and safe to print.
+
+Knows nothing of warehouses or sources beyond their addresses.
+"""
+
+from __future__ import annotations
+
+import getpass
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from dataops.declared.errors import DeclarationError
+from dataops.declared.paths import Paths, find_project
+
+KNOWN = {
+    "DATAOPS_WAREHOUSE_URL": "duckdb:///<home>/warehouse.duckdb, or postgresql://user:password@host:port/database",
+    "DATAOPS_SOURCE_URL": "csv:<folder>, generator:?scale=1&seed=7",
+    "DATAOPS_HOME": "folder that runs write to; default var/",
+    "DATAOPS_PROJECT": "folder that holds contracts/ and checkpoints/; default: the nearest one upwards",
+    "DATAOPS_LOCK_SECONDS": "how long a run waits for another run of its group or for the warehouse file; default 60",
+    "DATAOPS_QUERY_SECONDS": "how long a query may compute; default 300",
+    "DATAOPS_RULE_SECONDS": "how long the rules of a batch may compute; default 3600",
+    "DATAOPS_MODEL_SECONDS": "how long a model may compute; default 3600",
+    "DATAOPS_PERSON": "who acts, as the ledger records it; default: the operating system's user",
+}
+TEST_ONLY = ("DATAOPS_FAILPOINT", "DATAOPS_TEST_")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Addresses and limits of one installation."""
+
+    paths: Paths
+    warehouse_url: str
+    source_url: str | None
+    lock_seconds: float
+    query_seconds: float = 300
+    rule_seconds: float = 3600
+    model_seconds: float = 3600
+
+    @property
+    def warehouse_name(self) -> str:
+        """The warehouse's address without its password."""
+        return make_url(self.warehouse_url).render_as_string(hide_password=True)
+
+
+def load(environ: Mapping[str, str] | None = None, project: Path | None = None) -> Settings:
+    """Settings of this process. Raises DeclarationError on an unknown variable, a bad URL or a bad number."""
+    environ = os.environ if environ is None else environ
+    _refuse_unknown(environ)
+    root = project or find_project()
+    paths = Paths(root, Path(environ.get("DATAOPS_HOME") or root / "var").resolve())
+    url = environ.get("DATAOPS_WAREHOUSE_URL") or f"duckdb:///{paths.warehouse}"
+    return Settings(paths, _checked_url(url), environ.get("DATAOPS_SOURCE_URL") or None, *_limits(environ))
+
+
+def person(environ: Mapping[str, str] | None = None) -> str:
+    """Who acts: what the environment says, else the operating system's user."""
+    environ = os.environ if environ is None else environ
+    return environ.get("DATAOPS_PERSON", "").strip() or getpass.getuser()
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    for name in environ:
+        if name.startswith("DATAOPS_") and name not in KNOWN and not name.startswith(TEST_ONLY):
+            raise DeclarationError(f"environment: unknown setting {name}; known are {', '.join(KNOWN)}")
+
+
+def _checked_url(url: str) -> str:
+    try:
+        backend = make_url(url).get_backend_name()
+    except (ArgumentError, ValueError):
+        # The value may hold a password: the message must not repeat it.
+        raise DeclarationError(
+            f"DATAOPS_WAREHOUSE_URL is not a URL; expected {KNOWN['DATAOPS_WAREHOUSE_URL']}"
+        ) from None
+    if backend not in {"duckdb", "postgresql"}:
+        raise DeclarationError(
+            f"DATAOPS_WAREHOUSE_URL: no warehouse speaks {backend!r}; expected {KNOWN['DATAOPS_WAREHOUSE_URL']}"
+        )
+    return url
+
+
+def _limits(environ: Mapping[str, str]) -> Iterator[float]:
+    """Of locks, queries, rules and models, in this order."""
+    yield _seconds(environ, "DATAOPS_LOCK_SECONDS", 60)
+    for kind, default in (("QUERY", 300), ("RULE", 3600), ("MODEL", 3600)):
+        name = f"DATAOPS_{kind}_SECONDS"
+        seconds = _seconds(environ, name, default)
+        if seconds == 0:
+            raise DeclarationError(f"{name} is 0; nothing could be computed")
+        yield seconds
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name, str(default))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < math.inf:
+        raise DeclarationError(f"{name} is {text!r}, not a number of seconds")
+    return seconds

@@ -1,0 +1,1 @@
+"""Read models: what people look at, one frozen document per thing; personal data is masked here."""

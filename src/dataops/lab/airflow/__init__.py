@@ -1,0 +1,1 @@
+"""A real Airflow without a screen, for the demo and the tests."""

@@ -1,0 +1,1 @@
+"""Schema `ops`: what was received, judged and published; all its SQL, and typed records."""

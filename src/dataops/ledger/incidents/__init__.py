@@ -1,0 +1,30 @@
+"""Problems that people must see: one per root cause, with an owner and a history nobody can rewrite.
+
+Opened by a held or unjudged batch, an anomaly, drift or late data; solved by the next clean publication or by a person.
+Every step is written with its event, in the caller's transaction. Knows the ledger, not why a batch was held.
+"""
+
+from dataops.ledger.incidents.occurrences import SETTLED_REASONS, open_for, resolve, resolve_drift, solve, standing
+from dataops.ledger.incidents.records import OPEN, before, history, how_it_ended, open_incidents, required
+from dataops.ledger.incidents.steps import acknowledge, assign, close, comment, reopen, waive
+
+__all__ = [
+    "OPEN",
+    "SETTLED_REASONS",
+    "acknowledge",
+    "assign",
+    "before",
+    "close",
+    "comment",
+    "history",
+    "how_it_ended",
+    "open_for",
+    "open_incidents",
+    "reopen",
+    "required",
+    "resolve",
+    "resolve_drift",
+    "solve",
+    "standing",
+    "waive",
+]

@@ -1,0 +1,1 @@
+"""Where facts go: pages, and later reports, messages and lineage events."""

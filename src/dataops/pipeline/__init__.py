@@ -1,0 +1,1 @@
+"""The verbs: from a source to a publication, and back."""

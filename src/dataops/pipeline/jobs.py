@@ -1,0 +1,202 @@
+"""The verbs that the command line and the DAG tasks share; each holds its group's lock while it works."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from dataops.declared.catalog import Group
+from dataops.declared.errors import PlatformError
+from dataops.declared.failpoint import failpoint
+from dataops.gate import gate
+from dataops.gate.verdict import Verdict
+from dataops.ledger import batches as batch_records
+from dataops.ledger import numbering
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import history, transforms
+from dataops.pipeline import publish as publishing
+from dataops.pipeline import replay as replaying
+from dataops.pipeline.intake import batches
+from dataops.pipeline.publish import Publication
+from dataops.pipeline.replay import Replayed
+from dataops.pipeline.transforms import Build
+from dataops.sources import Source, Window, open_source
+from dataops.warehouse import tables
+
+
+class Opener(Protocol):
+    """`sources.open_source`, or one that does more."""
+
+    def __call__(self, url: str | None, *, project: Path | None, cache: Path | None) -> Source: ...
+
+
+log = logging.getLogger("dataops")
+
+
+@dataclass(frozen=True)
+class Load:
+    """A batch from source to publication; `publication` is None when the batch is held."""
+
+    batch_id: str
+    verdict: Verdict | None
+    publication: Publication | None
+
+
+@contextmanager
+def source_of(work: Workspace, url: str | None = None, opened: Opener = open_source) -> Iterator[Source]:
+    """The source of this URL, else the configured one; closed afterwards. Raises DeclarationError for a bad address."""
+    paths = work.settings.paths
+    source = opened(url or work.settings.source_url, project=paths.project, cache=paths.home / "source")
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def refresh_readers(work: Workspace, publication: Publication | None) -> None:
+    """Renews the readers' copy after a publication, outside the group's lock.
+
+    Also for a batch that was published before: the run that did it may have died before it came here.
+    """
+    if publication is not None and publication.status != "unchanged":
+        _renew_copy(work)
+
+
+def _renew_copy(work: Workspace) -> None:
+    """A bystander: the publication stands whether or not the copy could be renewed."""
+    try:
+        work.warehouse.refresh_published(numbering.described)
+    except (PlatformError, OSError) as error:
+        log.warning("the readers' copy was not renewed: %s", str(error).splitlines()[0])
+    failpoint("readers_refreshed")
+
+
+def initialise(work: Workspace) -> list[str]:
+    """Sets up a warehouse: roles and rights where it has them, then ledger and tables. Returns the rights' statements.
+
+    Raises PlatformError when the login may not.
+    """
+    made = work.warehouse.initialise()
+    with ledger.writing(work.warehouse) as connection:
+        tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
+    return made
+
+
+def extract(work: Workspace, group: str, window: Window | None, source: Source) -> str:
+    """Lands a batch and returns its id."""
+    found = work.catalog.group(group)
+    with work.warehouse.lock(group, "load"):
+        return batches.extract(work, found, source, window)
+
+
+def load(work: Workspace, group: str, window: Window | None, source: Source) -> Load:
+    """Extract, gate and publish under one lock."""
+    found = work.catalog.group(group)
+    with work.warehouse.lock(group, "load"):
+        batch_id = batches.extract(work, found, source, window)
+        done = gate_and_publish(work, batch_id)
+    refresh_readers(work, done.publication)
+    return done
+
+
+def build(
+    work: Workspace, group: str = "curated", names: Sequence[str] = (), *, full: bool = False
+) -> tuple[Build, Load]:
+    """Builds models, gates and publishes them under one lock."""
+    found = work.catalog.group(group)
+    with work.warehouse.lock(group, "build"):
+        built = transforms.build(work, found, names, full=full)
+        done = gate_and_publish(work, built.batch_id)
+    refresh_readers(work, done.publication)
+    return built, done
+
+
+def gate_and_publish(work: Workspace, batch_id: str) -> Load:
+    """Judges a sealed batch and publishes it if it passed. The caller holds the group's lock."""
+    verdict = gate.run(work, batch_id)
+    return Load(batch_id, verdict, publishing.publish(work, batch_id) if verdict.passed else None)
+
+
+def build_candidates(work: Workspace, group: str = "curated", *, full: bool = False) -> Build:
+    """Builds models as a batch for the gate."""
+    with work.warehouse.lock(group, "build"):
+        return transforms.build(work, work.catalog.group(group), full=full)
+
+
+def audit(work: Workspace, batch_id: str, engine: gate.AuditEngine) -> None:
+    """Lets Soda or GX judge a batch."""
+    with locked(work, batch_id, "gate"):
+        gate.audit(work, batch_id, engine)
+
+
+def judge(work: Workspace, batch_id: str) -> Verdict:
+    """The verdict on a batch that both engines have judged."""
+    with locked(work, batch_id, "gate"):
+        return gate.judge(work, batch_id)
+
+
+def run_gate(work: Workspace, group: str, batch_id: str | None = None) -> Verdict:
+    """Both audits and the verdict, for the named or the group's latest batch."""
+    batch_id = latest(work, group, batch_id)
+    with locked(work, batch_id, "gate"):
+        return gate.run(work, batch_id)
+
+
+def publish(work: Workspace, group: str | None = None, batch_id: str | None = None) -> Publication:
+    """Publishes the named or the group's latest batch."""
+    batch_id = latest(work, group, batch_id)
+    with locked(work, batch_id, "publish"):
+        done = publishing.publish(work, batch_id)
+    refresh_readers(work, done)
+    return done
+
+
+def roll_back(work: Workspace, group: str, publication_id: str, reason: str) -> Publication:
+    """Makes a group stand as it did after an earlier publication."""
+    with work.warehouse.lock(group, "roll back"):
+        done = history.roll_back(work, work.catalog.group(group), publication_id, reason)
+    _renew_copy(work)  # even if nothing was to be done: an earlier run may have died after its COMMIT
+    return done
+
+
+def replay(work: Workspace, group: str, *, dry_run: bool = False) -> Replayed:
+    """Sends the group's waiting rows through the gate and publishes those that pass now."""
+    with work.warehouse.lock(group, "replay"):
+        done = replaying.replay(work, work.catalog.group(group), dry_run=dry_run)
+    if not dry_run:
+        _renew_copy(work)  # even if nothing was published: an earlier replay may have died after its COMMIT
+    return done
+
+
+def rehearse(work: Workspace) -> dict[str, Replayed]:
+    """Tries a replay of every group that loads and keeps what would pass now, by group; publishes nothing."""
+    tried = {name: replay(work, name, dry_run=True) for name, g in work.catalog.groups.items() if g.layer == "raw"}
+    with ledger.writing(work.warehouse) as connection:
+        replaying.keep_rehearsals(connection, tried.values())
+    return tried
+
+
+def latest(work: Workspace, group: str | None, batch_id: str | None) -> str:
+    """Id of the named batch, or of the group's newest one. Raises DataRejected when there is none."""
+    with ledger.writing(work.warehouse) as connection:
+        return str(batch_records.required(connection, batch_id, group)["batch_id"])
+
+
+@contextmanager
+def locked(work: Workspace, batch_id: str, purpose: str) -> Iterator[Group]:
+    """Holds the lock of the batch's group. Raises DataRejected when there is no such batch."""
+    with ledger.writing(work.warehouse) as connection:
+        where = ledger.batches.c.batch_id == batch_id
+        name = connection.execute(sa.select(ledger.batches.c.group_name).where(where)).scalar()
+        if name is None:
+            batch_records.required(connection, batch_id)
+    group = work.catalog.group(str(name))
+    with work.warehouse.lock(group.name, purpose):
+        yield group

@@ -1,0 +1,260 @@
+"""Builds SQL models into `candidate`, where no consumer sees them, as a batch that the gate judges like any other.
+
+An incremental model is built for the keys whose inputs changed since its last build; any other change of its inputs
+makes it a whole build. Publishing compares either way, so both give the same published rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from dataops.declared.catalog import Catalog, Dataset, Group
+from dataops.declared.errors import DeclarationError, VerdictError
+from dataops.declared.failpoint import failpoint
+from dataops.declared.models import Model, render, restrict
+from dataops.ledger import entries
+from dataops.ledger import tables as ledger
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import leftovers
+from dataops.pipeline.intake import batches
+from dataops.warehouse import tables
+from dataops.warehouse.limits import limited
+from dataops.warehouse.tables import controls, quoted
+
+Together = Mapping[str, str]  # models built in the same batch so far -> where the whole of each is read
+
+
+@dataclass(frozen=True)
+class Build:
+    """A sealed batch of candidates; `waiting` names models whose inputs were never published."""
+
+    batch_id: str
+    models: tuple[str, ...]
+    waiting: tuple[str, ...]
+
+
+def build(work: Workspace, group: Group, names: Sequence[str] = (), *, full: bool = False) -> Build:
+    """Builds the group's models (or the named ones) in one transaction. The caller holds the group's lock.
+
+    Raises DeclarationError for an unknown name, VerdictError when no model has its inputs yet.
+    """
+    wanted = _wanted(work.catalog, group, names)
+    with ledger.writing(work.warehouse) as connection:
+        tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
+        ready, waiting = _ready(connection, work.catalog, wanted)
+        if not ready:
+            raise VerdictError(_nothing_ready(work.catalog, waiting))
+        # A later build replaces the candidates of every earlier one, so none of those can be published any more.
+        leftovers.remove_unfinished(connection, group, sa.true())
+        seq, batch_id = batches.begin(
+            connection, group, f"{group.name}-build", "published layers", end=_newest_window(connection)
+        )
+        together: dict[str, str] = {}
+        for model in ready:
+            if place := _build_one(work, connection, group, model, together, seq, full=full):
+                together[model.table] = place
+            failpoint("model_built")
+        state = "sealed" if together else "unchanged"
+        ledger.set_state(connection, seq, state, sealed_at=ledger.now())
+        failpoint("build_sealing")
+    failpoint("build_sealed")
+    return Build(batch_id, tuple(sorted(together)), tuple(m.table for m in waiting))
+
+
+def _wanted(catalog: Catalog, group: Group, names: Sequence[str]) -> tuple[Model, ...]:
+    members = {d.table for d in group.datasets}
+    models = tuple(m for m in catalog.models if m.table in members)
+    chosen = {name.rpartition(".")[2] for name in names}
+    if unknown := sorted(chosen - {m.table for m in models}):
+        known = ", ".join(m.table for m in models)
+        raise DeclarationError(f"no model {', '.join(unknown)} in group {group.name}; there are {known}")
+    return tuple(m for m in models if not chosen or m.table in chosen)
+
+
+def _ready(connection: Connection, catalog: Catalog, models: Sequence[Model]) -> tuple[list[Model], list[Model]]:
+    """Models of which everything they need is published or built with them, and the others."""
+    there = {row[0] for row in connection.execute(sa.select(ledger.publication_datasets.c.table_name).distinct())}
+    ready = list(models)
+    while True:
+        known = there | {m.table for m in ready}
+        kept = [m for m in ready if _needed(catalog, m) <= known]
+        if len(kept) == len(ready):
+            return ready, [m for m in models if m not in ready]
+        ready = kept
+
+
+def _needed(catalog: Catalog, model: Model) -> set[str]:
+    """What it reads, refers to and is compared with: without those all its rows would be held."""
+    dataset = catalog.dataset(model.table)
+    critical = [rule for rule in dataset.rules if rule.severity == "critical"]
+    refers = {link.to for link in dataset.links if link.rule in critical}
+    compared = {table for rule in critical for table in rule.tables}
+    return {table for _, table in model.inputs} | (refers | compared) - {model.table}
+
+
+def _nothing_ready(catalog: Catalog, waiting: Sequence[Model]) -> str:
+    groups = sorted(
+        {catalog.dataset(table).group for m in waiting for layer, table in m.inputs if layer == "validated"}
+    )
+    return (
+        f"nothing to build yet: the models read {', '.join(groups)}, not all published.\nRun: dataops load {groups[0]}"
+    )
+
+
+def _newest_window(connection: Connection) -> Any:  # noqa: ANN401  a datetime or None
+    """As of which date the figures stand: the newest window among the inputs."""
+    return connection.execute(sa.select(sa.func.max(ledger.publications.c.window_end))).scalar()
+
+
+def _build_one(
+    work: Workspace, connection: Connection, group: Group, model: Model, together: Together, seq: int, *, full: bool
+) -> str | None:
+    """Makes the model's candidate. Returns where the whole of it is read, None when nothing can differ.
+
+    A model built before it in the same batch is read as it will be, anything else as it is published.
+    """
+    dataset = group.dataset(model.table)
+    places = {(layer, table): together.get(table, f"{layer}.{table}") for layer, table in model.inputs}
+    since = None if full else _since(connection, group, model)
+    keyed = {(layer, table) for layer, table in model.inputs if _is_keyed(work.catalog, model, table, together)}
+    whole = since is None or _any_changed(connection, set(model.inputs) - keyed, since, together)
+    if not whole:
+        waiting = _others_changed(work.catalog, connection, model, int(since or 0), together)
+        if not _find_affected(connection, dataset, model, keyed, int(since or 0), waiting=waiting):
+            return None
+    if not whole:
+        restricted = restrict(model, places.__getitem__, f"candidate.affected_{model.table}", keyed)
+        _create(work, connection, dataset, render(model, work.warehouse.dialect, work.catalog.schema, restricted))
+    rows, totals = (0, {}) if whole else controls(connection, dataset, f"candidate.{model.table}")
+    if not rows:
+        # Every affected key is gone: an empty candidate could not be told from a broken build, so build it all.
+        whole = True
+        _create(work, connection, dataset, render(model, work.warehouse.dialect, work.catalog.schema, places))
+        rows, totals = controls(connection, dataset, f"candidate.{model.table}")
+    work.warehouse.analyze(connection, f"candidate.{model.table}")
+    connection.execute(
+        ledger.batch_datasets.insert().values(
+            batch=seq,
+            table_name=model.table,
+            received=rows,
+            controls=totals,
+            notes=[_fingerprint(model, group)],
+            scope="whole" if whole else f"keys:{','.join(model.incremental_by)}",
+        )
+    )
+    return f"candidate.{model.table}" if whole else _overlaid(dataset, model)
+
+
+def _overlaid(dataset: Dataset, model: Model) -> str:
+    """The whole of a model of which some keys were built: those, and what stands of all others."""
+    columns, keys = quoted(dataset.column_names), model.incremental_by
+    return (
+        f"(SELECT {columns} FROM candidate.{dataset.table} UNION ALL SELECT {quoted(dataset.column_names, 's')}"
+        f" FROM {dataset.name} AS s WHERE NOT EXISTS"
+        f" (SELECT 1 FROM candidate.affected_{dataset.table} AS a WHERE {tables.equal('a', 's', keys)}))"
+    )
+
+
+def _fingerprint(model: Model, group: Group) -> str:
+    """Changes with the model, with what it must look like and with its rules.
+
+    Then the last build is no base for the next: what it held may pass now.
+    """
+    dataset = group.dataset(model.table)
+    declared = [part.model_dump(mode="json") for part in (group.checkpoint, dataset.contract, dataset.suite)]
+    text = model.text + json.dumps(declared, sort_keys=True)
+    return f"model {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _since(connection: Connection, group: Group, model: Model) -> int | None:
+    """Horizon of the model's last build that stands; None when it must be built whole."""
+    b, d = ledger.batches, ledger.batch_datasets
+    built = ledger.one(
+        connection,
+        sa.select(b.c.seq, b.c.horizon, d.c.notes)
+        .join_from(b, d, d.c.batch == b.c.seq)
+        .where((d.c.table_name == model.table) & b.c.state.in_(["published", "unchanged"]))
+        .order_by(b.c.seq.desc())
+        .limit(1),
+    )
+    if built is None or built["notes"] != [_fingerprint(model, group)]:
+        return None
+    rolled_back = ledger.publications.c.kind == "rollback"
+    later = (ledger.publications.c.group_name == group.name) & (ledger.publications.c.seq > built["horizon"])
+    undone = connection.execute(sa.select(sa.func.count()).where(rolled_back & later)).scalar_one()
+    return None if undone else int(built["horizon"])
+
+
+def _is_keyed(catalog: Catalog, model: Model, table: str, together: Together) -> bool:
+    return (
+        bool(model.incremental_by)
+        and table not in together
+        and set(model.incremental_by) <= set(catalog.dataset(table).column_names)
+    )
+
+
+def _others_changed(catalog: Catalog, connection: Connection, model: Model, since: int, together: Together) -> bool:
+    """Whether something changed that the model's rows are compared with and not made from: what waits may pass now."""
+    names = _needed(catalog, model) - {table for _, table in model.inputs}
+    return _any_changed(connection, {(catalog.dataset(n).published_layer, n) for n in names}, since, together)
+
+
+def _any_changed(connection: Connection, inputs: set[tuple[str, str]], since: int, together: Together) -> bool:
+    """Whether any of the datasets changed."""
+    return any(
+        table in together
+        or connection.exec_driver_sql(
+            f"SELECT COUNT(*) FROM ({_changes(layer, table, '1 AS x', since)}) AS q"
+        ).scalar_one()
+        for layer, table in sorted(inputs)
+    )
+
+
+def _changes(layer: str, table: str, columns: str, since: int) -> str:
+    """Rows that were written to or removed from a published table after publication `since`."""
+    return (
+        f"SELECT {columns} FROM {layer}.{table} WHERE _publication > {since}"
+        f" UNION SELECT {columns} FROM {layer}_history.{table} WHERE _superseded > {since}"
+    )
+
+
+def _find_affected(
+    connection: Connection, dataset: Dataset, model: Model, keyed: set[tuple[str, str]], since: int, *, waiting: bool
+) -> int:
+    """Fills `candidate.affected_<table>` with the keys whose inputs changed, and of what waits if that may pass now.
+
+    Returns how many there are.
+    """
+    if not keyed:
+        return 0
+    columns = quoted(model.incremental_by)
+    parts = [_changes(layer, table, columns, since) for layer, table in sorted(keyed)]
+    if waiting:
+        parts.append(f"SELECT {columns} FROM ({entries.waiting(dataset)}) AS w")
+    queries = " UNION ".join(parts)
+    present = " AND ".join(f'"{name}" IS NOT NULL' for name in model.incremental_by)
+    affected = f"candidate.affected_{model.table}"
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {affected}")
+    connection.exec_driver_sql(f"CREATE TABLE {affected} AS SELECT * FROM ({queries}) AS q WHERE {present}")
+    return int(connection.exec_driver_sql(f"SELECT COUNT(*) FROM {affected}").scalar_one())
+
+
+def _create(work: Workspace, connection: Connection, dataset: Dataset, select: str) -> None:
+    columns = quoted(dataset.column_names)
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS candidate.{dataset.table}")
+    limit = limited(connection, work.settings.model_seconds, "DATAOPS_MODEL_SECONDS", f"the model {dataset.name}")
+    with work.warehouse.judging(connection), limit:
+        connection.exec_driver_sql(
+            f"CREATE TABLE candidate.{dataset.table} AS SELECT {columns}, ROW_NUMBER() OVER () - 1 AS _row,"
+            f" CAST(NULL AS VARCHAR) AS _problems FROM ({select}) AS model"
+        )
+
+
+__all__ = ["Build", "build"]
