@@ -59,7 +59,7 @@ def _load() -> None:
     for group in GROUPS:
         with jobs.source_of(work) as source:
             jobs.load(work, group, None, source)
-    jobs.build(work)
+    jobs.build(work, "curated")
 
 
 def _operation() -> None:

@@ -49,7 +49,7 @@ def others(work: Workspace, probe: Probe, _batch: str, _repeat: int) -> dict[str
         for name in ("reference", "inventory"):
             batch_id = _extracted(work, name)
             with work.warehouse.transaction() as connection:
-                seq = batch_records.required(connection, batch_id)["seq"]
+                seq = batch_records.required(connection, batch_id).seq
                 ledger.set_state(connection, seq, "passed", rules_hash=work.catalog.group(name).rules_hash)
             publish.publish(work, batch_id)
             rows += _rows(work, batch_id)
@@ -103,7 +103,7 @@ def judge_bad(work: Workspace, probe: Probe, batch_id: str, repeat: int) -> dict
 def _negate(work: Workspace, batch_id: str) -> None:
     """Spoils every 200th line of the batch, or repairs it when it is spoilt."""
     with work.warehouse.transaction() as connection:
-        seq = int(batch_records.required(connection, batch_id)["seq"])
+        seq = int(batch_records.required(connection, batch_id).seq)
         connection.exec_driver_sql(
             f"UPDATE raw.sales_order_detail SET order_qty = -order_qty WHERE _batch = {seq} AND _row % 200 = 0"
         )
@@ -225,7 +225,7 @@ def _build(work: Workspace, probe: Probe, name: str) -> dict[str, Any]:
 
 def _rows(work: Workspace, batch_id: str) -> int:
     with work.warehouse.reading() as connection:
-        seq = batch_records.required(connection, batch_id)["seq"]
+        seq = batch_records.required(connection, batch_id).seq
         query = f"SELECT SUM(received) FROM ops.batch_datasets WHERE batch = {int(seq)}"
         return int(connection.exec_driver_sql(query).scalar_one())
 

@@ -7,13 +7,11 @@
 **When it fails.** The site stays as it was; its log says why. `dataops docs` does the same by hand.
 """
 
-from airflow.sdk import DAG, PartitionedAssetTimetable
+from airflow.sdk import DAG
 
-from dataops.airflow.blocks import ASSETS, CONSUMERS, POLICY
+from dataops.airflow.blocks import POLICY, after
 from dataops.airflow.upkeep import Docs
 
-GROUP = CONSUMERS["data_docs"]
-with DAG(
-    "data_docs", schedule=PartitionedAssetTimetable(assets=ASSETS[GROUP]), doc_md=__doc__, tags=["upkeep"], **POLICY
-):
-    Docs(task_id="build", group=GROUP)
+READS = ["curated"]
+with DAG("data_docs", schedule=after(READS), doc_md=__doc__, tags=["upkeep"], **POLICY):
+    Docs(task_id="build", reads=READS)

@@ -11,9 +11,9 @@ that was killed between its COMMIT and its announcement, or an announcement that
 
 from airflow.sdk import DAG
 
-from dataops.airflow.blocks import ASSETS, CONSUMERS, PATIENCE, POLICY, each
+from dataops.airflow.blocks import ASSETS, PATIENCE, POLICY, each
 from dataops.airflow.upkeep import Watch
 
 EVERY = each("*/10 * * * *", "%Y-%m-%dT%H:%M")
 with DAG("watchdog", schedule=EVERY, params=PATIENCE, doc_md=__doc__, tags=["upkeep"], **POLICY):
-    Watch(task_id="watch", consumers=CONSUMERS, assets=ASSETS)
+    Watch(task_id="watch", assets=ASSETS)

@@ -31,6 +31,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     unmarked = [item.nodeid for item in items if not MARKERS & {mark.name for mark in item.iter_markers()}]
     if unmarked:
         raise pytest.UsageError(f"tests without a marker ({', '.join(sorted(MARKERS))}): {', '.join(unmarked[:5])}")
+    for item in items:
+        if _shares_a_module(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def _shares_a_module(item: pytest.Item) -> bool:
+    """Whether it uses what is made once for its module; such tests run in one worker."""
+    info = getattr(item, "_fixtureinfo", None)
+    made = [kind for kinds in info.name2fixturedefs.values() for kind in kinds] if info else []
+    return any(kind.scope in {"module", "class", "package"} for kind in made)
 
 
 def free_port() -> int:

@@ -15,6 +15,7 @@ from tests.support.crash import kill_at, wait_until
 from dataops.declared.settings import load
 from dataops.lab.airflow.headless import Headless, running
 from dataops.lab.airflow.rest import Client, Run
+from dataops.ledger import publications, schema
 from dataops.ledger import tables as ledger
 from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.pipeline import backups, jobs
@@ -48,7 +49,7 @@ class Installation:
     def publications(self) -> list[str]:
         with self.work.warehouse.reading() as connection:
             query = sa.select(ledger.publications.c.publication_id).order_by(ledger.publications.c.seq)
-            return [row[0] for row in connection.execute(query)] if ledger.version(connection) else []
+            return [row[0] for row in connection.execute(query)] if schema.version(connection) else []
 
     def announced(self, asset: str) -> list[tuple[str, str]]:
         """Partition and publication of every event."""
@@ -159,7 +160,7 @@ def test_two_people_release_a_held_day_and_the_corrected_delivery_closes_quarant
     assert ended.state == "success", ended
     assert [key for key, _ in installation.announced("validated/sales")][-1] == BAD
     with work.warehouse.reading() as connection:
-        made = ledger.last_publication(connection, "sales") or {}
+        made = publications.last(connection, "sales") or {}
         states = [row[0] for row in connection.execute(sa.select(ledger.incidents.c.state))]
         waiting = connection.exec_driver_sql(WAITING).scalar_one()
     assert [(w["owner"], w["approver"], w["reason"]) for w in made["waivers"]] == [
@@ -171,7 +172,7 @@ def test_two_people_release_a_held_day_and_the_corrected_delivery_closes_quarant
     assert again.state == "success", again
     with work.warehouse.reading() as connection:
         assert connection.exec_driver_sql(WAITING).scalar_one() == 0
-        assert (ledger.last_publication(connection, "sales") or {})["waivers"] == []
+        assert (publications.last(connection, "sales") or {})["waivers"] == []
 
 
 WAITING = "SELECT COUNT(*) FROM quarantine.sales_order_detail WHERE _closed IS NULL"
@@ -198,7 +199,7 @@ def _publish_unannounced(home: Path, source: str, day: str, last: bool) -> None:
     """What a run does that is killed after its COMMIT: the publication stands, nobody was told."""
     work = open_workspace(load({"DATAOPS_HOME": str(home), "DATAOPS_SOURCE_URL": source}, PROJECT))
     if last:
-        jobs.build(work)
+        jobs.build(work, "curated")
     else:
         with jobs.source_of(work) as opened:
             jobs.load(work, "sales", Window.parse(day), opened)
@@ -213,7 +214,7 @@ def _picked_up(installation: Installation) -> str | None:
 
 def _newest(installation: Installation) -> str:
     with installation.work.warehouse.reading() as connection:
-        return str((ledger.last_publication(connection, "curated") or {})["publication_id"])
+        return str(publications.last(connection, "curated").publication_id)
 
 
 def _watch(installation: Installation) -> None:
@@ -277,4 +278,4 @@ def test_the_nightly_backup_is_proven_and_can_be_restored_from(installation: Ins
     assert run.state == "success", run
     made = backups.latest(installation.work.settings)
     with installation.work.warehouse.trial(made) as connection:
-        assert (ledger.last_publication(connection, "curated") or {})["publication_id"] == _newest(installation)
+        assert publications.last(connection, "curated").publication_id == _newest(installation)

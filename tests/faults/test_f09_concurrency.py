@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from dataops.pipeline import jobs
-from dataops.pipeline.intake import batches
+from dataops.pipeline.intake import extraction
 from dataops.warehouse.postgres import PUBLISH_LOCK
 from tests.support.crash import Child, run, wait_until
 from tests.support.oracle import DAYS, Place, Stages, published, second_delivery, standing, take
@@ -25,7 +25,7 @@ def _deliver(place: Place, ready: Path, go: Path) -> str:
     wait_until(go.exists, 60, "the barrier")
     work = place.open()
     with work.warehouse.lock("sales", "load"):  # as jobs.load does: nobody else takes the batch for a leftover
-        batch_id = batches.extract(work, work.catalog.group("sales"), second_delivery(), DAYS)
+        batch_id = extraction.extract(work, work.catalog.group("sales"), second_delivery(), DAYS)
         done = jobs.gate_and_publish(work, batch_id)
     assert done.publication is not None
     return done.publication.status

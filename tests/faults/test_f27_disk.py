@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from dataops.declared.errors import PlatformError
 from dataops.ledger.workspace import Workspace
-from dataops.pipeline.intake import batches
+from dataops.pipeline.intake import extraction
 from tests.support.crash import run
 from tests.support.oracle import STEPS, Place, Stages, published, standing, take
 
@@ -48,7 +48,7 @@ def _moved(stages: Stages, step: str, disk: Path) -> Place:
 
 def _without_a_look_ahead(place: Place, step: str, checkpoint: bool) -> object:
     """Takes the step although there is less room than a load asks for; with `checkpoint`, each COMMIT makes one."""
-    batches.MIN_FREE_BYTES = 0
+    extraction.MIN_FREE_BYTES = 0
     if checkpoint:
         work = place.open()
         sa.event.listen(_engine(work), "connect", lambda c, _: c.execute("SET wal_autocheckpoint = '1KB'"))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from dataops.ledger import batches, incidents, schema
 from dataops.ledger import tables as ledger
+from dataops.ledger.enums import IncidentKind
+from dataops.ledger.incidents import Detail
 from dataops.ledger.workspace import Workspace
 from tests.support.shop import fetch, load, small_shop
 
@@ -44,11 +47,10 @@ def test_a_delivery_that_somebody_was_told_of_stays_on_record(work: Workspace) -
     shop = small_shop()
     load(work, shop, "reference")
     told = load(work, shop, "reference").batch_id
-    with ledger.writing(work.warehouse) as connection:
-        from dataops.ledger import incidents
-
-        batch = ledger.batch(connection, told) or {}
-        incidents.open_for(connection, "reference", batch["seq"], "unusual", {}, kind="anomaly", cause="customer")
+    with schema.writing(work.warehouse) as connection:
+        batch = batches.required(connection, told)
+        kind = IncidentKind.ANOMALY
+        incidents.open_for(connection, "reference", batch.seq, "unusual", Detail(), kind=kind, cause="customer")
     last = load(work, shop, "reference").batch_id
     assert [row[0] for row in fetch(work, "SELECT batch_id FROM ops.batches ORDER BY seq")] == [
         "reference-whole",

@@ -10,7 +10,7 @@ import pytest
 
 from dataops.airflow.partitions import window_of
 from dataops.declared.errors import PlatformError
-from dataops.ledger import tables as ledger
+from dataops.ledger import clock, publications
 from dataops.sources.port import Window
 from tests.support.oracle import Stages
 from tests.support.shop import fetch, load, small_shop
@@ -18,7 +18,7 @@ from tests.support.shop import fetch, load, small_shop
 pytestmark = pytest.mark.faults
 FIRST, LAST = date(2024, 1, 1), date(2035, 1, 1)
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
-_now = ledger.now
+_now = clock.now
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -42,7 +42,7 @@ def test_a_clock_that_steps_back_by_more_than_an_hour_stops_a_load_and_says_so(
     work = stages.before("publish repeated").open()
     load(work, small_shop(), "reference")
     before = fetch(work, "SELECT COUNT(*) FROM ops.batches")
-    monkeypatch.setattr(ledger, "now", lambda: _now() - timedelta(hours=2))
+    monkeypatch.setattr(clock, "now", lambda: _now() - timedelta(hours=2))
     with pytest.raises(PlatformError, match="went back by more than an hour"):
         load(work, small_shop(), "sales")
     assert fetch(work, "SELECT COUNT(*) FROM ops.batches") == before
@@ -54,11 +54,11 @@ def test_a_small_step_back_or_a_long_pause_changes_no_order(
 ) -> None:
     work, shop = stages.before("publish repeated").open(), small_shop()
     load(work, shop, "reference")
-    monkeypatch.setattr(ledger, "now", lambda: _now() + step)
+    monkeypatch.setattr(clock, "now", lambda: _now() + step)
     shop.customers[0]["name"] = "renamed"
     done = load(work, shop, "reference")
     with work.warehouse.reading() as connection:
-        last = ledger.last_publication(connection, "reference")
+        last = publications.last(connection, "reference")
     assert last is not None
-    assert last["publication_id"] == done.publication.publication_id
+    assert last.publication_id == done.publication.publication_id
     assert fetch(work, "SELECT name FROM validated.customer WHERE customer_id = 1") == [("renamed",)]

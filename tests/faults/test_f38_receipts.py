@@ -8,14 +8,14 @@ from typing import Any, NoReturn
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from dataops.ledger import chain, receipts
 from dataops.ledger import tables as ledger
 from dataops.ledger.chain import Break, Proof
+from dataops.ledger.reading import mappings
 from dataops.pipeline import verification
 from tests.support.crash import run
-from tests.support.oracle import Place, Stages, take
+from tests.support.oracle import Place, Stages, reseal, take
 
 pytestmark = pytest.mark.faults
 LAST = "extract repeated"  # before it stand two loads of sales, two builds and a roll-back
@@ -47,6 +47,13 @@ def whole(place: Place) -> chain.Records:
         return chain.records(connection)
 
 
+def rows(place: Place, table: sa.Table, **where: Any) -> list[dict[str, Any]]:
+    """Rows of the ledger as they stand."""
+    query = sa.select(table).filter_by(**where).order_by(*table.c[:1])
+    with place.open().warehouse.reading() as connection:
+        return mappings(connection, query)
+
+
 def other(column: sa.Column[Any], value: Any) -> Iterator[Any]:
     """Values of the column's type that differ from `value` as little as may be."""
     if isinstance(column.type, sa.BigInteger):
@@ -72,17 +79,16 @@ def mutations(table: sa.Table, row: Mapping[str, Any], names: tuple[str, ...], c
 
 def test_each_column_of_each_row_that_a_receipt_covers_is_proven(stages: Stages) -> None:
     place = stages.before(LAST)
-    found = whole(place)
-    assert len(found.publications) == 6
+    made = rows(place, ledger.publications)
+    assert len(made) == 6
     assert after(place).proven
     count = 0
-    for publication in found.publications:
+    for publication in made:
         name = publication["publication_id"]
         changes = list(mutations(ledger.publications, publication, ("seq",)))
-        for row in found.datasets[publication["seq"]]:
+        for row in rows(place, ledger.publication_datasets, publication=publication["seq"]):
             changes += mutations(ledger.publication_datasets, row, ("publication", "table_name"))
-        if publication["batch"] is not None:
-            batch = found.batches[publication["batch"]]
+        for batch in rows(place, ledger.batches, seq=publication["batch"]):
             changes += mutations(ledger.batches, batch, ("seq",), receipts.OF_BATCH)
         for what, change in changes:
             proof = after(place, change)
@@ -94,7 +100,7 @@ def test_each_column_of_each_row_that_a_receipt_covers_is_proven(stages: Stages)
 
 def test_a_publication_that_is_gone_from_the_middle_is_missed_by_the_next_one(stages: Stages) -> None:
     place = stages.before(LAST)
-    ids = [p["publication_id"] for p in whole(place).publications]
+    ids = [link.publication for link in whole(place).links]
     for number, following in enumerate(ids[1:], start=1):
         broken = _broken(after(place, *_without(number)))
         assert (broken.what, broken.publication) == ("moved or removed", following)
@@ -120,67 +126,56 @@ def test_publications_that_changed_places_are_named(stages: Stages) -> None:
         for old, new in ((3, 1000), (4, 3), (1000, 4))
         for table, column in ((p, p.c.seq), (d, d.c.publication))
     ]
-    assert _broken(after(place, *swap)).publication == whole(place).publications[3]["publication_id"]
+    assert _broken(after(place, *swap)).publication == whole(place).links[3].publication
 
 
 def test_a_tail_that_was_cut_is_missed_by_whoever_kept_the_head(stages: Stages) -> None:
     place = stages.before(LAST)
-    made = whole(place).publications
+    made = whole(place).links
     for kept in range(len(made) - 1, 0, -1):
-        cut = _without(*(p["seq"] for p in made[kept:]))
+        cut = _without(*(link.seq for link in made[kept:]))
         for missing in made[kept:]:
-            broken = _broken(after(place, *cut, head=missing["receipt"]))
-            assert (broken.what, broken.publication) == ("tail cut", made[kept - 1]["publication_id"])
-            assert missing["receipt"] in broken.says
-        assert after(place, *cut, head=made[kept - 1]["receipt"]).proven
+            broken = _broken(after(place, *cut, head=missing.receipt))
+            assert (broken.what, broken.publication) == ("tail cut", made[kept - 1].publication)
+            assert missing.receipt in broken.says
+        assert after(place, *cut, head=made[kept - 1].receipt).proven
 
 
 def test_a_cut_tail_leaves_rows_and_batches_that_nobody_published(stages: Stages) -> None:
     place = stages.before(LAST)
-    last = whole(place).publications[-3:]
+    last = whole(place).links[-3:]
     work = place.open()
     with work.warehouse.transaction() as connection:
-        for statement in _without(*(p["seq"] for p in last)):
+        for statement in _without(*(link.seq for link in last)):
             connection.execute(statement)
     with work.warehouse.reading() as connection:
         found = verification.verify(connection, tuple(work.catalog.datasets.values()))
     assert found.broken is None
     said = {mismatch.publication for mismatch in found.mismatches}
-    assert {f"number {p['seq']}" for p in last} <= said
+    assert {f"number {link.seq}" for link in last} <= said
 
 
 def test_a_ledger_that_was_rewritten_with_new_receipts_is_refused_by_the_head_that_was_printed(stages: Stages) -> None:
     place = stages.before(LAST)
-    printed = whole(place).publications[-1]["receipt"]
+    printed = whole(place).links[-1].receipt
     work = place.open()
     with work.warehouse.transaction() as connection:
         p = ledger.publications
         connection.execute(sa.update(p).where(p.c.seq == 2).values(verdict="WAIVED"))
-        _reseal(connection)
+        reseal(connection)
         found = chain.records(connection)
         assert chain.walk(found).proven
         assert _broken(chain.walk(found, head=printed)).what == "tail cut"
-
-
-def _reseal(connection: Connection) -> None:
-    """What somebody would do who may write to the ledger and knows how receipts are made."""
-    before = None
-    for publication in chain.records(connection).publications:
-        found = chain.records(connection)
-        linked = publication | {"previous_receipt": before}
-        before = found.digest(linked)
-        change = sa.update(ledger.publications).where(ledger.publications.c.seq == publication["seq"])
-        connection.execute(change.values(previous_receipt=linked["previous_receipt"], receipt=before))
 
 
 def test_a_publication_killed_half_way_leaves_no_receipt_and_the_next_one_carries_on_the_chain(stages: Stages) -> None:
     from tests.support.crash import kill_at
 
     place = stages.before("publish days")
-    before = [p["receipt"] for p in whole(place).publications]
+    before = [link.receipt for link in whole(place).links]
     kill_at("publication_written", take, place, "publish days")
-    assert [p["receipt"] for p in whole(place).publications] == before
+    assert [link.receipt for link in whole(place).links] == before
     assert run(take, place, "publish days").done == "published"
     after_ = whole(place)
     assert chain.walk(after_).receipts == len(before) + 1
-    assert after_.publications[-1]["previous_receipt"] == before[-1]
+    assert after_.links[-1].previous == before[-1]

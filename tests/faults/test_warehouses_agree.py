@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pytest
 
-from dataops.lab.faulty_source import FAULTS, open_source
+from dataops.lab import planted
+from dataops.lab.faulty_source import open_source
 from dataops.sources import Source
 from dataops.sources.port import Request
 from tests.conftest import PROJECT, PostgresServer
@@ -60,7 +61,7 @@ def newer(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) ->
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> Outcomes:
     """Generated data, and again with everything planted that can be."""
-    urls = (GENERATED, f"{GENERATED}&faults={','.join(FAULTS)}")
+    urls = (GENERATED, f"{GENERATED}&faults={','.join(planted.load(PROJECT))}")
     return deliver(tmp_path_factory.mktemp("faulty"), postgres, [open_source(url) for url in urls])
 
 

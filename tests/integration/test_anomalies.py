@@ -14,10 +14,10 @@ from dataops.gate import anomalies, candidates
 from dataops.gate.verdict import Verdict
 from dataops.ledger import batches as batch_records
 from dataops.ledger import incidents
-from dataops.ledger import tables as ledger
+from dataops.ledger.enums import VerdictName
 from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.pipeline import jobs
-from dataops.pipeline.intake import batches
+from dataops.pipeline.intake import extraction
 from dataops.sources import open_source
 from dataops.sources.port import Window
 from tests.support.shop import Shop, customer, fetch, land, line, load, own_project, workspace
@@ -47,9 +47,9 @@ def watched(work: Workspace, batch_id: str, passed: bool = True) -> str:
         batch = batch_records.required(connection, batch_id)
         group = batch_records.group_of(connection, work, batch)
         candidates.point_at(connection, group, batch)
-        verdict = Verdict("PASSED" if passed else "FAILED", batch_id, group.name, ("",), ())
+        verdict = Verdict(VerdictName("PASSED" if passed else "FAILED"), batch_id, group.name, ("",), ())
         verdict = anomalies.watch(connection, group, batch, verdict)
-        ledger.set_state(connection, batch["seq"], verdict.name.lower(), judged_at=ledger.now())
+        batch_records.record_verdict(connection, batch.seq, verdict.name, verdict.reasons, group.rules_hash, ())
         return verdict.name
 
 
@@ -70,7 +70,7 @@ def opened(work: Workspace) -> list[tuple[str, str, int]]:
 
 def told(work: Workspace) -> list[str]:
     with work.warehouse.reading() as connection:
-        return [f["says"] for i in incidents.open_incidents(connection) for f in i["detail"]["findings"]]
+        return [f.says for i in incidents.open_incidents(connection) for f in i.detail.findings]
 
 
 def half_gone(shop: Shop, day: int) -> None:
@@ -118,7 +118,7 @@ def test_half_a_day_missing_is_told_once_and_published(work: Workspace, shop: Sh
     assert not status.read(work).held
     with work.warehouse.transaction() as connection:
         for incident in incidents.open_incidents(connection):
-            incidents.acknowledge(connection, incident["incident_id"], "anna")
+            incidents.acknowledge(connection, incident.incident_id, "anna")
     whole = shop_of(12)
     done = load(work, whole, "sales", window(11))
     assert sorted(done.publication.resolved) == ["INC-0001", "INC-0002"]
@@ -200,7 +200,7 @@ def test_a_clean_history_of_the_generator_gives_no_alarm_and_spoilt_days_do(tmp_
     group, start = work.catalog.group("sales"), datetime(2013, 5, 1)
     for day in range(33):
         span = Window(start + timedelta(days=day), start + timedelta(days=day + 1))
-        batch_id = batches.extract(work, group, source, span)
+        batch_id = extraction.extract(work, group, source, span)
         assert watched(work, batch_id) == "PASSED"
     assert opened(work) == []
     for what, (sql, said) in SPOILT.items():

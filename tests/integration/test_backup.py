@@ -26,14 +26,14 @@ pytestmark = pytest.mark.integration
 def _filled(work: Workspace) -> Workspace:
     for group in ("reference", "sales"):
         load(work, first_delivery(), group)
-    jobs.build(work)
+    jobs.build(work, "curated")
     return work
 
 
 def _later(work: Workspace) -> tuple[str, str]:
     """The days after the backup; ids of their batch and publication."""
     done = load(work, second_delivery(), "sales", DAYS)
-    jobs.build(work)
+    jobs.build(work, "curated")
     return done.batch_id, str(done.publication.publication_id)
 
 

@@ -15,7 +15,7 @@ import pytest
 from dataops.declared.errors import DataRejected
 from dataops.gate import gate
 from dataops.ledger.workspace import Workspace
-from dataops.pipeline.intake import batches
+from dataops.pipeline.intake import extraction
 from dataops.pipeline.publish import publish
 from dataops.sources import open_source
 from tests.support.shop import fetch, load, own_project, small_shop, workspace
@@ -150,7 +150,7 @@ def text_of(rows: list[str]) -> bytes:
 def load_csv(work: Workspace, folder: Path) -> Any:
     source = open_source(f"csv:{folder}")
     with work.warehouse.lock("reference", "test"):
-        batch = batches.extract(work, work.catalog.group("reference"), source, None)
+        batch = extraction.extract(work, work.catalog.group("reference"), source, None)
         verdict = gate.run(work, batch)
         return verdict, publish(work, batch) if verdict.passed else None
 

@@ -35,7 +35,7 @@ class Ran:
     def document(self) -> dict[str, object]:
         """The JSON document, checked against its schema."""
         content = json.loads(self.out)
-        name = content["schema"].removeprefix("dataops.").removesuffix("/1")
+        name = content["schema"].removeprefix("dataops.").partition("/")[0]
         jsonschema.validate(content, json.loads((PROJECT / "docs/reference/json" / f"{name}.json").read_text("utf-8")))
         return dict(content)
 

@@ -47,7 +47,7 @@ def held(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def document(*arguments: str) -> dict[str, Any]:
     content = json.loads(run(*arguments, "--json")[1])
-    name = content["schema"].removeprefix("dataops.").removesuffix("/1")
+    name = content["schema"].removeprefix("dataops.").partition("/")[0]
     jsonschema.validate(content, json.loads((SCHEMAS / f"{name}.json").read_text("utf-8")))
     return dict(content)
 

@@ -212,7 +212,8 @@ def test_personal_data_stays_behind_even_where_an_engine_repeats_it(tmp_path: Pa
             " WHERE rule_id = 'SAL-034'"
         )
         connection.exec_driver_sql(
-            f"UPDATE ops.batches SET state = 'error', reason = 'cannot cast {secret}' WHERE group_name = 'sales'"
+            f"UPDATE ops.batches SET state = 'judged', verdict = 'ERROR', reason = 'cannot cast {secret}'"
+            " WHERE group_name = 'sales'"
         )
     kept = work.settings.paths.results / "sales-whole.gx.json"
     run = json.loads(kept.read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ from dataops.gate import gate
 from dataops.lab.faulty_source import open_source
 from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.pipeline import jobs
-from dataops.pipeline.intake import batches
+from dataops.pipeline.intake import extraction
 from dataops.sources.port import Request, delivered
 from tests.conftest import PROJECT as REPOSITORY
 from tests.conftest import PostgresServer
@@ -155,7 +155,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> 
 def _judged(work: Workspace, rows: list[dict[str, Any]]) -> tuple[Any, ...]:
     """(verdict, outcome and count per rule, held rows with their rules)."""
     with work.warehouse.lock("sample", "test"):
-        batch = batches.extract(work, work.catalog.group("sample"), Sample(rows), None)
+        batch = extraction.extract(work, work.catalog.group("sample"), Sample(rows), None)
         verdict = gate.run(work, batch)
     results = {r.rule.id: (r.outcome, r.failing, r.problem) for r in verdict.results if not r.rule.id.startswith("SRC")}
     held = fetch(

@@ -7,17 +7,19 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import Connection
 
 from dataops.declared.errors import DataRejected, DeclarationError
 from dataops.gate.waivers import Scope
-from dataops.ledger import incidents
-from dataops.ledger import tables as ledger
+from dataops.ledger import batches, clock, incidents, schema
+from dataops.ledger.enums import IncidentKind
+from dataops.ledger.incidents import Detail
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs, stewards
-from dataops.pipeline.intake import batches
+from dataops.pipeline.intake import extraction
 from dataops.sources.port import Window
 from tests.support.crash import Child
-from tests.support.oracle import Place
+from tests.support.oracle import Place, take_back
 from tests.support.shop import Shop, fetch, land, load, small_shop
 
 pytestmark = pytest.mark.integration
@@ -36,8 +38,8 @@ def _bad(shop: Shop, orders: int, price: str = "0.00") -> Shop:
 
 
 def _waive(work: Workspace, scope: Scope) -> str:
-    made = stewards.add_waiver(work, scope, "anna", "agreed", ledger.now() + timedelta(days=1))
-    return str(stewards.approve_waiver(work, made["waiver_id"], "ben")["waiver_id"])
+    made = stewards.add_waiver(work, scope, "anna", "agreed", clock.now() + timedelta(days=1))
+    return str(stewards.approve_waiver(work, made.waiver.waiver_id, "ben").waiver.waiver_id)
 
 
 def _ids(work: Workspace) -> list[str]:
@@ -65,8 +67,9 @@ def test_neither_id_nor_number_of_a_batch_is_given_again(work: Workspace, how: s
     given = []
     for _ in range(3):
         if how == "never sealed":
-            with ledger.writing(work.warehouse) as connection:
-                seq, name = batches.begin(connection, work.catalog.group("sales"), "sales-whole", "shop")
+            with schema.writing(work.warehouse) as connection:
+                begun = batches.begin(connection, "sales", "sales-whole", "shop")
+                seq, name = begun.seq, begun.batch_id
         elif how == "unchanged":
             name = load(work, shop, "sales").batch_id
             seq = fetch(work, "SELECT MAX(seq) FROM ops.batches")[0][0]
@@ -87,7 +90,7 @@ def test_an_approval_counts_for_the_rows_that_were_seen(work: Workspace) -> None
     load(work, small_shop(), "reference")
     first = land(work, _bad(small_shop(), 4), "sales", DAYS)
     assert jobs.run_gate(work, "sales", first).name == "FAILED"
-    asked = stewards.add_waiver(work, Scope("sales", QTY, first), "anna", "ok", ledger.now() + timedelta(days=1))
+    asked = stewards.add_waiver(work, Scope("sales", QTY, first), "anna", "ok", clock.now() + timedelta(days=1))
     with work.warehouse.transaction() as connection:  # somebody changes what was landed
         connection.exec_driver_sql(
             "UPDATE raw.order_line SET price = 7, amount = 14000 WHERE qty = 2000 AND order_id = 1"
@@ -95,7 +98,7 @@ def test_an_approval_counts_for_the_rows_that_were_seen(work: Workspace) -> None
         connection.exec_driver_sql("UPDATE raw.sales_order SET sub_total = sub_total + 14000 WHERE order_id = 1")
     jobs.run_gate(work, "sales", first)
     with pytest.raises(DataRejected, match="is not what it was when WAI-0001 was asked for"):
-        stewards.approve_waiver(work, asked["waiver_id"], "ben")
+        stewards.approve_waiver(work, asked.waiver.waiver_id, "ben")
     waiver = _waive(work, Scope("sales", QTY, first))
     assert jobs.run_gate(work, "sales", first).waivers == (waiver,)
     assert jobs.run_gate(work, "sales", first).waivers == (waiver,)  # and again
@@ -127,17 +130,17 @@ def test_a_batch_that_nobody_judged_cannot_be_waived(work: Workspace) -> None:
 @pytest.mark.parametrize("spelling", ["Anna", " anna ", "an\u200bna", "\u0430nna", "ANNA", "anna\u00ad"])
 def test_nobody_approves_what_he_asked_for(work: Workspace, spelling: str) -> None:
     load(work, small_shop(), "reference")
-    until = ledger.now() + timedelta(days=1)
+    until = clock.now() + timedelta(days=1)
     made = stewards.add_waiver(work, Scope("sales", QTY), "anna", "agreed", until)
     with pytest.raises(DataRejected, match="somebody else has to approve"):
-        stewards.approve_waiver(work, made["waiver_id"], spelling)
-    assert stewards.approve_waiver(work, made["waiver_id"], "ben")["state"] == "in force"
+        stewards.approve_waiver(work, made.waiver.waiver_id, spelling)
+    assert stewards.approve_waiver(work, made.waiver.waiver_id, "ben").state == "in force"
 
 
 @pytest.mark.parametrize("blank", [" ", "\u200b", ""])
 def test_nobody_is_no_owner(work: Workspace, blank: str) -> None:
     load(work, small_shop(), "reference")
-    until = ledger.now() + timedelta(days=1)
+    until = clock.now() + timedelta(days=1)
     with pytest.raises(DeclarationError, match="names nobody"):
         stewards.add_waiver(work, Scope("sales", QTY), blank, "agreed", until)
 
@@ -145,16 +148,20 @@ def test_nobody_is_no_owner(work: Workspace, blank: str) -> None:
 def _write_much(place: Place, process: int, times: int) -> list[str]:
     """Batches, waivers and incidents, as fast as they can be written."""
     work, made = place.open(), []
-    group = work.catalog.group("sales")
-    until = ledger.now() + timedelta(days=1)
+    until = clock.now() + timedelta(days=1)
     for number in range(times):
-        with ledger.writing(work.warehouse) as connection:
-            made.append(batches.begin(connection, group, f"sales-{process % 3}", "shop")[1])
-        made.append(str(stewards.add_waiver(work, Scope("sales", QTY), f"p{process}", "a test", until)["waiver_id"]))
-        with ledger.writing(work.warehouse) as connection:
+        with schema.writing(work.warehouse) as connection:
+            made.append(batches.begin(connection, "sales", f"sales-{process % 3}", "shop").batch_id)
+        asked = stewards.add_waiver(work, Scope("sales", QTY), f"p{process}", "a test", until)
+        made.append(asked.waiver.waiver_id)
+        with schema.writing(work.warehouse) as connection:
             cause = f"{process}-{number}"
-            made.append(incidents.open_for(connection, "sales", 0, f"trouble {cause}", {}, kind="late", cause=cause))
+            made.append(_open(connection, cause))
     return made
+
+
+def _open(connection: Connection, cause: str) -> str:
+    return incidents.open_for(connection, "sales", 0, f"trouble {cause}", Detail(), kind=IncidentKind.LATE, cause=cause)
 
 
 def test_eight_processes_write_at_once_without_an_error(work: Workspace) -> None:
@@ -173,7 +180,7 @@ def _load_often(place: Place, group: str) -> list[str]:
     found = work.catalog.group(group)
     for _ in range(5):
         with work.warehouse.lock(group, "load"):
-            made.append(batches.extract(work, found, small_shop(), None))
+            made.append(extraction.extract(work, found, small_shop(), None))
             jobs.gate_and_publish(work, made[-1])
     return made
 
@@ -190,13 +197,7 @@ def test_loads_of_two_groups_at_once_do_not_meet(postgres_url: str, tmp_path: Pa
 def test_a_ledger_of_the_third_version_counts_on_behind_what_is_there(work: Workspace) -> None:
     load(work, small_shop(), "reference")
     load(work, _bad(small_shop(), 4), "sales")
-    with work.warehouse.transaction() as connection:
-        connection.exec_driver_sql("DROP TABLE ops.numbers")
-        if work.warehouse.dialect == "postgres":
-            for name in ("batches", "incidents", "incident_events", "waivers"):
-                connection.exec_driver_sql(f"DROP SEQUENCE ops.{name}_number")
-        connection.exec_driver_sql("ALTER TABLE ops.waivers DROP COLUMN content")
-        connection.exec_driver_sql("UPDATE ops.settings SET value = '3' WHERE name = 'version'")
+    take_back(work, 3)
     before = _ids(work)
     assert load(work, _bad(small_shop(), 4), "sales").batch_id == "sales-whole.2"
     assert _ids(work) == [*before, "sales-whole.2"]

@@ -8,8 +8,9 @@ import pytest
 
 from dataops.declared.errors import DeclarationError
 from dataops.facts import status
-from dataops.ledger import incidents
+from dataops.ledger import incidents, schema
 from dataops.ledger import tables as ledger
+from dataops.ledger.incidents import Detail, Incident
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs
 from tests.support.shop import Shop, customer, fetch, line, load, small_shop
@@ -29,7 +30,7 @@ def shop(work: Workspace) -> Shop:
 @pytest.fixture
 def empty(work: Workspace) -> Workspace:
     with work.warehouse.transaction() as connection:
-        ledger.ensure(connection)
+        schema.ensure(connection, work.catalog.layers)
     return work
 
 
@@ -46,7 +47,7 @@ DETAIL = {"verdict": "FAILED", "first": {"table": "order_line", "rule": "SAL-031
 
 def opened(work: Workspace, batch: int, sentence: str = "quantity is 1 to 1000", **detail: Any) -> str:
     with work.warehouse.transaction() as connection:
-        return incidents.open_for(connection, "sales", batch, sentence, DETAIL | detail)
+        return incidents.open_for(connection, "sales", batch, sentence, Detail.of(DETAIL | detail))
 
 
 def step(work: Workspace, name: str, *arguments: Any, **named: Any) -> None:
@@ -54,10 +55,10 @@ def step(work: Workspace, name: str, *arguments: Any, **named: Any) -> None:
         getattr(incidents, name)(connection, *arguments, **named)
 
 
-def known(work: Workspace, incident: str) -> tuple[dict[str, Any], list[tuple[str, str, str | None]]]:
+def known(work: Workspace, name: str) -> tuple[Incident, list[tuple[str, str, str | None]]]:
     with work.warehouse.reading() as connection:
-        events = incidents.history(connection, incident)
-        return incidents.required(connection, incident), [(e["action"], e["who"], e["text"]) for e in events]
+        incident = incidents.required(connection, name)
+        return incident, [(e.action, e.who, e.text) for e in incidents.history(connection, incident)]
 
 
 def test_the_same_root_cause_is_counted_whatever_its_sentence_says(empty: Workspace) -> None:
@@ -65,8 +66,8 @@ def test_the_same_root_cause_is_counted_whatever_its_sentence_says(empty: Worksp
     for sentence in ("5 rows are wrong", "judged again"):
         assert opened(empty, 2, sentence, rows_held=5) == first
     incident, events = known(empty, first)
-    assert (incident["times"], incident["batch"], incident["sentence"]) == (2, 2, "judged again")
-    assert (incident["detail"]["rows_held"], incident["detail"]["batches"]) == (5, [1, 2])
+    assert (incident.times, incident.batch, incident.sentence) == (2, 2, "judged again")
+    assert (incident.detail.rows_held, incident.detail.batches) == (5, (1, 2))
     assert events == [("opened", "gate", "4 rows are wrong"), ("seen", "gate", "5 rows are wrong")]
 
 
@@ -78,7 +79,7 @@ def test_another_rule_dataset_or_kind_is_another_incident(empty: Workspace) -> N
         {"verdict": "ERROR"},
     ]
     assert [opened(empty, 1, **cause) for cause in causes] == ["INC-0001", "INC-0002", "INC-0003", "INC-0004"]
-    assert [i["kind"] for i in (known(empty, f"INC-000{n}")[0] for n in (1, 4))] == ["held", "error"]
+    assert [i.kind for i in (known(empty, f"INC-000{n}")[0] for n in (1, 4))] == ["held", "error"]
 
 
 def test_every_step_stands_in_the_history_with_who_did_it(empty: Workspace) -> None:
@@ -91,7 +92,7 @@ def test_every_step_stands_in_the_history_with_who_did_it(empty: Workspace) -> N
     step(empty, "reopen", name, "it broke again", "anna")
     step(empty, "waive", name, "WAI-0001", "dora")
     incident, events = known(empty, name)
-    assert (incident["state"], incident["assignee"], incident["resolution"]) == (
+    assert (incident.state, incident.assignee, incident.resolution) == (
         "waived",
         "carl",
         "published under WAI-0001",
@@ -139,16 +140,16 @@ def test_closing_needs_a_known_reason_and_a_comment(empty: Workspace) -> None:
             step(empty, "close", name, "duplicate", text, who)
     with pytest.raises(DeclarationError, match="no incident 'INC-0099'"):
         step(empty, "comment", "INC-0099", "text", "anna")
-    assert known(empty, name)[0]["state"] == "open"
+    assert known(empty, name)[0].state == "open"
     step(empty, "close", name, "Stock take", "counted again", "anna", reasons=("stock take",))
-    assert known(empty, name)[0]["resolution_reason"] == "stock take"
+    assert known(empty, name)[0].resolution_reason == "stock take"
 
 
 def test_what_a_person_settled_stays_closed_for_its_batch_and_a_new_one_remembers_it(empty: Workspace) -> None:
     name = opened(empty, 1)
     step(empty, "close", name, "false positive", "a known stock take", "anna")
     assert opened(empty, 1) == name
-    assert (known(empty, name)[0]["state"], known(empty, name)[0]["times"]) == ("resolved", 1)
+    assert (known(empty, name)[0].state, known(empty, name)[0].times) == ("resolved", 1)
     again = opened(empty, 2)
     assert known(empty, again)[1][1] == ("noted", "gate", "Seen before: INC-0001 (false positive)")
     step(empty, "close", again, "source fixed", "till replaced", "anna")
@@ -171,17 +172,17 @@ def test_a_held_batch_opens_an_incident_with_a_pattern_and_a_clean_one_solves_it
     step(work, "acknowledge", "INC-0001", "anna")
     assert status.read(work).held
     incident, events = known(work, "INC-0001")
-    assert (incident["fingerprint"], incident["times"]) == ("sales:held:order_line:SAL-032", 1)
-    told = [(t["column"], t["value"], t["bad"], t["good"]) for t in incident["detail"]["pattern"]]
+    assert (incident.fingerprint, incident.times) == ("sales:held:order_line:SAL-032", 1)
+    told = [(t.column, t.value, t.bad, t.good) for t in incident.detail.pattern]
     assert told[0] in {("note", "till 7", 20, 0), ("line_id", "1", 20, 0), ("amount", "-1.0000", 20, 0)}
     assert {column for column, *_ in told} == {"note", "line_id", "amount", "qty"}
     assert load(work, shop, "sales").verdict.name == "FAILED"
-    assert known(work, "INC-0001")[0]["times"] == 2
+    assert known(work, "INC-0001")[0].times == 2
     spoil(shop, "10.00")
     done = load(work, shop, "sales")
     assert done.publication.resolved == ("INC-0001",)
     incident, events = known(work, "INC-0001")
-    assert (incident["state"], incident["resolution_reason"]) == ("resolved", None)
+    assert (incident.state, incident.resolution_reason) == ("resolved", None)
     assert [action for action, _, _ in events] == ["opened", "acknowledged", "seen", "resolved"]
     assert not status.read(work).held
 
@@ -192,7 +193,7 @@ def test_judging_the_same_batch_again_counts_nothing(work: Workspace, shop: Shop
     before = known(work, "INC-0001")
     assert jobs.run_gate(work, "sales", held).name == "FAILED"
     after = known(work, "INC-0001")
-    assert (after[0]["times"], after[1]) == (before[0]["times"], before[1])
+    assert (after[0].times, after[1]) == (before[0].times, before[1])
 
 
 def test_a_batch_in_which_good_and_bad_rows_look_alike_has_no_pattern(work: Workspace) -> None:
@@ -201,4 +202,4 @@ def test_a_batch_in_which_good_and_bad_rows_look_alike_has_no_pattern(work: Work
     for n in range(1, 9):
         shop.add_order(n, n, n, [line(n, 1, qty=5000 + n if n % 2 else n)])
     assert load(work, shop, "sales").verdict.name == "FAILED"
-    assert known(work, "INC-0001")[0]["detail"]["pattern"] == []
+    assert known(work, "INC-0001")[0].detail.pattern == ()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dataops.declared.errors import DataRejected, VerdictError
-from dataops.ledger import tables as ledger
+from dataops.ledger import schema
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs
 from dataops.sources.port import Window
@@ -126,10 +126,10 @@ def test_a_whole_model_reads_the_whole_of_an_incremental_one_of_its_group(
     shop = small_shop(orders=9)
     load(work, shop, "reference")
     load(work, shop, "sales")
-    jobs.build(work)
+    jobs.build(work, "curated")
     shop.add_order(10, 1, 10, [line(10, 1), line(10, 2)])
     load(work, shop, "sales", Window.parse("2014-05-10..2014-05-11"))
-    built, _ = jobs.build(work)
+    built, _ = jobs.build(work, "curated")
     assert set(built.models) == {"fct_line", *MODELS}
     assert fetch(work, "SELECT COUNT(*), SUM(line_count), SUM(amount) FROM curated.day_total") == [
         (10, 20, Decimal("290.0000"))
@@ -164,10 +164,10 @@ def test_a_corrected_rule_of_a_model_lets_its_rows_pass_with_the_next_build(
     work = here.open()
     load(work, small_shop(), "reference")
     load(work, small_shop(), "sales")
-    jobs.build(work)
+    jobs.build(work, "curated")
     assert fetch(work, "SELECT COUNT(*) FROM curated.fct_line") == [(4,)]
     _strict(here, None)
-    _, done = jobs.build(here.open())
+    _, done = jobs.build(here.open(), "curated")
     assert done.publication is not None
     assert fetch(work, "SELECT COUNT(*) FROM curated.fct_line") == [(8,)]
     assert fetch(work, "SELECT DISTINCT _closed FROM quarantine.fct_line") == [("released",)]
@@ -181,7 +181,7 @@ def test_a_model_made_of_rows_that_are_held_is_not_published(place: Callable[[st
     work = here.open()
     load(work, small_shop(), "reference")
     load(work, small_shop(), "sales")
-    _, done = jobs.build(work)
+    _, done = jobs.build(work, "curated")
     assert done.verdict is not None
     assert done.verdict.name == "FAILED"
     assert "curated.day_total is computed from curated.fct_line, of which 4 rows are held" in done.verdict.reasons[0]
@@ -259,7 +259,7 @@ class History:
         work = self.here.open()
         group = self.chance.choice(["sales", "reference", *_groups(work)])
         with work.warehouse.reading() as connection:
-            if ledger.version(connection) is None:
+            if schema.version(connection) is None:
                 return
         ids = [r[0] for r in fetch(work, f"SELECT publication_id FROM ops.publications WHERE group_name = '{group}'")]
         if ids:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dataops.declared.errors import DataRejected
 from dataops.gate.waivers import Scope
-from dataops.ledger import tables as ledger
+from dataops.ledger import clock
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import history, jobs, stewards
 from tests.conftest import Fresh
@@ -76,7 +76,7 @@ class Run:
 
     def build(self, *, full: bool = False) -> None:
         wanted = self.oracle.lines_of_curated()
-        _, done = jobs.build(self.work, full=full)
+        _, done = jobs.build(self.work, "curated", full=full)
         negative = any(row[5] is not None and row[5] < 0 for row in wanted.values())  # CUR-011 has no quota
         assert done.verdict.passed is not negative or not wanted, done.verdict.reasons
         if done.verdict.passed:
@@ -247,7 +247,7 @@ def test_an_incremental_build_equals_a_full_one(fresh: Fresh, sequence: list[Any
         _play(run, [step])
         run.build()
     before = _published(run.work, "fct_line")
-    _, full = jobs.build(run.work, full=True)
+    _, full = jobs.build(run.work, "curated", full=True)
     if full.publication:
         assert full.publication.status == "unchanged"
     assert _published(run.work, "fct_line") == before
@@ -325,9 +325,9 @@ def _do(run: Run, verb: str, number: int) -> None:
             work, ("order_line", "sales_order")[number % 2], ("SAL-031", "SAL-022")[number % 2], None, "anna", "x"
         )
     elif verb == "waive":
-        until = ledger.now() + timedelta(hours=1)
+        until = clock.now() + timedelta(hours=1)
         made = stewards.add_waiver(work, Scope("sales", ("SAL-031", "SAL-032")[number % 2]), "anna", "a test", until)
-        stewards.approve_waiver(work, made["waiver_id"], "ben")
+        stewards.approve_waiver(work, made.waiver.waiver_id, "ben")
     elif verb == "roll back":
         made = fetch(work, "SELECT publication_id FROM ops.publications WHERE group_name = 'sales' ORDER BY seq")
         with suppress(DataRejected):
@@ -400,7 +400,7 @@ def test_whatever_stewards_do_between_deliveries_nothing_unsound_stands_and_noth
             for event in happened:
                 happen(run.shop, event)
             if verb == "build":
-                jobs.build(run.work)
+                jobs.build(run.work, "curated")
             else:
                 load(run.work, run.shop, verb, window_of(days) if verb == "sales" else None)
         _sound(run)

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from dataops.gate.waivers import Scope
-from dataops.ledger import tables as ledger
+from dataops.ledger import clock
 from dataops.pipeline import jobs, stewards
 from tests.conftest import PostgresServer
 from tests.support.shop import fetch, land, line, small_shop, workspace
@@ -53,9 +53,9 @@ def test_no_statement_on_rows_is_a_subplan(tmp_path: Path, postgres: PostgresSer
             jobs.run_gate(work, group, batch)
             jobs.publish(work, group, batch)
         if day == 2:
-            scope, until = Scope("sales", QTY, keys=(("902", "1"),)), ledger.now() + timedelta(days=1)
+            scope, until = Scope("sales", QTY, keys=(("902", "1"),)), clock.now() + timedelta(days=1)
             made = stewards.add_waiver(work, scope, "anna", "agreed", until)
-            stewards.approve_waiver(work, made["waiver_id"], "ben")
+            stewards.approve_waiver(work, made.waiver.waiver_id, "ben")
         shop.add_order(900 + day, 1, day, [line(900 + day, 1, qty=5000, price="0.01"), line(900 + day, 2)])
     assert fetch(work, "SELECT qty FROM validated.order_line WHERE order_id = 902 AND line_id = 1") == [(5000,)]
     assert sum("difference" in statement for statement in plans) > 5

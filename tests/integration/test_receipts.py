@@ -10,11 +10,12 @@ import jsonschema
 import pytest
 
 from dataops.cli import explain as explained
-from dataops.cli import proof
 from dataops.declared.errors import DeclarationError
-from dataops.facts import explain as explaining
-from dataops.facts.explain import Explanation
-from dataops.ledger import chain, receipts
+from dataops.facts import explanation
+from dataops.facts.answers import VerificationDocument
+from dataops.facts.document import Document
+from dataops.facts.explanation import ExplanationDocument, InputFacts
+from dataops.ledger import chain, publications
 from dataops.ledger.chain import Proof
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs, verification
@@ -27,20 +28,20 @@ SCHEMAS = Path(__file__).parents[2] / "docs/reference/json"
 def verify(work: Workspace, **options: Any) -> Proof:
     with work.warehouse.reading() as connection:
         found = verification.verify(connection, tuple(work.catalog.datasets.values()), **options)
-    _valid("verification", proof.document(found))
+    _valid(VerificationDocument.of(found))
     return found
 
 
-def explain(work: Workspace, dataset: str, key: str, as_of: str | None = None) -> Explanation:
-    found = explaining.explain(work, dataset, key, as_of)
-    _valid("explain", json.loads(json.dumps(explained.document(found), default=str)))
+def explain(work: Workspace, dataset: str, key: str, as_of: str | None = None) -> ExplanationDocument:
+    found = explanation.explain(work, dataset, key, as_of)
+    _valid(found)
     assert all(len(said) <= 80 for said in explained.lines(found))
     return found
 
 
-def _valid(name: str, content: Any) -> None:
-    schema = json.loads((SCHEMAS / f"{name}.json").read_text("utf-8"))
-    jsonschema.validate({"schema": f"dataops.{name}/1"} | content, schema)
+def _valid(document: Document) -> None:
+    schema = json.loads((SCHEMAS / f"{document.document}.json").read_text("utf-8"))
+    jsonschema.validate(document.content(), schema)
 
 
 def history(work: Workspace) -> Shop:
@@ -49,26 +50,27 @@ def history(work: Workspace) -> Shop:
     shop.lines[0]["qty"] = 5000
     load(work, shop, "reference")
     load(work, shop, "sales")
-    jobs.build(work)
+    jobs.build(work, "curated")
     shop.lines[0]["qty"] = 1
     shop.lines[2] = line(2, 1, qty=7)
     shop.orders[1]["sub_total"] = shop.lines[2]["amount"] + shop.lines[3]["amount"]
     load(work, shop, "sales")
-    jobs.build(work)
+    jobs.build(work, "curated")
     return shop
 
 
 def test_every_publication_is_sealed_over_the_one_before_it_and_the_figures_tie_to_the_rows(work: Workspace) -> None:
     history(work)
     jobs.roll_back(work, "sales", "sales-0001", "test data")
-    jobs.build(work)
+    jobs.build(work, "curated")
     found = verify(work)
     assert found.proven, found
     chain = fetch(work, "SELECT publication_id, kind, receipt, previous_receipt FROM ops.publications ORDER BY seq")
     assert [kind for _, kind, _, _ in chain] == ["load", "load", "build", "load", "build", "rollback", "build"]
     assert [previous for *_, previous in chain] == [None, *(receipt for _, _, receipt, _ in chain)][:-1]
     assert (found.receipts, found.earlier, found.head) == (7, 0, chain[-1][2])
-    assert all(receipts.ties(row) for rows in _records(work).datasets.values() for row in rows)
+    with work.warehouse.reading() as connection:
+        assert all(row.ties for number in range(1, 8) for row in publications.datasets(connection, number))
     for _, _, receipt, _ in chain:
         assert verify(work, head=receipt[:16]).proven
     assert verify(work, start=4, end=6).receipts == 3
@@ -141,27 +143,26 @@ def test_a_validated_row_leads_to_its_batch_rules_and_receipt(work: Workspace) -
     history(work)
     found = explain(work, "order_line", "order_id=3,line_id=1")
     assert found.version
-    assert found.origin
-    assert found.origin.batch
-    assert (found.state, found.version.values["qty"], found.version.publication["publication_id"]) == (
+    assert found.batch
+    assert (found.state, found.version.values["qty"], found.version.publication) == (
         "published", 1, "sales-0001",
     )  # fmt: skip
-    assert found.origin.batch["batch_id"] == "sales-whole"
-    assert found.version.publication["receipt"] == _records(work).publications[1]["receipt"]
-    outcomes = {rule["rule_id"]: (rule["outcome"], rule["observed"]) for rule in found.origin.rules}
+    assert found.batch.batch == "sales-whole"
+    assert found.version.receipt == _records(work).links[1].receipt
+    outcomes = {rule.rule_id: (rule.outcome, rule.observed) for rule in found.rules}
     assert outcomes["SAL-014"] == ("passed", "0")
     assert outcomes["SAL-031"] == ("failed", "1")
-    assert (found.others, found.held, found.inputs) == ((), (), ())
+    assert (found.others, found.quarantine, found.inputs) == ((), (), ())
 
 
 def test_a_superseded_version_is_explained_as_of_its_publication_and_listed_as_an_earlier_one(work: Workspace) -> None:
     history(work)
     now = explain(work, "validated.order_line", "order_id=2,line_id=1")
     assert now.version
-    assert (now.version.values["qty"], now.version.publication["publication_id"]) == (7, "sales-0002")
+    assert (now.version.values["qty"], now.version.publication) == (7, "sales-0002")
     (earlier,) = now.others
     assert earlier.replaced_by
-    assert (earlier.values["qty"], earlier.operation, earlier.replaced_by["publication_id"]) == (
+    assert (earlier.values["qty"], earlier.operation, earlier.replaced_by) == (
         1, "changed", "sales-0002",
     )  # fmt: skip
     before = explain(work, "order_line", "order_id=2,line_id=1", "curated-0001")
@@ -176,11 +177,9 @@ def test_a_rolled_back_row_leads_through_the_roll_back_to_the_batch_that_brought
     jobs.roll_back(work, "sales", "sales-0001", "test data")
     found = explain(work, "order_line", "order_id=2,line_id=1")
     assert found.version
-    assert found.origin
-    assert found.origin.restored
-    assert found.origin.batch
-    assert (found.version.values["qty"], found.version.publication["kind"]) == (1, "rollback")
-    assert (found.origin.restored["publication_id"], found.origin.batch["batch_id"]) == ("sales-0001", "sales-whole")
+    assert found.batch
+    assert (found.version.values["qty"], found.version.kind) == (1, "rollback")
+    assert (found.restored_from, found.batch.batch) == ("sales-0001", "sales-whole")
     gone = explain(work, "sales_order", "1")
     assert (gone.state, gone.version) == ("quarantined", None)  # as it was then: it waits again
 
@@ -188,22 +187,21 @@ def test_a_rolled_back_row_leads_through_the_roll_back_to_the_batch_that_brought
 def test_a_curated_row_leads_to_the_rows_it_was_made_of_as_they_stood_for_that_build(work: Workspace) -> None:
     history(work)
     now = explain(work, "curated.fct_line", "order_id=2,line_id=1")
-    assert {item.dataset.table: _made(item) for item in now.inputs} == {
+    assert {item.dataset.rpartition(".")[2]: _made(item) for item in now.inputs} == {
         "order_line": ("sales-0002", 7),
         "sales_order": ("sales-0002", None),
         "customer": ("reference-0001", None),
     }
     before = explain(work, "fct_line", "order_id=2,line_id=1", "curated-0001")
-    assert {item.dataset.table: _made(item) for item in before.inputs}["order_line"] == ("sales-0001", 1)
-    assert now.origin
-    assert now.origin.batch
-    assert now.origin.batch["batch_id"] == "curated-build.2"
+    assert {item.dataset.rpartition(".")[2]: _made(item) for item in before.inputs}["order_line"] == ("sales-0001", 1)
+    assert now.batch
+    assert now.batch.batch == "curated-build.2"
 
 
-def _made(item: explaining.Input) -> tuple[str, int | None]:
+def _made(item: InputFacts) -> tuple[str, int | None]:
     assert item.publication
-    assert item.row
-    return item.publication["publication_id"], item.row.get("qty")
+    assert item.values
+    return item.publication, item.values.get("qty")
 
 
 def test_a_quarantined_row_says_which_rules_it_broke_and_in_which_batch(work: Workspace) -> None:
@@ -213,20 +211,20 @@ def test_a_quarantined_row_says_which_rules_it_broke_and_in_which_batch(work: Wo
     load(work, shop, "sales")
     found = explain(work, "order_line", "order_id=1,line_id=1")
     assert (found.state, found.version) == ("quarantined", None)
-    (held,) = found.held
-    assert (held["rules"], held["batch"], held["closed"]) == ("SAL-031,SAL-033", "sales-whole", None)
-    (fallen,) = explain(work, "order_line", "order_id=1,line_id=2").held
-    assert (fallen["rules"], fallen["fell_with"]) == ("", "family of sales_order")
+    (held,) = found.quarantine
+    assert (held.rules, held.batch, held.closed) == ("SAL-031,SAL-033", "sales-whole", None)
+    (fallen,) = explain(work, "order_line", "order_id=1,line_id=2").quarantine
+    assert (fallen.rules, fallen.fell_with) == ("", "family of sales_order")
     shop.lines[0]["qty"] = 1
     load(work, shop, "sales")
     solved = explain(work, "order_line", "order_id=1,line_id=1")
-    assert (solved.state, solved.held[0]["released"]) == ("published", "sales-0002")
+    assert (solved.state, solved.quarantine[0].released) == ("published", "sales-0002")
 
 
 def test_a_key_that_never_came_and_what_does_not_exist_are_told_apart(work: Workspace) -> None:
     load(work, small_shop(), "reference")
     found = explain(work, "customer", "99")
-    assert (found.state, found.version, found.others, found.held) == ("never seen", None, (), ())
+    assert (found.state, found.version, found.others, found.quarantine) == ("never seen", None, (), ())
     for dataset, key, said in (
         ("nope", "1", "there are customer, fct_line, order_line, sales_order"),
         ("customer", "name=x", "whose key is customer_id"),

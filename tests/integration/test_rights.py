@@ -79,13 +79,13 @@ def fill(work: Workspace) -> None:
     load(work, shop, "reference")
     shop.lines[0]["qty"] = -1  # held
     load(work, shop, "sales")
-    jobs.build(work)
+    jobs.build(work, "curated")
     shop.lines[0]["qty"] = 1
     load(work, shop, "sales")
-    jobs.build(work, full=True)
+    jobs.build(work, "curated", full=True)
     jobs.replay(work, "sales")
     jobs.roll_back(work, "curated", "curated-0001", "test")
-    jobs.build(work, full=True)
+    jobs.build(work, "curated", full=True)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_every_verb_works_without_a_superuser(least: Workspace) -> None:
     )
     assert owners == [("dataops_gate",), ("dataops_loader",)]
     jobs.initialise(least)  # again, over what is there
-    jobs.build(least, full=True)
+    jobs.build(least, "curated", full=True)
     with query.run(least, "select count(*) as n from fct_line", "curated-0001") as answer:
         assert len(list(answer.rows)) == 1
 
@@ -124,7 +124,7 @@ def test_the_connection_of_a_query_could_do_no_more_anyway(
     work = filled(kind)
     with work.warehouse.reading() as connection:
         last = history.required(connection, "sales-0001")
-    relations = {"validated.customer": history.as_of(work.catalog.dataset("customer"), last["seq"])}
+    relations = {"validated.customer": history.as_of(work.catalog.dataset("customer"), last.seq)}
     own = ON_POSTGRES if kind == "postgres" else ON_DUCKDB
     before = fetch(work, "SELECT * FROM validated.customer ORDER BY 1")
     allowed = []
@@ -235,9 +235,9 @@ def test_an_endless_model_and_an_endless_rule_are_stopped(
     short = replace(work, settings=replace(work.settings, model_seconds=0.5, rule_seconds=0.5))
     monkeypatch.setattr("dataops.declared.models.rendering.render", endless)
     with pytest.raises(TimeLimitError, match=r"the model curated\.\w+ was stopped.*\n.*DATAOPS_MODEL_SECONDS"):
-        jobs.build(short, full=True)
+        jobs.build(short, "curated", full=True)
     monkeypatch.undo()
-    jobs.build(work, full=True)
+    jobs.build(work, "curated", full=True)
     monkeypatch.setattr("dataops.gate.gx.render", endless)
     batch = land(work, small_shop(orders=5), "sales")
     with pytest.raises(VerdictError, match=r"could not judge .*GX was stopped after 0"):
@@ -254,7 +254,7 @@ def test_a_long_look_at_the_past_does_not_keep_the_writer_out(tmp_path: Path) ->
     with query.run(work, "select * from fct_line", "curated-0001") as answer:
         next(answer.rows)
         started = time.monotonic()
-        jobs.build(impatient, full=True)
+        jobs.build(impatient, "curated", full=True)
         assert time.monotonic() - started < 60
         assert len(list(answer.rows)) == 5
     assert not list((tmp_path / "home").glob("query-*"))

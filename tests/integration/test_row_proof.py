@@ -35,15 +35,15 @@ def filled(work: Workspace) -> Workspace:
         row["note"] = "n"
     load(work, shop, "reference")
     load(work, shop, "sales")
-    jobs.build(work)
+    jobs.build(work, "curated")
     shop.lines[0] = line(1, 1, qty=3) | {"note": "m"}
     shop.orders[0]["sub_total"] = shop.lines[0]["amount"] + shop.lines[1]["amount"]
     shop.customers[0]["name"] = "another"
     load(work, shop, "reference")
     load(work, shop, "sales")
-    jobs.build(work)
+    jobs.build(work, "curated")
     jobs.roll_back(work, "sales", "sales-0001", "a test")
-    jobs.build(work)
+    jobs.build(work, "curated")
     return work
 
 

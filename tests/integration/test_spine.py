@@ -16,7 +16,7 @@ def test_a_clean_delivery_reaches_curated_and_a_second_one_changes_nothing(work:
     shop = small_shop()
     for group in ("reference", "sales"):
         assert load(work, shop, group).publication.status == "published"
-    built, loaded = jobs.build(work)
+    built, loaded = jobs.build(work, "curated")
     assert built.models == ("fct_line",)
     assert loaded.publication.total("new") == 8
     before = fetch(work, "SELECT * FROM validated.order_line ORDER BY 1, 2")

@@ -8,7 +8,7 @@ import pytest
 
 from dataops.declared.errors import DataRejected, DeclarationError, VerdictError
 from dataops.gate.waivers import Scope
-from dataops.ledger import tables as ledger
+from dataops.ledger import clock, publications
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs, stewards
 from tests.support.shop import Shop, fetch, load, small_shop
@@ -19,7 +19,7 @@ ORDERS = "SELECT order_id FROM validated.sales_order ORDER BY 1"
 
 
 def _later(**span: float) -> datetime:
-    return ledger.now() + timedelta(**span)
+    return clock.now() + timedelta(**span)
 
 
 def _shop_with(bad: int) -> Shop:
@@ -37,8 +37,8 @@ def _shop_with(bad: int) -> Shop:
 
 def _waive(work: Workspace, scope: Scope, until: datetime | None = None) -> str:
     made = stewards.add_waiver(work, scope, "anna", "agreed with the shop", until or _later(days=1))
-    assert made["state"] == "waiting for approval"
-    return str(stewards.approve_waiver(work, made["waiver_id"], "ben")["waiver_id"])
+    assert made.state == "waiting for approval"
+    return str(stewards.approve_waiver(work, made.waiver.waiver_id, "ben").waiver.waiver_id)
 
 
 def test_a_waived_rule_lets_its_rows_pass_and_the_receipt_names_the_waiver(work: Workspace) -> None:
@@ -51,8 +51,8 @@ def test_a_waived_rule_lets_its_rows_pass_and_the_receipt_names_the_waiver(work:
     assert (done.verdict.rows_held, done.verdict.waivers) == (0, (waiver,))
     assert fetch(work, ORDERS) == [(1,), (2,), (3,), (4,)]
     with work.warehouse.reading() as connection:
-        kept = ledger.publication(connection, done.publication.publication_id)["waivers"]
-    assert [(w["waiver_id"], w["rule_id"], w["owner"], w["approver"]) for w in kept] == [(waiver, QTY, "anna", "ben")]
+        kept = publications.find(connection, done.publication.publication_id).waivers
+    assert [(w.waiver_id, w.rule_id, w.owner, w.approver) for w in kept] == [(waiver, QTY, "anna", "ben")]
 
 
 def test_a_waiver_for_keys_covers_those_rows_only(work: Workspace) -> None:
@@ -71,7 +71,7 @@ def test_a_waiver_does_nothing_before_a_second_person_agreed(work: Workspace) ->
     load(work, shop, "reference")
     made = stewards.add_waiver(work, Scope("sales", QTY), "anna", "agreed", _later(days=1))
     with pytest.raises(DataRejected, match="somebody else has to approve"):
-        stewards.approve_waiver(work, made["waiver_id"], "anna")
+        stewards.approve_waiver(work, made.waiver.waiver_id, "anna")
     assert load(work, shop, "sales").verdict.rows_held == 3
 
 
@@ -109,7 +109,7 @@ def test_a_waiver_that_ends_between_gate_and_publish_is_looked_at_again(
     until = _later(minutes=30)
     _waive(work, Scope("sales", QTY), until)
     batch_id = _gated(work, shop)
-    monkeypatch.setattr(ledger, "now", lambda: until + timedelta(seconds=second))
+    monkeypatch.setattr(clock, "now", lambda: until + timedelta(seconds=second))
     if second < 0:
         assert jobs.publish(work, "sales", batch_id).status == "published"
         return
@@ -147,17 +147,17 @@ def test_an_approval_counts_once_in_time_and_for_the_batch_it_was_given_for(
     twice = _waive(work, Scope("sales", None, held, quota=0.9))
     with pytest.raises(DataRejected, match=r"in force; it cannot be approved again: ben did"):
         stewards.approve_waiver(work, twice, "carl")
-    late = stewards.add_waiver(work, Scope("sales", QTY), "anna", "agreed", _later(hours=1))["waiver_id"]
-    asked = stewards.ask_for_quota(work, "sales", held, "anna", "agreed", "100%")["waiver_id"]
+    late = stewards.add_waiver(work, Scope("sales", QTY), "anna", "agreed", _later(hours=1)).waiver.waiver_id
+    asked = stewards.ask_for_quota(work, "sales", held, "anna", "agreed", "100%").waiver.waiver_id
     _settle(work, held)
     with pytest.raises(DataRejected, match="is published"):
         stewards.approve_waiver(work, asked, "ben")
-    monkeypatch.setattr(ledger, "now", lambda: _now() + timedelta(hours=2))
+    monkeypatch.setattr(clock, "now", lambda: _now() + timedelta(hours=2))
     with pytest.raises(DataRejected, match=f"{late} is ended"):
         stewards.approve_waiver(work, late, "ben")
 
 
-_now = ledger.now
+_now = clock.now
 
 
 def _settle(work: Workspace, batch_id: str) -> None:
@@ -174,7 +174,7 @@ def test_an_approval_for_other_rules_is_refused(work: Workspace) -> None:
     with work.warehouse.transaction() as connection:
         connection.exec_driver_sql("UPDATE ops.batches SET rules_hash = 'other'")
     with pytest.raises(DataRejected, match="rules of sales changed since"):
-        stewards.approve_waiver(work, made["waiver_id"], "ben")
+        stewards.approve_waiver(work, made.waiver.waiver_id, "ben")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_what_makes_no_sense_is_refused(
 ) -> None:
     load(work, small_shop(), "reference")
     with pytest.raises(DeclarationError, match=says):
-        stewards.add_waiver(work, scope, "anna", reason, ledger.now() + until)
+        stewards.add_waiver(work, scope, "anna", reason, clock.now() + until)
     assert stewards.waivers(work) == []
 
 

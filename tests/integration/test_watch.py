@@ -5,49 +5,47 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-import sqlalchemy as sa
 
 from dataops.cli.process import main
 from dataops.facts import status
-from dataops.ledger import incidents
-from dataops.ledger import tables as ledger
+from dataops.ledger import clock, incidents, schema
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs, watch
 from tests.support.shop import Shop, fetch, load, small_shop
 
 pytestmark = pytest.mark.integration
-NOW = ledger.now
+NOW = clock.now
 AGREED = timedelta(hours=26)
 WITHIN = timedelta(minutes=watch.WITHIN)
 
 
 def _after(monkeypatch: pytest.MonkeyPatch, span: timedelta) -> None:
-    monkeypatch.setattr(ledger, "now", lambda: NOW() + span)
+    monkeypatch.setattr(clock, "now", lambda: NOW() + span)
 
 
 def _look(work: Workspace, group: str) -> str | None:
-    with ledger.writing(work.warehouse) as connection:
+    with schema.writing(work.warehouse) as connection:
         return watch.look_for_late(connection, work.catalog.group(group))
 
 
 def _missed(work: Workspace, group: str) -> watch.Missed | None:
-    with ledger.writing(work.warehouse) as connection:
+    with schema.writing(work.warehouse) as connection:
         return watch.look_for_missed(connection, "report", group)
 
 
-def _pick_up(work: Workspace, group: str) -> str | None:
-    with ledger.writing(work.warehouse) as connection:
-        return watch.pick_up(connection, "report", group)
+def _pick_up(work: Workspace, group: str) -> list[str]:
+    with schema.writing(work.warehouse) as connection:
+        return [made.publication_id for made in watch.pick_up(connection, "report", group)]
 
 
 def _late(work: Workspace) -> list[tuple[str, str, int]]:
     with work.warehouse.reading() as connection:
-        query = sa.select(ledger.incidents).where(ledger.incidents.c.kind == "late").order_by(ledger.incidents.c.seq)
-        return [(r["incident_id"], r["state"], r["times"]) for r in ledger.rows(connection, query)]
+        late = [i for i in incidents.newest(connection, None, 100) if i.kind == "late"]
+        return [(i.incident_id, i.state, i.times) for i in reversed(late)]
 
 
 def _state(work: Workspace, group: str) -> str:
-    return next(f.state.state for f in status.read(work).groups if f.state.group == group)
+    return next(f.state for f in status.read(work).groups if f.group == group)
 
 
 def test_a_group_is_late_after_its_hours_and_until_it_is_delivered_again(
@@ -89,7 +87,7 @@ def test_a_publication_that_nobody_started_from_is_announced_once_more_and_once_
     assert _missed(work, "reference") == watch.Missed(name, done.batch_id, today)
     assert _missed(work, "reference") is None
     assert _late(work) == [("INC-0001", "open", 1)]
-    assert _pick_up(work, "reference") == name
+    assert _pick_up(work, "reference") == [name]
     assert _late(work) == [("INC-0001", "resolved", 1)]
     assert _missed(work, "reference") is None
 
@@ -98,9 +96,9 @@ def test_a_consumer_that_started_in_time_is_left_alone_until_the_next_publicatio
     work: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = small_shop()
-    assert _pick_up(work, "reference") is None
+    assert _pick_up(work, "reference") == []
     load(work, shop, "reference")
-    assert _pick_up(work, "reference") == "reference-0001"
+    assert _pick_up(work, "reference") == ["reference-0001"]
     _after(monkeypatch, 2 * WITHIN)
     assert _missed(work, "reference") is None
     shop.customers[0]["name"] = "Another"
@@ -109,6 +107,9 @@ def test_a_consumer_that_started_in_time_is_left_alone_until_the_next_publicatio
     found = _missed(work, "reference")
     assert found is not None
     assert found.publication == "reference-0002"
+    shop.customers[0]["name"] = "And another"
+    load(work, shop, "reference")
+    assert _pick_up(work, "reference") == ["reference-0002", "reference-0003"]  # it is told of each that it missed
 
 
 def test_a_missed_build_is_announced_for_the_last_day_of_the_newest_window(
@@ -119,7 +120,7 @@ def test_a_missed_build_is_announced_for_the_last_day_of_the_newest_window(
     shop = small_shop()
     load(work, shop, "reference")
     load(work, shop, "sales", DAYS)
-    jobs.build(work)
+    jobs.build(work, "curated")
     _after(monkeypatch, 2 * WITHIN)
     for group in ("sales", "curated"):
         found = _missed(work, group)
@@ -147,9 +148,9 @@ def test_what_would_pass_now_is_tried_and_kept_and_nothing_is_published(
     jobs.rehearse(work)
     kept = "SELECT table_name, waiting, passing FROM ops.rehearsals ORDER BY 1"
     assert fetch(work, kept) == [("order_line", 2, 0), ("sales_order", 1, 0)]
-    until = ledger.now() + timedelta(days=1)
+    until = clock.now() + timedelta(days=1)
     made = stewards.add_waiver(work, Scope("sales", "SAL-031"), "anna", "agreed", until)
-    stewards.approve_waiver(work, made["waiver_id"], "ben")
+    stewards.approve_waiver(work, made.waiver.waiver_id, "ben")
     jobs.rehearse(work)
     assert fetch(work, kept) == [("order_line", 2, 2), ("sales_order", 1, 1)]
     assert fetch(work, "SELECT COUNT(*) FROM ops.publications") == before
@@ -164,7 +165,7 @@ def test_a_publication_is_announced_once_and_missed_under_the_same_partition(
     work: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = load(work, small_shop(), "reference").publication.publication_id
-    with ledger.writing(work.warehouse) as connection:
+    with schema.writing(work.warehouse) as connection:
         told = [watch.announce(connection, name, "2014-05-01") for _ in range(2)]
         assert watch.announce(connection, "reference-0099", "2014-05-01") is False
     assert told == [True, False]

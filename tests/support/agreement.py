@@ -12,7 +12,7 @@ from dataops.declared import settings
 from dataops.gate.verdict import Verdict
 from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.pipeline import jobs
-from dataops.pipeline.intake import batches
+from dataops.pipeline.intake import extraction
 from dataops.sources import Source
 from tests.conftest import PROJECT, PostgresServer
 from tests.support.shop import fetch
@@ -69,9 +69,9 @@ def deliver(folder: Path, postgres: PostgresServer, sources: Sequence[Source]) -
 def _delivered(work: Workspace, source: Source) -> list[tuple[str, Verdict]]:
     found = []
     for group in LOADED:
-        done = jobs.gate_and_publish(work, batches.extract(work, work.catalog.group(group), source, None))
+        done = jobs.gate_and_publish(work, extraction.extract(work, work.catalog.group(group), source, None))
         found.append((group, done.verdict))
-    found.append(("curated", jobs.build(work)[1].verdict))
+    found.append(("curated", jobs.build(work, "curated")[1].verdict))
     assert all(verdict is not None for _, verdict in found)
     return [(group, verdict) for group, verdict in found if verdict]
 

@@ -17,10 +17,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from dataops.declared import failpoint, settings
 from dataops.gate.waivers import Scope
-from dataops.ledger import tables as ledger
+from dataops.ledger import chain, clock, migrating, tables
 from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.pipeline import jobs, stewards
 from dataops.sources.port import Window
@@ -88,14 +90,12 @@ def _publish(group: str) -> Callable[[Workspace], Any]:
 
 def _waived(work: Workspace, rule: str) -> str:
     """A waiver that two people agreed to; asked for once, however often the step is taken."""
-    known = {row["rule_id"]: row for row in stewards.waivers(work)}
-    until = datetime.fromisoformat(
-        f"{ledger.now() + timedelta(days=2):%Y-%m-%d}"
-    )  # the same when it is asked for again
+    known = {standing.waiver.rule_id: standing for standing in stewards.waivers(work)}
+    until = datetime.fromisoformat(f"{clock.now() + timedelta(days=2):%Y-%m-%d}")  # the same when it is asked for again
     made = known.get(rule) or stewards.add_waiver(work, Scope("sales", rule), "anna", "a test", until)
-    if made["approver"] is None:
-        made = stewards.approve_waiver(work, made["waiver_id"], "ben")
-    return str(made["state"])
+    if made.waiver.approver is None:
+        made = stewards.approve_waiver(work, made.waiver.waiver_id, "ben")
+    return str(made.state)
 
 
 STEPS: dict[str, Callable[[Workspace], Any]] = {
@@ -105,13 +105,13 @@ STEPS: dict[str, Callable[[Workspace], Any]] = {
     "extract sales": _land("sales", None, first_delivery),
     "gate sales": _gate("sales"),
     "publish sales": _publish("sales"),
-    "build": lambda work: jobs.build_candidates(work).batch_id,
+    "build": lambda work: jobs.build_candidates(work, "curated").batch_id,
     "gate build": _gate("curated"),
     "publish build": _publish("curated"),
     "extract days": _land("sales", DAYS, second_delivery),
     "gate days": _gate("sales"),
     "publish days": _publish("sales"),
-    "build again": lambda work: jobs.build_candidates(work).batch_id,
+    "build again": lambda work: jobs.build_candidates(work, "curated").batch_id,
     "gate again": _gate("curated"),
     "publish again": _publish("curated"),
     "roll back": lambda work: jobs.roll_back(work, "sales", "sales-0001", "test data").status,
@@ -231,11 +231,13 @@ def copy_database(server: str, template: str, name: str) -> str:
 class Stages:
     """The recorded steps of one engine, and fresh copies of any of them."""
 
-    def __init__(self, stages: list[Stage], url: str | None, folder: Path) -> None:
+    def __init__(self, stages: list[Stage], url: str | None, folder: Path, worker: str = "master") -> None:
+        folder.mkdir(exist_ok=True)
         self.all = stages
         self._url = url
         self._folder = folder
         self._count = 0
+        self._broken = f"broken_{worker}"
 
     @property
     def engine(self) -> str:
@@ -253,5 +255,32 @@ class Stages:
         stage = self[step]
         self._count += 1
         home = Path(shutil.copytree(stage.home, self._folder / f"case-{self._count}"))
-        url = copy_database(self._url, str(stage.before), "broken") if self._url else None
+        url = copy_database(self._url, str(stage.before), self._broken) if self._url else None
         return Place(home, url, **options)
+
+
+def reseal(connection: Connection) -> None:
+    """What somebody would do who may write to the ledger and knows how receipts are made."""
+    before, p = None, tables.publications
+    for link in chain.records(connection).links:
+        own = sa.update(p).where(p.c.seq == link.seq)
+        connection.execute(own.values(previous_receipt=before))
+        (again,) = (other for other in chain.records(connection).links if other.seq == link.seq)
+        before = again.expected
+        connection.execute(own.values(receipt=before))
+
+
+WITH_RECEIPTS_OF_FEWER_COLUMNS = (2, 3)
+
+
+def take_back(work: Workspace, version: int) -> None:
+    """The ledger as a release of that version had it: no table of alembic's, the version in the settings."""
+    with work.warehouse.transaction() as connection:  # DuckDB alters no table that the same transaction has updated
+        connection.exec_driver_sql("UPDATE ops.batches SET state = LOWER(verdict) WHERE state = 'judged'")
+    with work.warehouse.transaction() as connection:
+        migrating.downgrade(connection, version)
+        connection.exec_driver_sql("DROP TABLE ops.alembic_version")
+        own = tables.settings.c.name == "version"
+        connection.execute(sa.update(tables.settings).where(own).values(value=str(version)))
+        if version in WITH_RECEIPTS_OF_FEWER_COLUMNS:
+            reseal(connection)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from dataops.declared import settings
 from dataops.ledger.workspace import Workspace, open_workspace
-from dataops.pipeline.intake import batches
+from dataops.pipeline.intake import extraction
 from dataops.sources.port import Request, Window, delivered
 
 PROJECT = Path(__file__).parent / "project"
@@ -131,7 +131,7 @@ def own_project(folder: Path) -> Path:
 def land(work: Workspace, shop: Shop, group: str, window: Window | None = None) -> str:
     """Extracts a batch under the group's lock; returns its id."""
     with work.warehouse.lock(group, "test"):
-        return batches.extract(work, work.catalog.group(group), shop, window)
+        return extraction.extract(work, work.catalog.group(group), shop, window)
 
 
 def load(work: Workspace, shop: Shop, group: str, window: Window | None = None) -> Any:

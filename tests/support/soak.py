@@ -23,8 +23,9 @@ import sqlalchemy as sa
 
 from dataops.declared.errors import DataRejected, DeclarationError, VerdictError
 from dataops.gate.waivers import Scope
-from dataops.ledger import receipts
-from dataops.ledger import tables as ledger
+from dataops.ledger import clock, tables
+from dataops.ledger.publications import PublicationDataset
+from dataops.ledger.reading import every
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs, stewards, verification
 from dataops.sources.port import Window
@@ -67,7 +68,7 @@ def load(place: Place, shop: Shop, group: str, window: str | None) -> str:
 
 
 def build(place: Place, full: bool) -> str:
-    _, done = jobs.build(place.open(), full=full)
+    _, done = jobs.build(place.open(), "curated", full=full)
     return done.publication.status if done.publication else str(done.verdict and done.verdict.name)
 
 
@@ -82,16 +83,16 @@ def roll_back(place: Place, group: str, publication: str) -> str:
 def waive(place: Place, hours: float) -> str:
     """A rule is waived by two people for a while."""
     work = place.open()
-    until = ledger.now() + timedelta(hours=hours)
+    until = clock.now() + timedelta(hours=hours)
     made = stewards.add_waiver(work, Scope("sales", QTY), "anna", "soak", until)
-    return str(stewards.approve_waiver(work, made["waiver_id"], "ben")["waiver_id"])
+    return str(stewards.approve_waiver(work, made.waiver.waiver_id, "ben").waiver.waiver_id)
 
 
 def revoke(place: Place) -> int:
     work = place.open()
-    standing = [row for row in stewards.waivers(work) if row["state"] == "in force"]
+    standing = [row for row in stewards.waivers(work) if row.state == "in force"]
     for row in standing:
-        stewards.revoke_waiver(work, row["waiver_id"], "ben")
+        stewards.revoke_waiver(work, row.waiver.waiver_id, "ben")
     return len(standing)
 
 
@@ -192,16 +193,16 @@ class Soak:
         assert fetch(work, UNBALANCED) == []
         assert self.waived or fetch(work, BAD) == []
         for row in self._counts(work):
-            assert receipts.ties(row), row
+            assert row.ties, row
         twice = "SELECT batch_id FROM ops.batches GROUP BY batch_id HAVING COUNT(*) > 1"
         assert fetch(work, twice) == []
         published = "SELECT batch FROM ops.publications WHERE batch IS NOT NULL"
         half = f"SELECT batch_id FROM ops.batches WHERE state = 'published' AND seq NOT IN ({published})"
         assert fetch(work, half) == []
 
-    def _counts(self, work: Workspace) -> list[dict[str, Any]]:
+    def _counts(self, work: Workspace) -> list[PublicationDataset]:
         with work.warehouse.reading() as connection:
-            return ledger.rows(connection, sa.select(ledger.publication_datasets))
+            return every(connection, PublicationDataset, sa.select(tables.publication_datasets))
 
     def facts(self) -> None:
         """The facts are the join of what is validated, whatever was built before; and a whole build changes nothing."""
@@ -213,7 +214,7 @@ class Soak:
         shutil.copytree(self.place.home, twin.home)
         if self.place.url:
             twin = Place(twin.home, copy_database(str(self.place.url), "soak", "soak_twin"), self.place.project)
-        jobs.build(twin.open(), full=True)
+        jobs.build(twin.open(), "curated", full=True)
         assert fetch(twin.open(), "SELECT order_id, line_id, amount FROM curated.fct_line ORDER BY 1, 2") == stands
 
 

@@ -100,7 +100,9 @@ def test_a_declaration_that_nobody_would_read_is_named(project: Path, stray: str
 
 
 def test_a_checkpoint_without_datasets_is_an_error(project: Path) -> None:
-    (project / "checkpoints/empty.yml").write_text("group: empty\nowner: o\nquota: {rows: 1%}\n", encoding="utf-8")
+    (project / "checkpoints/empty.yml").write_text(
+        "group: empty\nlayer: raw\nkind: loaded\nowner: o\nquota: {rows: 1%}\n", encoding="utf-8"
+    )
     with pytest.raises(DeclarationError, match=r"^checkpoints/empty.yml: no contract names group 'empty'"):
         loaded(project)
 
@@ -142,3 +144,25 @@ def test_a_rule_knows_which_other_datasets_its_sql_compares_with(project: Path) 
     rules = {rule.id: rule for rule in loaded(project).group("sales").rules}
     assert rules["SAL-022"].tables == {"order_line"}
     assert rules["SAL-021"].tables == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "layer: raw",
+            "layer: bronze",
+            "\"layer\" is 'bronze'; there are raw, curated, marts; more are",
+        ),
+        ("kind: loaded", "kind: built", '"kind" is built; raw is loaded'),
+        ("kind: loaded", "kind: lodaed", '"kind"'),
+        ("layer: raw\nkind: loaded", "layer: marts\nkind: built", "a dataset of layer raw needs a group of that layer"),
+    ],
+)
+def test_layer_and_kind_of_a_group_are_checked_against_its_datasets(
+    project: Path, old: str, new: str, said: str
+) -> None:
+    file = project / "checkpoints/sales.yml"
+    file.write_text(file.read_text("utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(DeclarationError, match=said):
+        loaded(project)

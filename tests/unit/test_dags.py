@@ -11,17 +11,21 @@ from typing import Any
 
 import pytest
 
+from dataops.airflow import groups
 from dataops.airflow.partitions import NoPartitionError, key_of, window_of
 
 pytestmark = pytest.mark.unit
 
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = sorted((PROJECT / "dags").glob("*.py"))
-JOBS = ["inventory_monitoring", "reference_etl", "sales_etl"]
-UPKEEP = ["data_docs", "data_quality", "warehouse_backup", "watchdog"]
-EXPECTED = sorted([*JOBS, *UPKEEP, "held_batch", "steward_actions"])
+TEXTS = {file.stem: file.read_text("utf-8") for file in FILES}
+JOBS = [name for name, text in TEXTS.items() if "load(" in text]
+UPKEEP = [name for name, text in TEXTS.items() if "dataops.airflow.upkeep" in text]
+CONSUMERS = groups.consumers()
+EXPECTED = [file.stem for file in FILES]
 HEAVY = {"sqlalchemy", "duckdb", "pandas", "numpy", "pyarrow", "great_expectations", "soda_core", "pydantic", "sqlglot"}
-OURS = {"dataops", *(f"dataops.airflow{name}" for name in ("", ".blocks", ".operators", ".partitions"))}
+OURS = {"dataops", *(f"dataops.airflow{name}" for name in ("", ".blocks", ".groups", ".operators", ".partitions"))}
+OURS |= {"dataops.declared", "dataops.declared.layers"}
 FOR_PEOPLE = {"dataops.airflow.questions", "dataops.airflow.steward"}
 GATED = ["gx_checkpoint", "publish", "soda_scan", "verdict"]
 ASKED = ["decide", "agree"]  # wait for a person
@@ -72,7 +76,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_there_are_these_dags_and_none_fails_to_import(found: dict[str, Any]) -> None:
     assert found["errors"] == {}
-    assert sorted(found["dags"]) == EXPECTED == [file.stem for file in FILES]
+    assert sorted(found["dags"]) == EXPECTED
 
 
 @pytest.mark.parametrize("dag_id", EXPECTED)
@@ -84,7 +88,7 @@ def test_a_dag_says_when_it_runs_what_it_touches_and_what_to_do_on_failure(found
 @pytest.mark.parametrize("dag_id", [*JOBS, *UPKEEP])
 def test_every_task_has_owner_retries_back_off_time_limit_and_pool(found: dict[str, Any], dag_id: str) -> None:
     dag = found["dags"][dag_id]
-    timetable = "PartitionedAssetTimetable" if dag_id == "data_docs" else "CronPartitionTimetable"
+    timetable = "PartitionedAssetTimetable" if dag_id in CONSUMERS else "CronPartitionTimetable"
     assert (dag["catchup"], dag["active"], dag["timetable"]) == (False, 1, timetable)
     for task_id, task in dag["tasks"].items():
         rule = "one_failed" if task_id == "ask_steward" else "all_success"
@@ -113,9 +117,9 @@ def test_curated_is_built_only_after_the_load_is_published(found: dict[str, Any]
 
 def test_only_publish_tasks_the_release_and_the_watchdog_announce_an_asset(found: dict[str, Any]) -> None:
     tasks = [item for dag in found["dags"].values() for item in dag["tasks"].items()]
-    everything = ["curated/all", "validated/inventory", "validated/reference", "validated/sales"]
+    everything = sorted(group.asset.name for group in groups.declared().values())
     announced = {task_id: task["outlets"] for task_id, task in tasks if task["outlets"]}
-    assert announced == {
+    assert {task_id: sorted(names) for task_id, names in announced.items()} == {
         "release": everything,
         "watch": everything,
         "sales.publish": ["validated/sales"],
@@ -186,3 +190,11 @@ def test_the_form_offers_exactly_what_a_steward_can_do() -> None:
     from dataops.pipeline.actions import ACTIONS as KNOWN
 
     assert list(ACTIONS) == list(KNOWN)
+
+
+@pytest.mark.parametrize("dag_id", CONSUMERS)
+def test_a_consumer_starts_from_the_groups_that_its_file_names(found: dict[str, Any], dag_id: str) -> None:
+    assert dag_id in found["dags"]  # whose name is its file's: that is how the watchdog knows it
+    assert set(CONSUMERS[dag_id]) <= groups.declared().keys()
+    assert "after(READS)" in TEXTS[dag_id]
+    assert "reads=READS" in TEXTS[dag_id]

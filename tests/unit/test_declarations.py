@@ -113,8 +113,8 @@ MISTAKES = [
         "type: expect_column_values_to_be_unique",
         f'{SUITE}, line 3, rule SAL-021\n  "type"',
     ),
-    (CHECKPOINT, "quota:", "qouta:", f'{CHECKPOINT}, line 2\n  unknown key "qouta"; did you mean "quota"?'),
-    (CHECKPOINT, "rows: 50%", "rows: 50", f'{CHECKPOINT}, line 2\n  "rows": 50 is not a share such as 5% or 0.05'),
+    (CHECKPOINT, "quota:", "qouta:", f'{CHECKPOINT}, line 4\n  unknown key "qouta"; did you mean "quota"?'),
+    (CHECKPOINT, "rows: 50%", "rows: 50", f'{CHECKPOINT}, line 4\n  "rows": 50 is not a share such as 5% or 0.05'),
     (CHECKPOINT, "group: sales", "group: sale", f"{CHECKPOINT}: \"group\" is 'sale'; the file name says 'sales'"),
     (
         CHECKPOINT,
@@ -168,7 +168,7 @@ def test_a_tab_in_yaml_names_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("0.5 %", 0.005), ("100%", 1.0), ("0.05", 0.05), ("0", 0.0)])
 def test_a_share_is_written_in_percent_or_as_a_fraction(tmp_path: Path, text: str, share: float) -> None:
     file = tmp_path / "sales.yml"
-    file.write_text(f"group: sales\nowner: o\nquota: {{rows: {text}}}\n", encoding="utf-8")
+    file.write_text(f"group: sales\nlayer: raw\nkind: loaded\nowner: o\nquota: {{rows: {text}}}\n", encoding="utf-8")
     assert read(file, CheckpointFile, "sales.yml").quota.rows == pytest.approx(share)
 
 

@@ -10,6 +10,7 @@ from dataops.declared.catalog import Group, Rule
 from dataops.declared.declarations import CheckpointFile
 from dataops.gate import policy
 from dataops.gate.verdict import Held, Predicate, RuleResult, judged, unjudged
+from dataops.ledger.incidents import Money
 
 pytestmark = pytest.mark.unit
 
@@ -21,17 +22,19 @@ def rule(number: int = 1, severity: str = "critical") -> Rule:
 
 
 def group(**quota: Any) -> Group:
-    checkpoint = CheckpointFile.model_validate({"group": "sales", "owner": "o", "quota": {"rows": "1%"} | quota})
+    checkpoint = CheckpointFile.model_validate(
+        {"group": "sales", "layer": "raw", "kind": "loaded", "owner": "o", "quota": {"rows": "1%"} | quota}
+    )
     return Group("sales", checkpoint, ())
 
 
 def decided(*results: RuleResult, held: int = 0, received: int = 100, fell: int = 0) -> Any:
-    return policy.decide(group(), "b", results, [Held("lines", received, held, fell)], {})
+    return policy.decide(group(), "b", results, [Held("lines", received, held, fell)], None)
 
 
 def paid(held: str, received: str) -> Any:
     """The verdict on a batch of which so much money is held; the quota is 5 %."""
-    money = {"column": "sub_total", "received": received, "held": held}
+    money = Money(column="sub_total", received=received, held=held)
     return policy.decide(group(money="5%"), "b", [], [Held("lines", 100, 1, 0)], money)
 
 

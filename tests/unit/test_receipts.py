@@ -13,9 +13,12 @@ from dataops.cli import receipt as pages
 from dataops.declared import settings
 from dataops.declared.catalog import Dataset, load
 from dataops.declared.errors import DeclarationError
-from dataops.facts.explain import carried, parsed_key
+from dataops.facts.explanation import carried, parsed_key
+from dataops.facts.publication import Allowed, DatasetCounts, PublicationDocument
 from dataops.ledger import receipts
-from dataops.ledger.chain import Records, walk
+from dataops.ledger.chain import Records, _link, walk
+from dataops.ledger.publications import PublicationDataset
+from dataops.ledger.row_proof import DIGESTS
 
 pytestmark = pytest.mark.unit
 PROJECT = Path(__file__).parents[1] / "support" / "project"
@@ -40,13 +43,20 @@ def batch(**values: Any) -> dict[str, Any]:
     return {"seq": 1, "batch_id": "sales-whole", "source": "csv:oltp-2014", "state": "published"} | window | values
 
 
-def sealed(number: int) -> Records:
+def sealed(number: int) -> list[dict[str, Any]]:
     """A ledger of so many publications, each sealed over the one before it."""
     made: list[dict[str, Any]] = []
     for seq in range(1, number + 1):
         linked = publication(seq, previous_receipt=made[-1]["receipt"] if made else None)
         made.append(linked | {"receipt": receipts.digest(linked, [counts(publication=seq)], None)})
-    return Records(made, {p["seq"]: [counts(publication=p["seq"])] for p in made}, {})
+    return made
+
+
+def records(made: list[dict[str, Any]], first: int = 0) -> Records:
+    """As `chain.records` reads them."""
+    rows = dict.fromkeys(("results", "receipt", "commitment", *DIGESTS))
+    links = tuple(_link(rows | p, [rows | counts(publication=p["seq"])], None) for p in made)
+    return Records(links, (), first)
 
 
 def test_the_canonical_text_does_not_depend_on_order_zone_or_the_text_of_json() -> None:
@@ -98,7 +108,7 @@ def test_a_column_that_a_later_release_adds_changes_no_older_receipt() -> None:
     ],
 )
 def test_a_dataset_ties_when_rows_and_every_control_total_add_up(values: dict[str, Any], tied: bool) -> None:
-    assert receipts.ties(counts(**values)) is tied
+    assert PublicationDataset.of(counts(**values)).ties is tied
 
 
 def test_the_part_that_is_left_is_exact() -> None:
@@ -107,38 +117,48 @@ def test_the_part_that_is_left_is_exact() -> None:
 
 
 def test_a_chain_is_proven_from_its_first_receipt_and_names_its_first_bad_link() -> None:
-    found = sealed(4)
-    assert walk(found).proven
-    assert walk(found).receipts == 4
-    found.publications[1]["reason"] = "edited"
-    found.publications[3]["reason"] = "edited"
+    made = sealed(4)
+    assert walk(records(made)).proven
+    assert walk(records(made)).receipts == 4
+    made[1]["reason"] = "edited"
+    made[3]["reason"] = "edited"
+    found = records(made)
     broken = walk(found)
     assert broken.broken
     assert (broken.broken.what, broken.broken.publication, broken.receipts) == ("edited", "sales-0002", 1)
     assert broken.unproven == 3
-    assert broken.broken.found == found.publications[1]["receipt"]
-    assert broken.broken.expected == found.digest(found.publications[1])
+    assert broken.broken.found == made[1]["receipt"]
+    assert broken.broken.expected == found.links[1].expected
     assert walk(found, start=3, end=3).proven
 
 
 def test_publications_that_are_older_than_receipts_are_counted_and_not_covered() -> None:
-    found = sealed(3)
-    old = [publication(0, publication_id="sales-0000", receipt=None)]
-    assert walk(Records(old + found.publications, found.datasets, {}, first=1)).earlier == 1
-    assert walk(Records(old, {}, {}, first=1)).receipts == 0
+    old = [publication(0, publication_id="sales-0000")]
+    assert walk(records(old + sealed(3), first=1)).earlier == 1
+    assert walk(records(old, first=1)).receipts == 0
 
 
 def test_a_page_is_narrow_and_names_the_waivers_it_rests_on() -> None:
-    waiver = {"waiver_id": "WAI-0003", "rule_id": "SAL-014", "owner": "ann", "approver": "bob", "until": "2014-06-01",
-              "reason": "the supplier sends it again on Monday, agreed with sales on the phone"}  # fmt: skip
-    made = publication(waivers=[waiver], receipt="7f3c" * 16)
-    shown = pages.Receipt(made, (counts(),), batch(), {"passed": 61, "warned": 1}, (), None)
+    waiver = Allowed(
+        waiver_id="WAI-0003", rule_id="SAL-014", batch=None, keys=None, quota=None, owner="ann", approver="bob",
+        until="2014-06-01", reason="the supplier sends it again on Monday, agreed with sales on the phone",
+    )  # fmt: skip
+    made = publication(receipt="7f3c" * 16)
+    names = ("kind", "verdict", "published_at", "window_end", "previous", "reason", "rules_hash", "receipt")
+    row = PublicationDataset.of(counts())
+    own = row.model_dump(exclude={"publication", "table"})
+    shown = PublicationDocument(
+        **{name: made[name] for name in names}, publication="sales-0001", number=1, group="sales", next=None,
+        previous_receipt=None, batch="sales-whole", source="csv:oltp-2014", window_start=None,
+        rules={"passed": 61, "warned": 1}, waivers=(waiver,), anomalies=(),
+        datasets=(DatasetCounts(**own, table_name=row.table, ties=row.ties),),
+    )  # fmt: skip
     text = "\n".join(pages.page(shown))
     assert all(len(line) <= 80 for line in text.splitlines()), text
     for said in ("WAI-0003", "ann and bob", "61 passed and 1 warned", "ties", "1 waiver ·", "7f3c" * 16):
         assert said in " ".join(text.split())
-    document = pages.document(shown)
-    assert document["waivers"] == [waiver]
+    document = shown.content()
+    assert document["waivers"][0]["approver"] == "bob"
     assert document["datasets"][0]["ties"] is True
 
 

@@ -12,6 +12,16 @@ from dataops.declared.errors import DeclarationError
 pytestmark = pytest.mark.unit
 
 
+PROJECT = "name: shop\ntitle: Shop\ncurrency: EUR\nzone: Europe/Vienna\nfirst_day: 2024-01-01\n"
+
+
+@pytest.fixture(autouse=True)
+def project_file(tmp_path: Path) -> Path:
+    file = tmp_path / "project.yml"
+    file.write_text(PROJECT, encoding="utf-8")
+    return file
+
+
 def test_defaults_are_an_embedded_warehouse_below_the_project(tmp_path: Path) -> None:
     found = settings.load({}, project=tmp_path)
     assert found.warehouse_url == f"duckdb:///{tmp_path}/var/warehouse.duckdb"
@@ -53,3 +63,38 @@ def test_the_warehouse_s_name_hides_its_password(tmp_path: Path) -> None:
 def test_a_bad_number_of_seconds_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(DeclarationError, match="DATAOPS_LOCK_SECONDS"):
         settings.load({"DATAOPS_LOCK_SECONDS": text}, project=tmp_path)
+
+
+def test_what_is_the_project_s_own_stands_in_its_file_and_the_environment_goes_before(project_file: Path) -> None:
+    project_file.write_text(f"{PROJECT}timeouts: {{query: 7, lock: 0}}\nbuilt_layers: [core, mart]\n", encoding="utf-8")
+    found = settings.load({"DATAOPS_LOCK_SECONDS": "9"}, project=project_file.parent)
+    assert (found.query_seconds, found.lock_seconds, found.rule_seconds) == (7, 9, 3600)
+    assert (found.project.currency, found.project.layers.published) == ("EUR", ("validated", "core", "mart"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("currency: euro", "currency"),
+        ("zone: Vienna", "'Vienna' is no time zone"),
+        ("first_day: soon", "first_day"),
+        ("timeouts: {query: 0}", "query"),
+        ("timeouts: {qeury: 1}", 'unknown key "qeury"; did you mean "query"?'),
+        ("built_layers: [raw]", "'raw' is a schema of the platform's own"),
+        ("built_layers: [core, core]", "a layer is listed twice"),
+        ("colour: red", 'unknown key "colour"'),
+    ],
+)
+def test_a_mistake_in_the_project_s_file_is_named(project_file: Path, line: str, said: str) -> None:
+    key = line.partition(":")[0]
+    kept = "".join(f"{old}\n" for old in PROJECT.splitlines() if not old.startswith(f"{key}:"))
+    project_file.write_text(f"{kept}{line}\n", encoding="utf-8")
+    with pytest.raises(DeclarationError, match=said) as caught:
+        settings.load({}, project=project_file.parent)
+    assert "project.yml, line" in str(caught.value)
+
+
+def test_a_project_without_its_file_says_what_to_write(project_file: Path) -> None:
+    project_file.unlink()
+    with pytest.raises(DeclarationError, match=r"project.yml is missing; say what is this project's own"):
+        settings.load({}, project=project_file.parent)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from dataops.facts import groups as facts
+from dataops.facts.batch import BatchDocument, Brought, OpenedIncident, RuleCount, RuleFacts
 from dataops.outlets.site import pages
+from dataops.outlets.site.gx_pages import inert
 from dataops.outlets.site.pages import Site, fingerprint, harmless, is_id, render
-from dataops.outlets.site.strip import strip
 
 pytestmark = pytest.mark.unit
 
@@ -43,22 +44,22 @@ def test_only_ids_become_paths() -> None:
 
 
 def test_hostile_text_is_inert_wherever_a_batch_page_shows_it() -> None:
-    rule = facts.RuleShown(
-        HOSTILE, "orders", "gx", "critical", "failed", HOSTILE, HOSTILE, HOSTILE, 3, 4, HOSTILE, ({HOSTILE: HOSTILE},)
-    )
-    batch = {
-        "batch_id": "sales-whole",
-        "state": "failed",
-        "group_name": "sales",
-        "source": HOSTILE,
-        "judged_at": None,
-        "rules_hash": None,
-    }
-    incident = {"incident_id": "INC-0001", "state": "open", "sentence": HOSTILE}
-    dataset = {"table_name": "orders", "received": 4, "controls": {HOSTILE: HOSTILE}, "notes": [HOSTILE]}
-    shown = facts.BatchShown(batch, None, (dataset,), {}, (rule,), (incident,), HOSTILE)
+    rule = RuleFacts(
+        rule=HOSTILE, table="orders", engine="gx", severity="critical", outcome="failed", says=HOSTILE, why=HOSTILE,
+        observed=HOSTILE, failing=3, checked=4, problem=HOSTILE, sample=({HOSTILE: HOSTILE},),
+    )  # fmt: skip
+    moment = datetime(2026, 5, 1)
+    batch = BatchDocument(
+        batch="sales-whole", group="sales", state="judged", verdict="FAILED", reason=HOSTILE, source=HOSTILE,
+        window=(None, None), created_at=moment, sealed_at=moment, judged_at=None, rules_hash=None, publication=None,
+        published_at=None, rules=RuleCount(judged=1, passed=0), findings=(rule,), passed=(),
+        datasets=(
+            Brought(table_name="orders", scope="whole", received=4, controls={HOSTILE: HOSTILE}, notes=(HOSTILE,)),
+        ),
+        incidents=(OpenedIncident(incident="INC-0001", state="open", sentence=HOSTILE),),
+    )  # fmt: skip
     page = render(
-        "batch.html", root="../", shown=shown, tables={"orders": [rule]}, gx={}, problems=[rule], window="all there is"
+        "batch.html", root="../", title=HOSTILE, batch=batch, tables={"orders": [rule]}, gx={}, window="all there is"
     )
     found = Elements(page)
     assert not {"script", "img", "iframe", "form"} & set(found.tags)
@@ -68,18 +69,20 @@ def test_hostile_text_is_inert_wherever_a_batch_page_shows_it() -> None:
 
 
 def test_stripping_keeps_text_and_tables_and_drops_what_acts() -> None:
-    kept = strip(
+    kept = inert(
         "<table class=t style='x' onclick=go()><tr><td>1 &lt; 2</td></tr></table><script>go()</script><img src=//x>"
         "<a href='https://x'>out</a><a href='#in'>in</a><iframe>y</iframe><b>z</b>"
     )
-    assert kept == ('<table class="t"><tr><td>1 &lt; 2</td></tr></table><a>out</a><a href="#in">in</a><b>z</b>')
+    assert kept == (
+        '<table class="t"><tbody><tr><td>1 &lt; 2</td></tr></tbody></table><a>out</a><a href="#in">in</a><b>z</b>'
+    )
 
 
 def test_a_page_is_current_only_for_the_same_facts_and_while_its_file_is_there(tmp_path: Path) -> None:
-    site, mark = Site.at(tmp_path), fingerprint({"a": 1})
+    site, mark = Site.at(tmp_path, "Shop"), fingerprint({"a": 1})
     site.write("index.html", "x", mark)
     site.close()
-    again = Site.at(tmp_path)
+    again = Site.at(tmp_path, "Shop")
     assert again.is_current("index.html", mark)
     assert not again.is_current("index.html", fingerprint({"a": 2}))
     (tmp_path / "index.html").unlink()
@@ -88,4 +91,4 @@ def test_a_page_is_current_only_for_the_same_facts_and_while_its_file_is_there(t
 
 def test_a_broken_manifest_means_a_whole_build_and_no_error(tmp_path: Path) -> None:
     (tmp_path / "built.json").write_text("{", encoding="utf-8")
-    assert Site.at(tmp_path).made == {}
+    assert Site.at(tmp_path, "Shop").made == {}

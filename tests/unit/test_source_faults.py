@@ -7,11 +7,15 @@ import pyarrow as pa
 import pytest
 
 from dataops.declared.errors import DeclarationError
-from dataops.lab.faulty_source import FAULTS, HOSTILE, NOWHERE, open_source
+from dataops.lab import planted
+from dataops.lab.faulty_source import open_source
 from dataops.sources import Follow, Request, Source, Window
 
 pytestmark = pytest.mark.unit
 
+FAULTS = planted.load(Path(__file__).parents[2])
+NOWHERE = 999_999_999
+HOSTILE = FAULTS["hostile_text"].set["comment"]
 SHARED = Path(__file__).parents[2] / "../shared/adventureworks"
 ORDERS, LINES, EMAILS = "Sales.SalesOrderHeader", "Sales.SalesOrderDetail", "Person.EmailAddress"
 FIRST_OF_MAY = Window.parse("2014-05-01..2014-05-02")
@@ -121,7 +125,7 @@ def test_faults_strike_alike_when_repeated_and_elsewhere_with_another_seed() -> 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_needs_only_the_columns_it_asks_for_and_an_empty_stream_stays_empty(fault: str) -> None:
     source = generated(fault)
-    for name in FAULTS[fault].tables:
+    for name in [FAULTS[fault].table]:
         schema = pa.schema([source.schema(name).field(0)])
         assert source.read(Request(name, schema)).read_all().column_names == [schema.names[0], "_problems"]
         nothing = Request(name, source.schema(name), Window.parse("1999-01-01..1999-01-02"), "modified_date")

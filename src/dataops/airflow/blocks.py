@@ -6,18 +6,30 @@ Every group goes the same way, and the graph shows it: nothing after `verdict` r
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
-from airflow.sdk import Asset, CronPartitionTimetable, Param, PartitionedAtRuntime, TaskGroup
+from airflow.sdk import (
+    Asset,
+    CronPartitionTimetable,
+    Param,
+    PartitionedAssetTimetable,
+    PartitionedAtRuntime,
+    TaskGroup,
+)
 
+from dataops.airflow import groups
 from dataops.airflow.operators import AskSteward, Audit, Build, Extract, Judge, Publish
 from dataops.airflow.partitions import WINDOW
+from dataops.declared.layers import Kind
 
 POOL = "warehouse"  # one slot on DuckDB: one process may write its file
 
-TASKS: dict[str, Any] = {
+Options = dict[str, Any]
+"""Keyword arguments of Airflow's classes."""
+TASKS: Options = {
     "owner": "data-platform",
     "pool": POOL,
     "retries": 2,
@@ -26,13 +38,13 @@ TASKS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=2),
     "execution_timeout": timedelta(minutes=30),
 }
-POLICY: dict[str, Any] = {
-    "start_date": datetime(2011, 5, 31, tzinfo=UTC),  # first order; a back-fill may begin here
+POLICY: Options = {
+    "start_date": groups.first_day(),  # a back-fill may begin here
     "catchup": False,
     "max_active_runs": 1,
     "default_args": TASKS,
 }
-ONE_WINDOW: dict[str, Any] = {
+ONE_WINDOW: Options = {
     "window": Param(
         None,
         type=["null", "string"],
@@ -41,39 +53,34 @@ ONE_WINDOW: dict[str, Any] = {
     )
 }
 
-PATIENCE: dict[str, Any] = {
+PATIENCE: Options = {
     "minutes": Param(10, type="number", minimum=0, description="how long after a publication its consumers may start")
 }
-KEPT: dict[str, Any] = {"keep": Param(7, type="integer", minimum=1, description="how many backups stay in var/backups")}
+KEPT: Options = {"keep": Param(7, type="integer", minimum=1, description="how many backups stay in var/backups")}
 
 
 def each(cron: str, key_format: str = "%Y-%m-%d") -> CronPartitionTimetable | PartitionedAtRuntime:
     """A partition per interval of `cron`, in UTC; a run at the end of an interval is for the interval that ended.
 
-    With `AIRFLOW__DATAOPS__CRON=off` runs start only by hand, by back-fill or by assets: for sample data that ends
-    in 2014, where today's partition would always be held for want of rows.
+    With `AIRFLOW__DATAOPS__CRON=off` runs start only by hand, by back-fill or by assets: for sample data that ended
+    long ago, where today's partition would always be held for want of rows.
     """
     if os.environ.get("AIRFLOW__DATAOPS__CRON", "on").lower() == "off":
         return PartitionedAtRuntime()
     return CronPartitionTimetable(cron, timezone="UTC", run_offset=-1, key_format=key_format)
 
 
-def asset_of(layer: str, group: str) -> Asset:
-    """What a publication of a group is announced as; one partition per publication."""
-    return Asset(name=f"{layer}/{group}", uri=f"x-dataops://warehouse/{layer}/{group}", group="dataops")
+GROUPS = groups.declared()
+ASSETS: dict[str, Asset] = {name: group.asset for name, group in GROUPS.items()}
+"""What each group's publications are announced as."""
 
 
-def _assets() -> dict[str, Asset]:
-    """What each group's publications are announced as; a group that is built has a layer of its own name."""
-    project = Path(os.environ.get("DATAOPS_PROJECT") or Path(__file__).parents[3])
-    names = sorted(file.stem for file in (project / "checkpoints").glob("*.yml"))
-    built = {name for name in names if (project / "contracts" / name).is_dir()}
-    return {name: asset_of(name, "all") if name in built else asset_of("validated", name) for name in names}
-
-
-ASSETS = _assets()
-CONSUMERS = {"data_docs": "curated"}
-"""DAGs that start from a publication -> its group; the watchdog sees to it that they do."""
+def after(reads: Sequence[str]) -> PartitionedAssetTimetable:
+    """A run for every partition that any of these groups announces. Raises KeyError for a group that is not there."""
+    condition = ASSETS[reads[0]]
+    for name in reads[1:]:
+        condition |= ASSETS[name]
+    return PartitionedAssetTimetable(assets=condition)
 
 
 def load(group: str, *, windowed: bool) -> TaskGroup:
@@ -88,7 +95,7 @@ def load(group: str, *, windowed: bool) -> TaskGroup:
     return tasks
 
 
-def build(group: str = "curated") -> TaskGroup:
+def build(group: str) -> TaskGroup:
     """Build -> gx_checkpoint, soda_scan -> verdict -> publish, for a group made of models."""
     with TaskGroup(group, tooltip=f"{group}: models over what is published") as tasks:
         built = Build(task_id="build", group=group)
@@ -96,7 +103,15 @@ def build(group: str = "curated") -> TaskGroup:
     return tasks
 
 
-def _batch_of(source: Extract | Build, group: str, *, replaceable: bool = False) -> dict[str, Any]:
+def build_all() -> list[TaskGroup]:
+    """All groups made of models, one after the other."""
+    built = [build(name) for name, group in GROUPS.items() if group.kind is Kind.BUILT]
+    for first, second in pairwise(built):
+        first >> second
+    return built
+
+
+def _batch_of(source: Extract | Build, group: str, *, replaceable: bool = False) -> Options:
     # A template rather than `source.output`, which would draw an edge from the source to every task of the gate.
     batch_id = f"{{{{ ti.xcom_pull(task_ids='{source.task_id}') }}}}"
     return {"batch_id": batch_id, "group": group, "replaceable": replaceable}

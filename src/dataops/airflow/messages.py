@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataops.gate import policy
 from dataops.gate.verdict import Verdict
+from dataops.ledger.enums import Outcome
 from dataops.ledger.workspace import Workspace
 
 
 def blocked(work: Workspace, verdict: Verdict) -> str:
     """One line for a FAILED verdict."""
-    rules = sum(result.outcome == "failed" for result in verdict.results)
+    rules = sum(result.outcome is Outcome.FAILED for result in verdict.results)
     parts = [f"{verdict.group}, batch {verdict.batch_id}: {rules} rules blocked, {_quarantined(work, verdict)}."]
     if first := verdict.first_failure:
         rows = f", {first.failing:,} rows" if first.failing is not None else f", observed {first.observed}"
@@ -24,6 +25,6 @@ def _quarantined(work: Workspace, verdict: Verdict) -> str:
     received, held = verdict.rows_received, verdict.rows_held
     share = f"{held / received:.1%} of rows, quota {quota.rows:.1%}" if received else "no rows came"
     money = policy.money_share(verdict.money)
-    if money is not None and quota.money is not None:
-        share += f"; {money:.1%} of {verdict.money['column']}, quota {quota.money:.1%}"
+    if verdict.money and money is not None and quota.money is not None:
+        share += f"; {money:.1%} of {verdict.money.column}, quota {quota.money:.1%}"
     return f"{held:,} of {received:,} rows quarantined ({share})"

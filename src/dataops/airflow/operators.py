@@ -18,7 +18,7 @@ from dataops.airflow.partitions import NoPartitionError, key_of, window_of
 if TYPE_CHECKING:
     from dataops.gate.verdict import Verdict
     from dataops.ledger.workspace import Workspace
-    from dataops.pipeline.publish import Publication
+    from dataops.pipeline.publish import Published
 
 
 class GateBlocked(AirflowFailException):  # type: ignore[misc]
@@ -185,18 +185,18 @@ def announce(
     work: Workspace,
     context: Any,  # noqa: ANN401
     asset: Asset,
-    done: Publication,
+    done: Published,
     partition: str,
 ) -> str | None:
     """Emits the partition of a publication; nothing when nothing was published or it was announced before."""
-    from dataops.ledger import tables as ledger
+    from dataops.ledger.schema import writing
     from dataops.pipeline import watch
 
     task.log.info("%s: %s %s", done.batch_id, done.status, done.publication_id or "")
     task.outlets = []  # Airflow would announce every outlet of a task that succeeds
     if done.publication_id is None:
         return None
-    with ledger.writing(work.warehouse) as connection:
+    with writing(work.warehouse) as connection:
         first = watch.announce(connection, done.publication_id, partition)
     if first:
         task.outlets = [asset]
@@ -222,8 +222,14 @@ class AskSteward(BatchJob):
             raise AirflowSkipException(f"{self.batch_id} is not held, so there is nothing to decide")
         raise DagRunTriggerException(
             trigger_dag_id="held_batch",
-            dag_run_id=f"{self.batch_id}__{held['rules_hash'][:12]}",
-            conf=held | {"partition": _partition(context)},
+            dag_run_id=f"{self.batch_id}__{(held.rules_hash or '')[:12]}",
+            conf={
+                "batch": held.batch_id,
+                "group": held.group,
+                "rules_hash": held.rules_hash,
+                "sentence": held.reason,
+                "partition": _partition(context),
+            },
             reset_dag_run=False,
             skip_when_already_exists=True,
             wait_for_completion=False,

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 WINDOW = r"^\d{4}-\d{2}-\d{2}\.\.\d{4}-\d{2}-\d{2}$"
 ADVICE = (
-    'Trigger it with a partition key ("2014-05-01"), or with {"window": "2014-05-01..2014-06-01"} as configuration.'
+    'Trigger it with a partition key ("2026-05-01"), or with {"window": "2026-05-01..2026-06-01"} as configuration.'
 )
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow.sdk import Param
 
-from dataops.airflow.blocks import ASSETS, POLICY, build
+from dataops.airflow.blocks import ASSETS, POLICY, Options, build_all
 from dataops.airflow.steward import AGREE, DISCARD, REFUSE, RELEASE, WAIT, Ask, Decide, Release
 
-BY_HAND: dict[str, Any] = {"tags": ["steward"], "is_paused_upon_creation": False, **POLICY}
-HELD: dict[str, Any] = {
+BY_HAND: Options = {"tags": ["steward"], "is_paused_upon_creation": False, **POLICY}
+HELD: Options = {
     "params": {name: Param("", type="string") for name in ("batch", "group", "rules_hash", "sentence", "partition")},
     **BY_HAND,
     "max_active_runs": 16,  # one question does not wait for the answer to another
@@ -35,10 +33,10 @@ _FIELDS = {
     "batch": "only for this batch",
     "until": "the day on which the waiver ends, in UTC",
     "waiver": "WAI-0003",
-    "group": "sales",
+    "group": "a file of checkpoints/",
     "reason": "why; kept with the step",
 }
-ACTION_FORM: dict[str, Any] = {
+ACTION_FORM: Options = {
     "params": {"action": Param(ACTIONS[0], enum=list(ACTIONS))}
     | {name: Param(None, type=["null", "string"], description=text) for name, text in _FIELDS.items()},
     **BY_HAND,
@@ -50,7 +48,7 @@ _DECISION = {
 
 
 def decide_held_batch() -> None:
-    """Wires decide -> request -> agree -> release -> curated: two people, each asked once; nobody's worker waits."""
+    """Wires decide -> request -> agree -> release -> builds: two people, each asked once; nobody's worker waits."""
     decide = Ask(
         task_id="decide",
         subject="{{ params.batch }} is held: what shall become of it?",
@@ -70,4 +68,4 @@ def decide_held_batch() -> None:
         days=7,
     )
     release = Release(task_id="release", question="agree", request="request", assets=ASSETS)
-    decide >> request >> agree >> release >> build("curated")
+    decide >> request >> agree >> release >> build_all()[0]

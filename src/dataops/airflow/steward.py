@@ -12,6 +12,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowSkipException
 
+from dataops.airflow.blocks import Options
 from dataops.airflow.operators import Job, announce
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 RELEASE, DISCARD, WAIT = "release with waiver", "discard", "wait"
 AGREE, REFUSE = "agree", "refuse"
 # A person's time is no worker's. Retries: Airflow 3.3 asks again when an answer overtakes its executor's word.
-UNWATCHED: dict[str, Any] = {"pool": "default_pool", "execution_timeout": None, "retries": 10}
+UNWATCHED: Options = {"pool": "default_pool", "execution_timeout": None, "retries": 10}
 
 
 class Ask(HITLOperator):  # type: ignore[misc]
@@ -31,7 +32,7 @@ class Ask(HITLOperator):  # type: ignore[misc]
             options=options, defaults=otherwise, response_timeout=timedelta(days=days), **UNWATCHED, **settings
         )
 
-    def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
+    def execute_complete(self, context: Any, event: Options) -> Options:  # noqa: ANN401
         """The answer as plain values: no class travels between tasks."""
         answer = super().execute_complete(context, event)
         person = answer["responded_by_user"] or {}
@@ -56,7 +57,7 @@ class Decide(Job):
             stewards.discard_batch(work, asked["batch"], answer["person"], reason or "discarded in Airflow")
             raise AirflowSkipException(f"{asked['batch']} was discarded by {answer['person']}")
         quota = str(answer["form"].get("quota") or "100%")
-        return stewards.ask_release(work, asked, answer["person"], reason, quota)
+        return stewards.ask_release(work, asked["batch"], asked["rules_hash"], answer["person"], reason, quota)
 
 
 class Release(Job):

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
 
+from dataops.airflow.groups import consumers
 from dataops.airflow.operators import Job
 
 if TYPE_CHECKING:
+    from dataops.ledger.publications import Publication
     from dataops.ledger.workspace import Workspace
 
 
 class Watch(Job):
     """Opens incidents for what is late, and announces publications again that a consumer did not start from.
 
-    `consumers`: DAG -> the group from whose publications it starts; `assets`: what those are announced as, by group.
+    `assets`: what publications are announced as, by group. Consumers say in their DAG files which groups they read.
     """
 
-    def __init__(self, *, consumers: Mapping[str, str], assets: Mapping[str, Asset], **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, *, assets: Mapping[str, Asset], **options: Any) -> None:  # noqa: ANN401
         super().__init__(outlets=list(assets.values()), **options)
-        self.consumers = consumers
         self.assets = assets
 
     def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401
-        from dataops.ledger import tables as ledger
+        from dataops.ledger.schema import writing
         from dataops.pipeline import watch
 
         minutes = float(context["params"]["minutes"])
-        with ledger.writing(work.warehouse) as connection:
+        with writing(work.warehouse) as connection:
             late = [watch.look_for_late(connection, group) for group in work.catalog.groups.values()]
             missed = {
                 group: found
-                for consumer, group in self.consumers.items()
+                for consumer, reads in consumers().items()
+                for group in reads
                 if (found := watch.look_for_missed(connection, consumer, group, minutes))
             }
         self.log.info("late: %s; announced again: %s", [i for i in late if i] or "none", list(missed) or "none")
@@ -86,30 +88,31 @@ class BackUp(Job):
 
 
 class Consumer(Job):
-    """A job that starts from a group's publications, and says so in the ledger. Subclasses implement `consume`."""
+    """A job that starts from publications, and says so in the ledger. Subclasses implement `consume`."""
 
-    def __init__(self, *, group: str, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, *, reads: Sequence[str], **options: Any) -> None:  # noqa: ANN401
         super().__init__(**options)
-        self.group = group
+        self.reads = tuple(reads)
 
     def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401
-        from dataops.ledger import tables as ledger
+        from dataops.ledger.schema import writing
         from dataops.pipeline import watch
 
-        with ledger.writing(work.warehouse) as connection:
-            publication = watch.pick_up(connection, context["dag"].dag_id, self.group)
-        self.log.info("starts from %s", publication)
-        self.consume(work)
+        consumer = context["dag"].dag_id
+        with writing(work.warehouse) as connection:
+            woke = [made for group in self.reads for made in watch.pick_up(connection, consumer, group)]
+        self.log.info("starts from %s", ", ".join(made.publication_id for made in woke) or "nothing new")
+        self.consume(work, woke)
 
-    def consume(self, work: Workspace) -> None:
-        """Does what follows from the publication."""
+    def consume(self, work: Workspace, publications: Sequence[Publication]) -> None:
+        """Does what follows from the publications that woke it: those it has not started from, oldest first."""
         raise NotImplementedError
 
 
 class Docs(Consumer):
     """Brings the site up to date."""
 
-    def consume(self, work: Workspace) -> None:
+    def consume(self, work: Workspace, publications: Sequence[Publication]) -> None:  # noqa: ARG002  all of it
         from dataops.outlets.site import data_docs
 
         self.log.info("%s", work.settings.paths.shown(data_docs.build(work)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -41,7 +41,9 @@ def check(
             soda.check(group)
             gx.check(group, catalog.schema)
     if as_json:
-        screen.document(document(catalog))
+        from dataops.facts.answers import CheckDocument
+
+        screen.document(CheckDocument.of(catalog))
     else:
         screen.line(f"{summary(catalog)}; nothing unknown, no gap")
         if screen.verbosity > 0:
@@ -60,7 +62,7 @@ def require_complete(catalog: Catalog, paths: Paths) -> None:
     missing = [
         f"{dataset.contract_file} has no model; write {_sql(paths, dataset.layer, dataset.table)}"
         for dataset in catalog.datasets.values()
-        if dataset.layer != "raw" and dataset.table not in models
+        if not dataset.is_loaded and dataset.table not in models
     ]
     for model in catalog.models:
         shown = _sql(paths, model.layer, model.table)
@@ -91,22 +93,3 @@ def _row(catalog: Catalog, name: str) -> tuple[str, ...]:
     severities = Counter(rule.severity for rule in group.rules)
     counts = (len(group.datasets), len(group.rules), severities["critical"], severities["warning"], severities["info"])
     return name, *(number(count) for count in counts)
-
-
-def document(catalog: Catalog) -> dict[str, Any]:
-    """The document dataops.check/1."""
-    return {
-        "schema": "dataops.check/1",
-        "datasets": len(catalog.datasets),
-        "rules": sum(len(group.rules) for group in catalog.groups.values()),
-        "models": len(catalog.models),
-        "groups": [
-            {
-                "group": group.name,
-                "datasets": [d.name for d in group.datasets],
-                "rules": len(group.rules),
-                "severities": dict(Counter(rule.severity for rule in group.rules)),
-            }
-            for group in catalog.groups.values()
-        ],
-    }

@@ -33,16 +33,12 @@ def doctor(
         found = probes.run(subjects or ())
     code = probes.exit_code(found)
     if as_json:
-        items = [
-            {"level": f.level, "subject": f.subject, "fact": masked(f.fact), "advice": masked(f.advice)} for f in found
-        ]
-        document = {
-            "schema": "dataops.doctor/1",
-            "findings": items,
-            "conclusion": probes.conclusion(found),
-            "exit_code": code,
-        }
-        screen.document(document)
+        from dataops.lab.documents import DoctorDocument, Probed
+
+        items = tuple(
+            Probed(level=f.level, subject=f.subject, fact=masked(f.fact), advice=masked(f.advice)) for f in found
+        )
+        screen.document(DoctorDocument(findings=items, conclusion=probes.conclusion(found), exit_code=code))
         return code
     for finding in found:
         screen.lines(_lines(finding))

@@ -13,7 +13,7 @@ from dataops.cli.text import percent
 from dataops.declared.errors import DeclarationError
 
 if TYPE_CHECKING:
-    from dataops.lab.corruptions.score import Finding, Score
+    from dataops.lab.documents import Count, ScoreDocument
 
 DEFAULT = "run"
 Group = Annotated[str | None, typer.Option("--group", metavar="GROUP", help="only this group")]
@@ -53,63 +53,40 @@ def score(
     """
     from dataops.cli.runs import _found_source
     from dataops.lab.corruptions.run import score as measured
+    from dataops.lab.documents import GroupScore, ScoreDocument
     from dataops.ledger.workspace import open_workspace
 
     screen: Screen = ctx.obj
     work = open_workspace()
     url = source or work.settings.source_url or _found_source(work, screen)
     scores = measured(work, url, [group] if group else (), screen.hint)
+    document = ScoreDocument(groups=tuple(map(GroupScore.of, scores)))
     if as_json:
-        screen.document({"schema": "dataops.gate-score/1", "groups": [_document(s) for s in scores]})
+        screen.document(document)
     else:
-        _show(screen, scores)
+        _show(screen, document)
     return int(any(s.false_alarms or s.untripped for s in scores))
 
 
-def _document(found: Score) -> dict[str, Any]:
-    tables = sorted({f.corruption.table for f in found.findings})
-    return {
-        "group": found.group,
-        "row": _counted(found.of("row")),
-        "set": _counted(found.of("set")),
-        "datasets": [
-            {"dataset": t, "row": _counted(found.of("row", t)), "set": _counted(found.of("set", t))} for t in tables
-        ],
-        "undetected": _names([*found.of("row"), *found.of("set")]),
-        "needs_history": _names([*found.of("row", history=True), *found.of("set", history=True)]),
-        "untripped": list(found.untripped),
-        "false_alarms": list(found.false_alarms),
-    }
-
-
-def _counted(findings: list[Finding]) -> dict[str, int]:
-    return {"planted": len(findings), "detected": sum(f.detected for f in findings)}
-
-
-def _names(findings: list[Finding]) -> list[str]:
-    return [f.corruption.name for f in findings if not f.detected]
-
-
-def _show(screen: Screen, scores: list[Score]) -> None:
-    documents = [_document(found) for found in scores]
+def _show(screen: Screen, document: ScoreDocument) -> None:
     rows = [
-        (d["group"], item["dataset"], *_shown(item["row"]), *_shown(item["set"]))
-        for d in documents
-        for item in [*d["datasets"], {"dataset": "(all)", "row": d["row"], "set": d["set"]}]
+        (score.group, name, *_shown(row), *_shown(whole))
+        for score in document.groups
+        for name, row, whole in [*((d.dataset, d.row, d.set) for d in score.datasets), ("(all)", score.row, score.set)]
     ]
     screen.table(("group", "dataset", "row-level", "share", "set-level", "share"), rows)
-    for title, key in (
+    for title, names in (
         ("undetected", "undetected"),
         ("needs history", "needs_history"),
         ("rules that nothing trips", "untripped"),
         ("false alarms on clean data", "false_alarms"),
     ):
-        for d in documents:
-            screen.lines(f"{title}: {d['group']}: {name}" for name in d[key])
+        for score in document.groups:
+            screen.lines(f"{title}: {score.group}: {name}" for name in getattr(score, names))
 
 
-def _shown(counts: dict[str, int]) -> tuple[str, str]:
-    planted, detected = counts["planted"], counts["detected"]
+def _shown(count: Count) -> tuple[str, str]:
+    planted, detected = count.planted, count.detected
     return f"{detected}/{planted}", percent(detected / planted) if planted else ""
 
 
@@ -130,6 +107,7 @@ def simulate(
     Examples:  dataops gate simulate --rules ../branch  |  dataops gate simulate --rules ../branch --format markdown
     """
     from dataops.cli import simulation
+    from dataops.lab.documents import SimulationDocument
     from dataops.lab.simulate import simulate as tried
     from dataops.ledger.workspace import open_workspace
 
@@ -138,7 +116,7 @@ def simulate(
         raise DeclarationError(f"--format is text, markdown or json, not {style!r}")
     found = tried(open_workspace(), rules, group, last)
     if style == "json":
-        screen.document({"schema": "dataops.gate-simulation/1", **simulation.document(found)})
+        screen.document(SimulationDocument.of(found, simulation.headline(found)))
     else:
         screen.lines(simulation.lines(found, markdown=style == "markdown"))
     return int(found.changed)

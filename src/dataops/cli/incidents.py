@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataops.cli.listing import By, Group, Json, Limit, Row, listed, newest
+from dataops.cli.listing import By, Group, Json, Limit, listed
 from dataops.cli.screen import Screen
-from dataops.cli.text import iso, money, span, stamp
-from dataops.declared.errors import DeclarationError
+from dataops.cli.text import money, span, stamp
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
     from sqlalchemy.engine import Connection
+
+    from dataops.facts.incident import IncidentFacts, Summary
+    from dataops.ledger.incidents import Incident
 
 incidents = typer.Typer(help="What went wrong and who must act.", no_args_is_help=True)
 
@@ -38,67 +39,41 @@ def list_incidents(
     Examples:  dataops incidents list  |  dataops incidents list sales --all
       |  dataops incidents list --assignee none
     """
-    from dataops.ledger import tables as ledger
+    from dataops.facts import incident as facts
+    from dataops.ledger.enums import UNSOLVED, IncidentState
+    from dataops.ledger.workspace import open_workspace
 
-    found = newest(ledger.incidents, group, limit, _wanted(everything, state, assignee))
+    work, screen = open_workspace(), ctx.obj
+    states = (facts.state_of(state),) if state else tuple(IncidentState) if everything else UNSOLVED
+    owner = None if assignee == "none" else assignee
+    document = facts.listed(work, group, limit, states, owner=owner, any_owner=assignee is None)
     names = ("incident", "sentence", "state", "kind", "group", "owner", "since", "seen", "rows", "money")
-    screen: Screen = ctx.obj
     if not as_json:
-        screen.hint(_summary(group))
-    code = listed(screen, "incidents", names, [_line(r) for r in found], [document(r) for r in found], as_json=as_json)
-    if not found and not as_json:
+        screen.hint(_summed_up(facts.summary(work, group)))
+    code = listed(screen, document, names, [_line(i) for i in document.incidents], as_json=as_json)
+    if not document.incidents and not as_json:
         screen.hint("no incidents" if everything or state or assignee else "no open incidents")
     return code
 
 
-def _wanted(everything: bool, state: str | None, assignee: str | None) -> sa.ColumnElement[bool]:
-    import sqlalchemy as sa
-
-    from dataops.ledger.incidents import OPEN
-    from dataops.ledger.tables import incidents as table
-
-    if state is not None and state not in STATES:
-        raise DeclarationError(f"no state {state!r} of an incident; there are {', '.join(STATES)}")
-    states = (state,) if state else STATES if everything else OPEN
-    owned = sa.true() if assignee is None else table.c.assignee.is_not_distinct_from(_nobody(assignee))
-    return table.c.state.in_(states) & owned
-
-
-def _nobody(assignee: str) -> str | None:
-    return None if assignee == "none" else assignee
-
-
-def _summary(group: str | None) -> str:
+def _summed_up(summary: Summary) -> str:
     """`2 open, 1 without owner, median time to solve in 30 days: 5 h`."""
-    import statistics
-    from datetime import timedelta
-
-    from dataops.ledger import tables as ledger
-    from dataops.ledger.incidents import OPEN
-
-    table = ledger.incidents.c
-    recent = table.resolved_at > ledger.now() - timedelta(days=30)
-    found = newest(ledger.incidents, group, 10_000, table.state.in_(OPEN) | recent)
-    standing = [r for r in found if r["state"] in OPEN]
-    took = [r["resolved_at"] - r["opened_at"] for r in found if r["state"] not in OPEN]
-    nobodys = sum(r["assignee"] is None for r in standing)
-    median = span(statistics.median(took)) if took else "none solved"
-    return f"{len(standing)} open, {nobodys} without owner, median time to solve in 30 days: {median}"
+    median = span(summary.median) if summary.median else "none solved"
+    return f"{summary.open} open, {summary.without_owner} without owner, median time to solve in 30 days: {median}"
 
 
-def _line(r: Row) -> tuple[str, ...]:
-    paid = r["detail"].get("money") or {}
+def _line(incident: IncidentFacts) -> tuple[str, ...]:
     return (
-        r["incident_id"],
-        r["sentence"],
-        r["state"],
-        r["kind"] or "held",
-        r["group_name"],
-        r["assignee"] or "none",
-        stamp(r["opened_at"]),
-        f"{r['times']} times",
-        str(r["detail"].get("rows_held", 0)),
-        money(paid["held"]) if paid else "",
+        incident.incident,
+        incident.sentence,
+        incident.state,
+        incident.kind or "held",
+        incident.group,
+        incident.assignee or "none",
+        stamp(incident.opened_at),
+        f"{incident.times} times",
+        str(incident.rows_held),
+        money(incident.money_held) if incident.money_held else "",
     )
 
 
@@ -108,19 +83,16 @@ def show_incident(ctx: typer.Context, incident: Id = "latest", as_json: Json = F
 
     Examples:  dataops incidents show 7  |  dataops incidents show latest
     """
-    from dataops.cli import incident_page, records
-    from dataops.ledger import tables as ledger
+    from dataops.cli import incident_page
+    from dataops.facts import incident as facts
     from dataops.ledger.workspace import open_workspace
 
-    work = open_workspace()
-    screen: Screen = ctx.obj
-    with work.warehouse.reading() as connection:
-        found = records.one(connection, ledger.incidents, "incident_id", incident, "incident")
-        facts = incident_page.read(connection, found)
+    work, screen = open_workspace(), ctx.obj
+    document = facts.shown(work, incident)
     if as_json:
-        screen.document({"schema": "dataops.incident/1", **document(found), **incident_page.document(facts)})
+        screen.document(document)
     else:
-        screen.lines(incident_page.lines(work.catalog, facts))
+        screen.lines(incident_page.lines(document, work.settings.project.currency))
     return 0
 
 
@@ -188,7 +160,7 @@ def resolve(
     groups = open_workspace().catalog.groups
 
     def close(connection: Connection, found: str, who: str) -> None:
-        group = groups.get(records.required(connection, found)["group_name"])
+        group = groups.get(records.required(connection, found).group)
         reasons = {"reasons": group.checkpoint.reasons} if group else {}
         records.close(connection, found, reason, text, who, **reasons)
 
@@ -213,53 +185,34 @@ def reopen(
 
 def _step(ctx: typer.Context, typed: str, by: str | None, step: Callable[[Connection, str, str], None]) -> int:
     """Takes one step in a transaction of its own; prints before -> after, and what takes it back."""
-    from dataops.cli.records import chosen, ids
     from dataops.declared.settings import person
+    from dataops.facts import choosing
     from dataops.ledger import incidents as records
-    from dataops.ledger import tables as ledger
+    from dataops.ledger.schema import writing
     from dataops.ledger.workspace import open_workspace
 
     screen: Screen = ctx.obj
-    with ledger.writing(open_workspace().warehouse) as connection:
-        found = chosen(typed, ids(connection, ledger.incidents, "incident_id"), "incident")
-        before = records.required(connection, found)
-        step(connection, found, person() if by is None else by)
-        after = records.required(connection, found)
-        last = records.history(connection, found)[-1]
-    screen.line(f"{found}: {_standing(before)} -> {_standing(after)}")
-    screen.line(f"{last['action']} by {last['who']}{': ' + last['text'] if last['text'] else ''}")
+    with writing(open_workspace().warehouse) as connection:
+        named = choosing.of(connection, "incident", typed)
+        before = records.required(connection, named)
+        step(connection, named, person() if by is None else by)
+        after = records.required(connection, named)
+        last = records.history(connection, after)[-1]
+    screen.line(f"{named}: {_standing(before)} -> {_standing(after)}")
+    screen.line(f"{last.action} by {last.who}{': ' + last.text if last.text else ''}")
     for hint in _undo(before, after):
         screen.hint(f"\nUndo it:  {hint}")
     return 0
 
 
-def _standing(r: Row) -> str:
-    return f"{r['state']}, owner {r['assignee'] or 'none'}"
+def _standing(incident: Incident) -> str:
+    return f"{incident.state}, owner {incident.assignee or 'none'}"
 
 
-def _undo(before: Row, after: Row) -> Sequence[str]:
-    name = after["incident_id"]
-    if after["state"] == "resolved" != before["state"]:
+def _undo(before: Incident, after: Incident) -> Sequence[str]:
+    name = after.incident_id
+    if after.state == "resolved" != before.state:
         return [f'dataops incidents reopen {name} --comment "…"']
-    if before["assignee"] and before["assignee"] != after["assignee"]:
-        return [f"dataops incidents assign {name} --to {before['assignee']}"]
+    if before.assignee and before.assignee != after.assignee:
+        return [f"dataops incidents assign {name} --to {before.assignee}"]
     return []
-
-
-def document(r: Row) -> Row:
-    """The fields that `incidents list` and `incidents show` share."""
-    return {
-        "incident": r["incident_id"],
-        "group": r["group_name"],
-        "kind": r["kind"],
-        "state": r["state"],
-        "assignee": r["assignee"],
-        "sentence": r["sentence"],
-        "opened_at": iso(r["opened_at"]),
-        "last_seen_at": iso(r["last_seen_at"]),
-        "times": r["times"],
-        "resolved_at": iso(r["resolved_at"]),
-        "resolution": r["resolution"],
-        "resolution_reason": r["resolution_reason"],
-        "rows_held": r["detail"].get("rows_held", 0),
-    }

@@ -1,8 +1,9 @@
-"""How records of the ledger are listed and shown, and the options that those commands share."""
+"""Options that commands share, and how a document is shown as lines and tables."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,65 +11,40 @@ from dataops.cli.screen import Screen
 from dataops.cli.text import labelled
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
-    from sqlalchemy.engine import Connection
+    from datetime import datetime
+
+    from dataops.facts.document import Document
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document (docs/reference/json/)")]
 Group = Annotated[str | None, typer.Argument(metavar="[GROUP]", help="only this group's")]
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="who acts; default: DATAOPS_PERSON, or the user")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="how many, newest first")]
-Row = dict[str, Any]
 
 
-def window(r: Row) -> str:
-    """2014-05-01..2014-05-02; empty for a whole delivery."""
-    if r.get("window_start") is None:
-        return "" if r.get("window_end") is None else f"until {r['window_end']:%Y-%m-%d}"
-    return f"{r['window_start']:%Y-%m-%d}..{r['window_end']:%Y-%m-%d}"
-
-
-def newest(table: sa.Table, group: str | None, limit: int, where: sa.ColumnElement[bool] | None = None) -> list[Row]:
-    """The newest records of a ledger table. Raises DeclarationError for an unknown group."""
-    import sqlalchemy as sa
-
-    from dataops.cli import records
-    from dataops.ledger.workspace import open_workspace
-
-    work = open_workspace()
-    statement = sa.select(table).order_by(table.c.seq.desc()).limit(limit)
-    if group is not None:
-        statement = statement.where(table.c.group_name == work.catalog.group(group).name)
-    if where is not None:
-        statement = statement.where(where)
-    with work.warehouse.reading() as connection:
-        return records.many(connection, statement)
-
-
-def of(connection: Connection, table: sa.Table, column: str, seq: int) -> list[Row]:
-    """What belongs to one record, by table."""
-    import sqlalchemy as sa
-
-    from dataops.ledger import tables as ledger
-
-    return ledger.rows(connection, sa.select(table).where(table.c[column] == seq).order_by(table.c.table_name))
+def window(start: datetime | None, end: datetime | None) -> str:
+    """2026-05-01..2026-05-02; empty for a whole delivery."""
+    if start is None:
+        return "" if end is None else f"until {end:%Y-%m-%d}"
+    return f"{start:%Y-%m-%d}..{end:%Y-%m-%d}"
 
 
 def listed(
-    screen: Screen, name: str, names: tuple[str, ...], rows: list[Any], items: list[Row], *, as_json: bool
+    screen: Screen, document: Document, names: tuple[str, ...], rows: Sequence[Sequence[object]], *, as_json: bool
 ) -> int:
-    """Prints records as a table, or `items` as a document."""
+    """Prints a document, or its records as a table."""
     if as_json:
-        screen.document({"schema": f"dataops.{name}/1", name: items})
+        screen.document(document)
     else:
         screen.table(names, rows)
     return 0
 
 
-def shown(screen: Screen, name: str, content: Row, *, as_json: bool) -> int:
+def shown(screen: Screen, document: Document, *, as_json: bool, leave_out: Sequence[str] = ()) -> int:
     """A record: its simple values as lines, each list of records as a table."""
     if as_json:
-        screen.document({"schema": f"dataops.{name}/1", **content})
+        screen.document(document)
         return 0
+    content = {name: value for name, value in document.content().items() if name not in {"schema", *leave_out}}
     for key, value in content.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             screen.line()
@@ -79,7 +55,7 @@ def shown(screen: Screen, name: str, content: Row, *, as_json: bool) -> int:
 
 
 def _flat(value: object) -> str:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return ", ".join(f"{k} {v}" for k, v in value.items())
     if isinstance(value, list):
         return "; ".join(_flat(item) for item in value if item is not None)

@@ -1,8 +1,8 @@
-"""What a verification of the ledger found, in words and as a document."""
+"""What a verification of the ledger found, in words."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dataops.cli.text import counted, labelled
 from dataops.ledger.receipts import SHORTEST
@@ -11,28 +11,6 @@ if TYPE_CHECKING:
     from dataops.ledger.chain import Proof
 
 SHOWN = 10
-
-
-def document(found: Proof) -> dict[str, Any]:
-    """Field by field, hashes whole."""
-    broken = found.broken
-    return {
-        "proven": found.proven,
-        "receipts": found.receipts,
-        "without_receipt": found.earlier,
-        "head": found.head,
-        "broken": None
-        if broken is None
-        else {
-            "what": broken.what,
-            "publication": broken.publication,
-            "says": broken.says,
-            "expected": broken.expected,
-            "found": broken.found,
-        },
-        "unproven": found.unproven,
-        "mismatches": [{"publication": m.publication, "dataset": m.dataset, "says": m.says} for m in found.mismatches],
-    }
 
 
 def lines(found: Proof) -> list[str]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataops.cli.listing import Group, Json, Limit, Row, listed, newest, window
+from dataops.cli.listing import Group, Json, Limit, listed, window
 from dataops.cli.screen import Screen, confirm
-from dataops.cli.text import iso, stamp
+from dataops.cli.text import stamp
 from dataops.declared.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -27,24 +27,25 @@ def list_publications(ctx: typer.Context, group: Group = None, limit: Limit = 20
 
     Examples:  dataops publications list  |  dataops publications list sales --json
     """
-    from dataops.ledger import tables as ledger
+    from dataops.facts import publication as facts
+    from dataops.ledger.workspace import open_workspace
 
-    found = newest(ledger.publications, group, limit)
+    document = facts.listed(open_workspace(), group, limit)
     names = ("publication", "group", "kind", "verdict", "published", "figures", "previous", "reason")
     rows = [
         (
-            r["publication_id"],
-            r["group_name"],
-            r["kind"],
-            r["verdict"],
-            stamp(r["published_at"]),
-            window(r),
-            r["previous"] or "",
-            r["reason"] or "",
+            p.publication,
+            p.group,
+            p.kind,
+            p.verdict,
+            stamp(p.published_at),
+            window(None, p.window_end),
+            p.previous or "",
+            p.reason or "",
         )
-        for r in found
+        for p in document.publications
     ]
-    return listed(ctx.obj, "publications", names, rows, [_publication(r) for r in found], as_json=as_json)
+    return listed(ctx.obj, document, names, rows, as_json=as_json)
 
 
 @publications.command("show")
@@ -57,22 +58,20 @@ def show_publication(
 
     Examples:  dataops publications show sales-0001  |  dataops publications show latest
     """
-    from dataops.cli import receipt, records
-    from dataops.ledger import tables as ledger
+    from dataops.cli import receipt
+    from dataops.facts import publication as facts
     from dataops.ledger.workspace import open_workspace
 
-    with open_workspace().warehouse.reading() as connection:
-        found = records.one(connection, ledger.publications, "publication_id", publication, "publication")
-        read = receipt.read(connection, found)
+    document = facts.shown(open_workspace(), publication)
     screen: Screen = ctx.obj
     if as_json:
-        screen.document({"schema": "dataops.publication/1", **_publication(found), **receipt.document(read)})
+        screen.document(document)
         return 0
-    screen.lines(receipt.page(read))
-    screen.hint(f"\nCheck it: dataops publications verify {found['publication_id']}")
-    screen.hint(f'Read it:  dataops query "…" --as-of {found["publication_id"]}')
-    if found["previous"]:
-        screen.hint(f"Undo it:  {_undo(found['group_name'], found['previous'])}")
+    screen.lines(receipt.page(document))
+    screen.hint(f"\nCheck it: dataops publications verify {document.publication}")
+    screen.hint(f'Read it:  dataops query "…" --as-of {document.publication}')
+    if document.previous:
+        screen.hint(f"Undo it:  {_undo(document.group, document.previous)}")
     return 0
 
 
@@ -100,6 +99,7 @@ def verify(
     |  dataops publications verify --from sales-0041
     """
     from dataops.cli import proof
+    from dataops.facts.answers import VerificationDocument
     from dataops.ledger.workspace import open_workspace
     from dataops.pipeline import verification
 
@@ -110,7 +110,7 @@ def verify(
         found = verification.verify(connection, datasets, start=first or 0, end=last, head=head, rows=rows)
     screen: Screen = ctx.obj
     if as_json:
-        screen.document({"schema": "dataops.verification/1", **proof.document(found)})
+        screen.document(VerificationDocument.of(found))
     else:
         screen.lines(proof.lines(found))
         for hint in proof.hints(found):
@@ -120,38 +120,18 @@ def verify(
 
 def _numbers(connection: Connection, typed: Sequence[str | None]) -> list[int | None]:
     """Numbers of publications. Raises DeclarationError for an unknown one and where there are no receipts yet."""
-    from dataops.cli import records
-    from dataops.ledger import tables as ledger
+    from dataops.facts import choosing
+    from dataops.ledger import publications as ledger
+    from dataops.ledger.schema import is_there
 
-    version = ledger.version(connection)
-    if version is None:
+    if not is_there(connection):
         raise DeclarationError("nothing has been published yet.\nRun: dataops load reference")
-    if version < ledger.VERSION:
-        raise DeclarationError(f"the ledger is of version {version}, which has no receipts; the next load brings it up")
-    table = ledger.publications
-    found = [records.one(connection, table, "publication_id", t, "publication") if t else {} for t in typed]
-    return [row.get("seq") for row in found]
+    named = [ledger.find(connection, choosing.of(connection, "publication", t)) if t else None for t in typed]
+    return [made.seq if made else None for made in named]
 
 
 def _undo(group: str, publication: str) -> str:
     return f'dataops publications rollback {group} --to {publication} --reason "…"'
-
-
-def _publication(r: Row) -> Row:
-    return {
-        "publication": r["publication_id"],
-        "number": r["seq"],
-        "group": r["group_name"],
-        "kind": r["kind"],
-        "verdict": r["verdict"],
-        "published_at": iso(r["published_at"]),
-        "window_end": iso(r["window_end"]),
-        "previous": r["previous"],
-        "reason": r["reason"],
-        "rules_hash": r["rules_hash"],
-        "receipt": r["receipt"],
-        "previous_receipt": r["previous_receipt"],
-    }
 
 
 @publications.command("rollback")
@@ -166,7 +146,7 @@ def roll_back(
 
     Examples:  dataops publications rollback sales --to sales-0041 --reason "wrong price list"
     """
-    from dataops.cli import records
+    from dataops.facts import choosing
     from dataops.ledger.workspace import open_workspace
     from dataops.pipeline import jobs
 
@@ -175,7 +155,7 @@ def roll_back(
     work.catalog.group(group)
     if not reason.strip():
         raise DeclarationError("--reason is empty; say why, it stands in the ledger for ever")
-    wanted = records.publication_id(work, to, group)
+    wanted = choosing.publication_of(work, group, to)
     before = _standing(work, group)
     screen.line(f"{group}: {before} -> as {wanted} left it")
     if not yes:
@@ -193,8 +173,8 @@ def roll_back(
 
 
 def _standing(work: Workspace, group: str) -> str:
-    from dataops.ledger import tables as ledger
+    from dataops.ledger import publications as ledger
 
     with work.warehouse.reading() as connection:
-        last = ledger.last_publication(connection, group)
-    return str(last["publication_id"]) if last else "nothing"
+        last = ledger.last(connection, group)
+    return last.publication_id if last else "nothing"

@@ -40,17 +40,17 @@ def query(
 ) -> int:
     """Read published rows: validated, curated, marts.
 
-    Examples:  dataops query "select count(*), sum(line_total) from curated.fct_sales"
-    |  dataops query "select * from dim_product" --format csv  |  dataops query "…" --as-of sales-0001
+    Examples:  dataops query "select count(*), sum(line_total) from curated.fct_orders"
+    |  dataops query "select * from dim_item" --format csv  |  dataops query "…" --as-of sales-0001
     """
-    from dataops.cli.records import publication_id
+    from dataops.facts import choosing
     from dataops.ledger.workspace import open_workspace
     from dataops.pipeline import query as queries
 
     screen: Screen = ctx.obj
     work = open_workspace()
     text = sys.stdin.read() if sql == "-" else sql
-    wanted = publication_id(work, as_of) if as_of else None
+    wanted = choosing.of_work(work, "publication", as_of) if as_of else None
     with queries.run(work, text, wanted) as answer:
         _print(screen, answer, form)
     return 0
@@ -58,8 +58,10 @@ def query(
 
 def _print(screen: Screen, answer: Answer, form: Format) -> None:
     if form is Format.json:
-        found = [[_json(value) for value in row] for row in answer.rows]
-        screen.document({"schema": "dataops.query/1", "columns": list(answer.columns), "rows": found})
+        from dataops.facts.answers import QueryDocument
+
+        rows_ = tuple(tuple(_json(value) for value in row) for row in answer.rows)
+        screen.document(QueryDocument(columns=tuple(answer.columns), rows=rows_))
     elif form is Format.csv:
         writer = csv.writer(Stdout(), lineterminator="\n")
         writer.writerow(answer.columns)

@@ -1,12 +1,27 @@
-"""Writes docs/reference/cli.md from the commands themselves: `python -m dataops.cli.reference`; a test finds drift."""
+"""Writes docs/reference/cli.md and json/ from the commands and documents themselves; a test finds drift.
+
+Run: `python -m dataops.cli.reference`.
+"""
 
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterator
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from dataops.facts.document import Document
+
+DOCUMENTED = (
+    *(f"dataops.facts.{name}" for name in ("answers", "batch", "explanation", "incident", "outcome", "publication")),
+    *(f"dataops.facts.{name}" for name in ("quarantine", "status", "waiver")),
+    "dataops.lab.documents",
+)
+"""Where documents are."""
 
 INTRODUCTION = """\
 # Command line
@@ -80,13 +95,35 @@ def _said(parameter: Any) -> str:  # noqa: ANN401
     return f"{text}{given}{required}".replace("|", "\\|")
 
 
+def schemas() -> dict[str, str]:
+    """The JSON schemas of all documents, as text, by name."""
+    for module in DOCUMENTED:
+        import_module(module)
+    from dataops.facts.document import Document
+
+    named = [kind for kind in _subclasses(Document) if "document" in vars(kind)]
+    return {kind.document: json.dumps(kind.json_schema(), indent=1, ensure_ascii=False) + "\n" for kind in named}
+
+
+def _subclasses(kind: type[Document]) -> Iterator[type[Document]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _subclasses(child)
+
+
 def main() -> None:
-    """Writes the page into the project."""
+    """Writes page and schemas into the project; schemas of documents that are gone are removed."""
     from dataops.declared.paths import find_project
 
-    file = find_project() / "docs" / "reference" / "cli.md"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(page(), encoding="utf-8")
+    folder = find_project() / "docs" / "reference"
+    (folder / "json").mkdir(parents=True, exist_ok=True)
+    (folder / "cli.md").write_text(page(), encoding="utf-8")
+    written = schemas()
+    for file in (folder / "json").glob("*.json"):
+        if file.stem not in written:
+            file.unlink()
+    for name, text in written.items():
+        (folder / "json" / f"{name}.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dataops.cli.screen import Screen
+from dataops.declared.errors import VerdictError
 
 if TYPE_CHECKING:
-    from dataops.cli.outcome import Outcome
-    from dataops.gate.verdict import Verdict
+    from dataops.facts.outcome import OutcomeDocument
     from dataops.ledger.workspace import Workspace
-    from dataops.pipeline.publish import Publication
 
 Group = Annotated[str, typer.Argument(metavar="GROUP", help="reference, sales, inventory, …: a file in checkpoints/")]
 Batch = Annotated[str | None, typer.Option("--batch", metavar="ID", help="a batch; default: the group's newest")]
@@ -36,8 +34,9 @@ def load(
 
     What the gate refuses is held: nothing of the batch is published, nothing is lost.
 
-    Examples:  dataops load reference  |  dataops load sales --window 2014-05-01..2014-05-02
+    Examples:  dataops load reference  |  dataops load sales --window 2026-05-01..2026-05-02
     """
+    from dataops.facts import outcome
     from dataops.lab.faulty_source import open_source
     from dataops.ledger.workspace import open_workspace
     from dataops.pipeline import jobs
@@ -49,7 +48,9 @@ def load(
     url = source or work.settings.source_url or _found_source(work, screen)
     with screen.working(f"loading {group}"), jobs.source_of(work, url, open_source) as opened:
         done = jobs.load(work, group, span, opened)
-    return _report(screen, _outcome(work, "load", done.batch_id, done.verdict, done.publication), as_json=as_json)
+    return _report(
+        screen, work, outcome.of(work, "load", done.batch_id, done.verdict, done.publication), as_json=as_json
+    )
 
 
 def _found_source(work: Workspace, screen: Screen) -> str:
@@ -64,8 +65,9 @@ def _found_source(work: Workspace, screen: Screen) -> str:
 def gate(ctx: typer.Context, group: Group, batch: Batch = None, as_json: Json = False) -> int:
     """Judge a landed batch again, with the rules as they are now; publishes nothing.
 
-    Examples:  dataops gate sales  |  dataops gate sales --batch sales-20140501  |  dataops gate run sales
+    Examples:  dataops gate sales  |  dataops gate sales --batch sales-20260501  |  dataops gate run sales
     """
+    from dataops.facts import outcome
     from dataops.ledger.workspace import open_workspace
     from dataops.pipeline import jobs
 
@@ -74,7 +76,7 @@ def gate(ctx: typer.Context, group: Group, batch: Batch = None, as_json: Json = 
     batch = _of_group(work, group, batch)
     with screen.working(f"judging {group}"):
         verdict = jobs.run_gate(work, group, batch)
-    return _report(screen, _outcome(work, "gate", verdict.batch_id, verdict, None), as_json=as_json)
+    return _report(screen, work, outcome.of(work, "gate", verdict.batch_id, verdict, None), as_json=as_json)
 
 
 def publish(
@@ -92,8 +94,9 @@ def publish(
 
     A held batch's good rows can be published by raising its quota, which a second person has to approve.
 
-    Examples:  dataops publish sales  |  dataops publish sales --batch sales-20140501 --quota 40% --reason "import"
+    Examples:  dataops publish sales  |  dataops publish sales --batch sales-20260501 --quota 40% --reason "import"
     """
+    from dataops.facts import outcome
     from dataops.ledger.workspace import open_workspace
     from dataops.pipeline import jobs
 
@@ -101,100 +104,82 @@ def publish(
     work = open_workspace()
     batch = _of_group(work, group, batch)
     if quota is not None:
-        from dataops.cli.waivers import told
+        from dataops.cli.waivers import print_waiver
         from dataops.declared import settings
         from dataops.pipeline import stewards
 
         wanted = jobs.latest(work, group, batch)
         made = stewards.ask_for_quota(work, group, wanted, by or settings.person(), reason or "", quota)
-        told(screen, made, as_json=as_json)
+        print_waiver(screen, made, as_json=as_json)
         return 1  # nothing is published before somebody else agrees
     with screen.working(f"publishing {group}"):
         done = jobs.publish(work, group, batch)
-    return _report(screen, _outcome(work, "publish", done.batch_id, None, done), as_json=as_json)
+    return _report(screen, work, outcome.of(work, "publish", done.batch_id, None, done), as_json=as_json)
 
 
 def build(
     ctx: typer.Context,
-    models: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]...", help="models to build; default: all")
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[GROUP|MODEL]...", help="groups or models to build; default: all")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="build every model whole, not for changed keys only")] = False,
     as_json: Json = False,
 ) -> int:
-    """Build SQL models from the published rows, judge them and publish them.
+    """Build models from the published rows, judge them and publish them, group by group.
 
-    Examples:  dataops build  |  dataops build fct_sales --full
+    Examples:  dataops build  |  dataops build curated  |  dataops build fct_orders --full
     """
+    from dataops.facts import outcome
     from dataops.ledger.workspace import open_workspace
     from dataops.pipeline import jobs
 
     screen: Screen = ctx.obj
     work = open_workspace()
-    with screen.working("building curated"):
-        built, done = jobs.build(work, "curated", models or (), full=full)
-    outcome = _outcome(work, "build", done.batch_id, done.verdict, done.publication)
-    return _report(screen, replace(outcome, waiting=built.waiting), as_json=as_json)
+    documents, lacking = [], []
+    for group, models in jobs.to_build(work.catalog, names or ()).items():
+        with screen.working(f"building {group}"):
+            try:
+                built, done = jobs.build(work, group, models, full=full)
+            except VerdictError as error:  # other groups may have what they need
+                lacking.append(error)
+                continue
+        documents.append(outcome.of(work, "build", done.batch_id, done.verdict, done.publication, built.waiting))
+    if lacking and (names or not documents):
+        raise lacking[0]
+    for reason in lacking:
+        screen.hint(str(reason))
+    if as_json and len(documents) != 1:
+        screen.document(outcome.OutcomesDocument(outcomes=tuple(documents)))
+        return max(document.exit_code for document in documents)
+    return max(_report(screen, work, document, as_json=as_json) for document in documents)
 
 
 def _of_group(work: Workspace, group: str, batch_id: str | None) -> str | None:
     """The batch's id, if it belongs to the group. Raises DeclarationError where it does not."""
     from dataops.declared.errors import DeclarationError
-    from dataops.ledger import tables as ledger
+    from dataops.ledger import batches
+    from dataops.ledger.schema import is_there
 
     work.catalog.group(group)
     if batch_id is None:
         return None
     with work.warehouse.reading() as connection:
-        found = ledger.batch(connection, batch_id) if ledger.version(connection) else None
-    if found and found["group_name"] != group:
-        raise DeclarationError(f"batch {batch_id} is one of {found['group_name']}, not of {group}")
+        batch = batches.find(connection, batch_id) if is_there(connection) else None
+    if batch and batch.group != group:
+        raise DeclarationError(f"batch {batch_id} is one of {batch.group}, not of {group}")
     return batch_id
 
 
-def _outcome(
-    work: Workspace, verb: str, batch_id: str, verdict: Verdict | None, publication: Publication | None
-) -> Outcome:
-    """The batch as the ledger knows it now, with what was done to it."""
-    import sqlalchemy as sa
-
-    from dataops.cli.outcome import Outcome
-    from dataops.ledger import tables as ledger
-    from dataops.ledger.incidents import OPEN
-
-    with work.warehouse.reading() as connection:
-        batch: dict[str, Any] = ledger.batch(connection, batch_id) or {}
-        table = ledger.batch_datasets
-        found = ledger.rows(connection, sa.select(table).where(table.c.batch == batch["seq"]))
-        standing = ledger.last_publication(connection, batch["group_name"])
-        opened = ledger.incidents
-        where = (
-            (opened.c.group_name == batch["group_name"]) & (opened.c.batch == batch["seq"]) & opened.c.state.in_(OPEN)
-        )
-        incident = ledger.one(connection, sa.select(opened).where(where).order_by(opened.c.seq.desc()).limit(1))
-    quota = work.catalog.group(batch["group_name"]).checkpoint.quota
-    return Outcome(
-        verb,
-        batch,
-        {row["table_name"]: row["received"] for row in found},
-        verdict,
-        publication,
-        standing=standing["publication_id"] if standing else None,
-        incident=incident["incident_id"] if incident else None,
-        quota={"rows": quota.rows, "money": quota.money},
-    )
-
-
-def _report(screen: Screen, outcome: Outcome, *, as_json: bool) -> int:
-    from dataops.cli import outcome as outcomes
+def _report(screen: Screen, work: Workspace, document: OutcomeDocument, *, as_json: bool) -> int:
+    from dataops.cli import outcome as pages
 
     if as_json:
-        screen.document(outcomes.document(outcome))
+        screen.document(document)
     else:
-        screen.lines(outcomes.lines(outcome, verbose=screen.verbosity > 0))
-        for hint in outcomes.hints(outcome):
+        screen.lines(pages.lines(document, work.settings.project.currency, verbose=screen.verbosity > 0))
+        for hint in pages.hints(document):
             screen.hint("\n" + hint)
-    return outcome.exit_code
+    return document.exit_code
 
 
 COMMANDS: tuple[Callable[..., int], ...] = (load, publish, build)  # gate is a command of its own, see gates

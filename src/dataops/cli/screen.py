@@ -5,21 +5,23 @@ Knows terminals and formats, nothing of what it prints.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from dataops.cli.secrets import masked
 from dataops.cli.text import visible
 from dataops.declared.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from dataops.facts.document import Document
 
 Row = Sequence[object]
 
@@ -51,9 +53,9 @@ class Screen:
         if not self.quiet:
             tell(text)
 
-    def document(self, content: Mapping[str, Any]) -> None:
+    def document(self, document: Document) -> None:
         """A JSON document; exact numbers are strings, times are UTC ISO 8601."""
-        write(json.dumps(content, indent=1, ensure_ascii=False, default=plain) + "\n")
+        write(document.text() + "\n")
 
     def table(self, names: Sequence[str], rows: Iterable[Row]) -> None:
         """A table on a terminal, else TSV with one line of names."""

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dataops.cli.listing import By, Json
-from dataops.cli.quarantine import Pii, held_rows, quarantine, written
+from dataops.cli.quarantine import Pii, quarantine, written
 from dataops.cli.screen import Screen
 from dataops.declared.errors import DeclarationError
 
 if TYPE_CHECKING:
-    from dataops.pipeline.replay import Replayed
+    from dataops.facts.answers import ReplayedGroup
 
 __all__ = ["quarantine"]
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="sales_order_header or validated.sales_order_header")]
+Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="orders or validated.orders")]
 Rule = Annotated[str | None, typer.Option("--rule", metavar="ID", help="only rows that broke this rule")]
 Batch = Annotated[str | None, typer.Option("--batch", metavar="ID", help="only rows of this batch")]
 
@@ -34,46 +34,40 @@ def replay_rows(
 
     Examples:  dataops quarantine replay --dry-run  |  dataops quarantine replay sales
     """
+    from dataops.facts.answers import ReplayDocument, ReplayedGroup
     from dataops.ledger.workspace import open_workspace
     from dataops.pipeline import jobs
 
     screen: Screen = ctx.obj
     work = open_workspace()
     groups = [work.catalog.group(group)] if group else list(work.catalog.groups.values())
-    if group and groups[0].layer != "raw":
-        raise DeclarationError(f"{group} is built, not loaded: correct its models or inputs, then run: dataops build")
-    found = []
-    for item in (g for g in groups if g.layer == "raw"):
+    if group and not groups[0].is_loaded:
+        raise DeclarationError(
+            f"{group} is built, not loaded: correct its models or inputs, then run: dataops build {group}"
+        )
+    replayed = []
+    for item in (g for g in groups if g.is_loaded):
         with screen.working(f"replaying {item.name}"):
-            found.append(jobs.replay(work, item.name, dry_run=dry_run))
+            replayed.append(ReplayedGroup.of(jobs.replay(work, item.name, dry_run=dry_run)))
     if as_json:
-        screen.document({"schema": "dataops.replay/1", "dry_run": dry_run, "groups": [_document(r) for r in found]})
+        screen.document(ReplayDocument(dry_run=dry_run, groups=tuple(replayed)))
     else:
-        screen.lines(line for r in found for line in _lines(r, dry_run=dry_run))
-    return 3 if any(r.verdict and r.verdict.name == "ERROR" for r in found) else 0
+        screen.lines(line for r in replayed for line in _lines(r, dry_run=dry_run))
+    return 3 if any(r.verdict == "ERROR" for r in replayed) else 0
 
 
-def _document(r: Replayed) -> dict[str, Any]:
-    return {
-        "group": r.group,
-        "waiting": r.waiting,
-        "passing": r.passing,
-        "verdict": r.verdict.name if r.verdict else None,
-        "publication": r.publication.publication_id if r.publication else None,
-    }
-
-
-def _lines(r: Replayed, *, dry_run: bool) -> list[str]:
-    if not r.rows:
+def _lines(r: ReplayedGroup, *, dry_run: bool) -> list[str]:
+    waiting, passing = sum(r.waiting.values()), sum(r.passing.values())
+    if not waiting:
         return [f"{r.group:<11} nothing waits in quarantine"]
-    if r.verdict and r.verdict.name == "ERROR":
-        return [f"{r.group:<11} could not be judged: {r.verdict.reasons[0]}", f"{'':<11} {r.rows:,} rows go on waiting"]
+    if r.verdict == "ERROR":
+        return [f"{r.group:<11} could not be judged: {r.reason}", f"{'':<11} {waiting:,} rows go on waiting"]
     verb = "would pass now" if dry_run else "passed"
-    found = [f"{r.group:<11} {r.rows_passing:,} of {r.rows:,} waiting rows {verb}"]
-    found += [f"{'':<11} {table}: {r.passing[table]:,} of {count:,}" for table, count in r.waiting.items() if count]
+    lines = [f"{r.group:<11} {passing:,} of {waiting:,} waiting rows {verb}"]
+    lines += [f"{'':<11} {table}: {r.passing[table]:,} of {count:,}" for table, count in r.waiting.items() if count]
     if r.publication:
-        found.append(f"{'':<11} published as {r.publication.publication_id}; the others go on waiting")
-    return found
+        lines.append(f"{'':<11} published as {r.publication}; the others go on waiting")
+    return lines
 
 
 @quarantine.command("discard")
@@ -92,7 +86,7 @@ def discard_rows(
 
     Where a family is held whole, all its members are discarded together.
 
-    Examples:  dataops quarantine discard sales_order_header --rule SAL-020 --reason "test orders" --yes
+    Examples:  dataops quarantine discard orders --rule SAL-020 --reason "test orders" --yes
     """
     from dataops.declared import settings
     from dataops.ledger.workspace import open_workspace
@@ -113,7 +107,9 @@ def discard_rows(
         raise DeclarationError(f"{count:,} rows would be discarded; say so: --yes")
     done = stewards.discard(work, found.table, rule, batch, by or settings.person(), reason)
     if as_json:
-        screen.document({"schema": "dataops.discard/1", "discarded": done})
+        from dataops.facts.answers import DiscardDocument
+
+        screen.document(DiscardDocument(discarded=done))
     else:
         screen.lines(f"{table}: {rows:,} rows discarded; they are kept" for table, rows in done.items())
     return 0
@@ -130,10 +126,13 @@ def export_rows(
 ) -> int:
     """Write the rows that wait to a file, with all columns and every rule they broke, for the source's owner.
 
-    Examples:  dataops quarantine export sales_order_detail --rule SAL-031 --to bad-lines.csv
+    Examples:  dataops quarantine export order_lines --rule SAL-031 --to bad-lines.csv
     """
+    from dataops.facts import quarantine as facts
+    from dataops.ledger.workspace import open_workspace
+
     screen: Screen = ctx.obj
-    names, rows = held_rows(dataset, rule, batch, None, with_pii=with_pii)
+    _, names, rows = facts.rows(open_workspace(), dataset, rule, batch, None, clear=with_pii)
     with to.open("w", encoding="utf-8", newline="") as file:
         written(file, names, rows)
     screen.lines([f"{len(rows):,} rows written to {to}"])

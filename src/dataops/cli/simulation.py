@@ -1,15 +1,11 @@
-"""A simulation as lines for a terminal, as a pull request's comment and as a document. Pure."""
+"""A simulation as lines for a terminal, and as a pull request's comment. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
-from typing import Any
 
 from dataops.cli.text import counted, money, number
-from dataops.lab.simulate import Simulation, Trial
-
-NOTHING = Decimal(0)
+from dataops.lab.simulate import NOTHING, Simulation
 
 
 def lines(found: Simulation, *, markdown: bool) -> Iterator[str]:
@@ -85,7 +81,7 @@ def _trials(found: Simulation) -> list[tuple[str, ...]]:
             t.batch_id,
             _arrow(t.before.verdict.name, t.after.verdict.name),
             _arrow(number(t.before.verdict.rows_held), number(t.after.verdict.rows_held)),
-            ", ".join(differing(t)),
+            ", ".join(t.differing),
             f"{t.before.seconds:.1f} -> {t.after.seconds:.1f}",
         )
         for t in found.trials
@@ -94,12 +90,6 @@ def _trials(found: Simulation) -> list[tuple[str, ...]]:
 
 def _arrow(before: str, after: str) -> str:
     return before if before == after else f"{before} -> {after}"
-
-
-def differing(trial: Trial) -> list[str]:
-    """Rules that say something else about the batch."""
-    before, after = trial.before.outcomes(), trial.after.outcomes()
-    return sorted(rule for rule in before.keys() | after.keys() if before.get(rule) != after.get(rule))
 
 
 def _effects(found: Simulation) -> list[tuple[str, ...]]:
@@ -112,46 +102,3 @@ def _effects(found: Simulation) -> list[tuple[str, ...]]:
                 effect = f"{money(abs(after - before))} {'held' if after > before else 'released'}"
                 rows.append((t.batch_id, name, money(received), money(before), money(after), effect))
     return rows
-
-
-def document(found: Simulation) -> dict[str, Any]:
-    """The fields of dataops.gate-simulation/1."""
-    return {
-        "changed": found.changed,
-        "headline": headline(found),
-        "rules": [
-            {
-                "rule": c.rule.id,
-                "dataset": c.rule.table,
-                "change": c.how,
-                "severity_before": c.severity_before,
-                "severity_after": None if c.how == "removed" else c.rule.severity,
-                "failing_before": c.failing_before,
-                "failing_after": c.failing_after,
-            }
-            for c in found.rules
-        ],
-        "checkpoints": list(found.checkpoints),
-        "batches": [_batch(t) for t in found.trials],
-    }
-
-
-def _batch(trial: Trial) -> dict[str, Any]:
-    return {
-        "batch": trial.batch_id,
-        "group": trial.group,
-        "verdict_before": trial.before.verdict.name,
-        "verdict_after": trial.after.verdict.name,
-        "held_before": trial.before.verdict.rows_held,
-        "held_after": trial.after.verdict.rows_held,
-        "rules": differing(trial),
-        "controls": [
-            {
-                "total": name,
-                "received": value,
-                "held_before": trial.before.held.get(name, NOTHING),
-                "held_after": trial.after.held.get(name, NOTHING),
-            }
-            for name, value in trial.received.items()
-        ],
-    }

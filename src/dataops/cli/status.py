@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dataops.cli.screen import Screen
-from dataops.cli.text import WIDTH, age, counted, day, iso, labelled, stamp
+from dataops.cli.text import WIDTH, age, counted, day, labelled, stamp
 
 if TYPE_CHECKING:
     from dataops.facts.status import GroupFacts, Status
@@ -30,11 +30,11 @@ def status(
     work = open_workspace()
     found = facts.read(work)
     if as_json:
-        screen.document(document(found))
+        screen.document(found)
     else:
         screen.lines(lines(found, place(work)))
-        if step := next_step(found):
-            screen.hint(f"\nNext: {step}")
+        if found.next:
+            screen.hint(f"\nNext: {found.next}")
     return 1 if check and found.held else 0
 
 
@@ -55,17 +55,16 @@ def lines(found: Status, where: str) -> list[str]:
     from dataops.facts.sentence import SHAPES
     from dataops.ledger.receipts import brief
 
-    held = f"{found.quarantined:,} rows" + (
-        f", oldest {age(found.taken_at - found.oldest_quarantined)}" if found.oldest_quarantined else ""
-    )
+    waiting = found.quarantine
+    held = f"{waiting.rows:,} rows" + (f", oldest {age(found.as_of - waiting.oldest)}" if waiting.oldest else "")
     return [
-        *labelled(f"{SHAPES[found.worst]} ", found.sentence, 2),
+        *labelled(f"{SHAPES[found.state]} ", found.sentence, 2),
         *(line for text in _details(found) for line in labelled("", text, 2)),
         "",
         *_table(found),
         "",
         *labelled("  Warnings", _warnings(found), 14),
-        *labelled("  Quarantine", held if found.quarantined else "no rows", 14),
+        *labelled("  Quarantine", held if waiting.rows else "no rows", 14),
         *labelled("  Waivers", _waivers(found), 14),
         *labelled("  Receipts", f"head {brief(found.receipt)}" if found.receipt else "none yet", 14),
         *labelled("  Warehouse", where, 14),
@@ -74,17 +73,17 @@ def lines(found: Status, where: str) -> list[str]:
 
 def _waivers(found: Status) -> str:
     """How many, and what ends first."""
-    active = [row for row in found.waivers if row["state"] == "in force"]
+    active = [waiver for waiver in found.waivers if waiver.state == "in force"]
     asked = len(found.waivers) - len(active)
     parts = [f"{len(active)} in force"] if active else []
     if active:
         first = active[0]
-        parts.append(f"{first['waiver_id']} on {first['rule_id'] or 'the quota'} ends {stamp(first['until'])}")
+        parts.append(f"{first.waiver} on {first.rule or 'the quota'} ends {stamp(first.until)}")
     return ", ".join(parts + ([f"{asked} waiting for approval"] if asked else [])) or "none"
 
 
 def _warnings(found: Status) -> str:
-    warned = {f.state.group: f.rules.get("warned", 0) for f in found.groups}
+    warned = {f.group: f.rules.warned for f in found.groups}
     parts = ", ".join(f"{group} {count}" for group, count in warned.items() if count)
     return f"{counted(sum(warned.values()), 'rule')} warned: {parts}" if parts else "none"
 
@@ -92,15 +91,14 @@ def _warnings(found: Status) -> str:
 def _details(found: Status) -> list[str]:
     """As of when the figures of what is not well stand, and which incidents are open."""
     stand = [
-        f"{f.state.group.capitalize()} figures stand at {day(f.as_of_day)}."
+        f"{f.group.capitalize()} figures stand at {day(f.as_of_day)}."
         for f in found.groups
-        if f.state.state in {"held", "late"} and f.as_of_day
+        if f.state in {"held", "late"} and f.as_of_day
     ]
-    named = ", ".join(incident["incident_id"] for incident in found.incidents)
+    named = ", ".join(incident.incident for incident in found.incidents)
     return [" ".join([*stand, *([f"Open: {named}."] if named else [])])] if stand or named else []
 
 
-OUTCOMES = ("passed", "warned", "failed", "error")
 NAMES = ("GROUP", "STATE", "FIGURES AS OF", "PUBLICATION", "RULES", "HELD", "AGE")
 TEXTS = 4  # columns that are text, and so stand left
 
@@ -119,84 +117,20 @@ def _cell(text: str, position: int, width: int) -> str:
 def _row(facts: GroupFacts, found: Status) -> tuple[str, ...]:
     from dataops.facts.sentence import SHAPES
 
-    state = facts.state
-    unbroken = facts.rules.get("passed", 0) + facts.rules.get("warned", 0)
-    rules = f"{unbroken}/{facts.rules_declared}" if facts.rules else "-"
+    rules = facts.rules
+    unbroken = rules.passed + rules.warned + rules.waived
     return (
-        state.group,
-        f"{SHAPES[state.state]} {state.state}",
+        facts.group,
+        f"{SHAPES[facts.state]} {facts.state}",
         _as_of(facts),
-        state.publication or "-",
-        rules,
+        facts.publication or "-",
+        f"{unbroken}/{rules.declared}" if facts.verdict else "-",
         f"{facts.rows_held:,}",
-        age(found.taken_at - facts.confirmed_at) if facts.confirmed_at else "-",
+        age(found.as_of - facts.confirmed_at) if facts.confirmed_at else "-",
     )
 
 
 def _as_of(facts: GroupFacts) -> str:
     if facts.as_of_day is None:
         return "-"
-    return f"{facts.as_of_day:%Y-%m-%d}" if facts.figures_are_days else stamp(facts.as_of_day)
-
-
-def next_step(found: Status) -> str | None:
-    """What a person would run now, None when there is nothing to do."""
-    if found.incidents:
-        return f"dataops incidents show {found.incidents[0]['incident_id']}"
-    for state in found.states:
-        if state.state == "waiting" and not state.waits_for:
-            return "make demo" if all(s.publication is None for s in found.states) else _run(state.group)
-    return "dataops quarantine list" if found.quarantined else None
-
-
-def _run(group: str) -> str:
-    return "dataops build" if group == "curated" else f"dataops load {group}"
-
-
-def document(found: Status) -> dict[str, Any]:
-    """The document dataops.status/1."""
-    return {
-        "schema": "dataops.status/1",
-        "as_of": iso(found.taken_at),
-        "healthy": found.healthy,
-        "state": found.worst,
-        "sentence": found.sentence,
-        "groups": [_group(facts) for facts in found.groups],
-        "quarantine": {
-            "rows": found.quarantined,
-            "oldest": iso(found.oldest_quarantined),
-            "datasets": dict(found.open_tables),
-        },
-        "incidents": [
-            {
-                "incident": i["incident_id"],
-                "group": i["group_name"],
-                "sentence": i["sentence"],
-                "since": iso(i["opened_at"]),
-            }
-            for i in found.incidents
-        ],
-        "waivers": [
-            {"waiver": w["waiver_id"], "rule": w["rule_id"], "state": w["state"], "until": iso(w["until"])}
-            for w in found.waivers
-        ],
-        "receipt": found.receipt,
-        "next": next_step(found),
-    }
-
-
-def _group(facts: GroupFacts) -> dict[str, Any]:
-    state = facts.state
-    return {
-        "group": state.group,
-        "state": state.state,
-        "waits_for": list(state.waits_for),
-        "rolled_back": state.rolled_back,
-        "figures_as_of": _as_of(facts) if facts.figures_are_days else iso(facts.figures_as_of),
-        "publication": state.publication,
-        "confirmed_at": iso(facts.confirmed_at),
-        "rules": {"declared": facts.rules_declared, **{name: facts.rules.get(name, 0) for name in OUTCOMES}},
-        "rows_held": facts.rows_held,
-        "money_held": facts.money_held,
-        "incident": facts.incident,
-    }
+    return f"{facts.as_of_day:%Y-%m-%d}" if facts.as_of_is_day else stamp(facts.as_of_day)

@@ -48,17 +48,17 @@ def percent(share: float) -> str:
 
 
 def day(moment: datetime) -> str:
-    """`30 April 2014`."""
+    """`30 April 2026`."""
     return f"{moment.day} {moment:%B %Y}"
 
 
 def stamp(moment: datetime) -> str:
-    """`2014-05-01 02:06`, in UTC."""
+    """`2026-05-01 02:06`, in UTC."""
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def iso(moment: datetime | None) -> str | None:
-    """2014-05-01T02:06:00Z; every time of the ledger is UTC without a zone."""
+    """2026-05-01T02:06:00Z; every time of the ledger is UTC without a zone."""
     return None if moment is None else moment.replace(microsecond=0, tzinfo=UTC).isoformat().replace("+00:00", "Z")
 
 

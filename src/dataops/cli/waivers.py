@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataops.cli.listing import By, Json, Row, listed, shown
+from dataops.cli.listing import By, Json, listed, shown
 from dataops.cli.screen import Screen
-from dataops.cli.text import iso
+
+if TYPE_CHECKING:
+    from dataops.pipeline.stewards import Standing
 
 waivers = typer.Typer(help="Dated permissions to publish in spite of a rule.", no_args_is_help=True)
 Waiver = Annotated[str, typer.Argument(metavar="ID", help="WAI-0003, 3 or latest")]
@@ -41,22 +43,25 @@ def add_waiver(
     keys = tuple(tuple(part.strip() for part in text.split(",")) for text in key or ())
     scope = Scope(work.catalog.group_of_rule(rule).name, rule, batch, keys)
     made = stewards.add_waiver(work, scope, by or settings.person(), reason, moment(until))
-    return told(screen, made, as_json=as_json)
+    return print_waiver(screen, made, as_json=as_json)
 
 
-def told(screen: Screen, made: Row, *, as_json: bool) -> int:
+def print_waiver(screen: Screen, standing: Standing, *, as_json: bool) -> int:
     """Prints what a waiver covers, how it stands and what comes next."""
+    from dataops.facts import waiver as facts
+
+    made = facts.of(standing)
     if as_json:
-        screen.document({"schema": "dataops.waiver/1", **_waiver(made)})
+        screen.document(made)
         return 0
-    screen.lines([f"{made['waiver_id']}  {made['state']}: {_covers(made)}, until {made['until']:%Y-%m-%d %H:%M} UTC"])
-    if made["state"] == "waiting for approval":
-        screen.hint(f"Somebody else has to agree:  dataops waivers approve {made['waiver_id']}")
-    elif made["batch"] and made["state"] == "in force":
-        batch = f"{made['group_name']} --batch {made['batch']}"
+    screen.lines([f"{made.waiver}  {made.state}: {made.covers}, until {made.until:%Y-%m-%d %H:%M} UTC"])
+    if made.state == "waiting for approval":
+        screen.hint(f"Somebody else has to agree:  dataops waivers approve {made.waiver}")
+    elif made.batch and made.state == "in force":
+        batch = f"{made.group_name} --batch {made.batch}"
         screen.hint(f"Next:  dataops gate {batch} && dataops publish {batch}")
-    elif made["state"] == "in force":
-        screen.hint(f"Next:  dataops quarantine replay {made['group_name']}, or judge a held batch again")
+    elif made.state == "in force":
+        screen.hint(f"Next:  dataops quarantine replay {made.group_name}, or judge a held batch again")
     return 0
 
 
@@ -71,7 +76,7 @@ def approve_waiver(ctx: typer.Context, waiver: Waiver, by: By = None, as_json: J
     from dataops.pipeline import stewards
 
     work = open_workspace()
-    return told(ctx.obj, stewards.approve_waiver(work, _id(waiver), by or settings.person()), as_json=as_json)
+    return print_waiver(ctx.obj, stewards.approve_waiver(work, _id(waiver), by or settings.person()), as_json=as_json)
 
 
 @waivers.command("revoke")
@@ -85,16 +90,14 @@ def revoke_waiver(ctx: typer.Context, waiver: Waiver, by: By = None, as_json: Js
     from dataops.pipeline import stewards
 
     work = open_workspace()
-    return told(ctx.obj, stewards.revoke_waiver(work, _id(waiver), by or settings.person()), as_json=as_json)
+    return print_waiver(ctx.obj, stewards.revoke_waiver(work, _id(waiver), by or settings.person()), as_json=as_json)
 
 
 def _id(typed: str) -> str:
-    from dataops.cli import records
-    from dataops.ledger import tables as ledger
+    from dataops.facts import choosing
     from dataops.ledger.workspace import open_workspace
 
-    with open_workspace().warehouse.reading() as connection:
-        return str(records.one(connection, ledger.waivers, "waiver_id", typed, "waiver")["waiver_id"])
+    return choosing.of_work(open_workspace(), "waiver", typed)
 
 
 @waivers.command("list")
@@ -107,31 +110,20 @@ def list_waivers(
 
     Examples:  dataops waivers list  |  dataops waivers list --all --json
     """
+    from dataops.facts import waiver as facts
     from dataops.ledger.workspace import open_workspace
-    from dataops.pipeline import stewards
 
-    found = [row for row in stewards.waivers(open_workspace()) if everything or row["state"] in LIVE]
+    document = facts.listed(open_workspace(), everything=everything)
     names = ("waiver", "covers", "state", "until", "asked by", "approved by", "reason")
     rows = [
-        (
-            r["waiver_id"],
-            _covers(r),
-            r["state"],
-            f"{r['until']:%Y-%m-%d %H:%M}",
-            r["owner"],
-            r["approver"] or "",
-            r["reason"],
-        )
-        for r in found
+        (w.waiver, w.covers, w.state, f"{w.until:%Y-%m-%d %H:%M}", w.owner, w.approver or "", w.reason)
+        for w in document.waivers
     ]
     screen: Screen = ctx.obj
-    code = listed(screen, "waivers", names, rows, [_waiver(r) for r in found], as_json=as_json)
-    if not found and not as_json:
+    code = listed(screen, document, names, rows, as_json=as_json)
+    if not document.waivers and not as_json:
         screen.hint("no waivers" if everything else "no waiver is in force")
     return code
-
-
-LIVE = ("in force", "waiting for approval")
 
 
 @waivers.command("show")
@@ -140,32 +132,7 @@ def show_waiver(ctx: typer.Context, waiver: Waiver = "latest", as_json: Json = F
 
     Examples:  dataops waivers show WAI-0003
     """
+    from dataops.facts import waiver as facts
     from dataops.ledger.workspace import open_workspace
-    from dataops.pipeline import stewards
 
-    work = open_workspace()
-    wanted = _id(waiver)
-    return shown(
-        ctx.obj,
-        "waiver",
-        _waiver(next(r for r in stewards.waivers(work) if r["waiver_id"] == wanted)),
-        as_json=as_json,
-    )
-
-
-def _covers(r: Row) -> str:
-    what = f"rule {r['rule_id']}" if r["rule_id"] else f"up to {r['quota']:.0%} held"
-    if r["keys"]:
-        what += f" for {len(r['keys'])} key{'s' if len(r['keys']) > 1 else ''}"
-    return f"{what} in {r['batch'] or r['group_name']}"
-
-
-def _waiver(r: Row) -> dict[str, Any]:
-    names = ("group_name", "rule_id", "batch", "keys", "quota", "owner", "reason", "approver", "revoked_by")
-    times = ("created_at", "approved_at", "until", "revoked_at")
-    return {
-        "waiver": r["waiver_id"],
-        "state": r["state"],
-        **{name: r[name] for name in names},
-        **{name: iso(r[name]) for name in times},
-    }
+    return shown(ctx.obj, facts.shown(open_workspace(), _id(waiver)), as_json=as_json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -55,6 +55,7 @@ def back_up(
 
     Examples:  dataops warehouse backup  |  dataops warehouse backup --to /mnt/safe/monday.duckdb
     """
+    from dataops.facts.answers import BackupDocument
     from dataops.ledger.workspace import open_workspace
     from dataops.pipeline import backups
 
@@ -64,8 +65,7 @@ def back_up(
         made = backups.make(work, to, keep)
     paths = work.settings.paths
     if as_json:
-        removed = [paths.shown(file) for file in made.removed]
-        screen.document({"schema": "dataops.backup/1", **_document(made, paths), "removed": removed})
+        screen.document(BackupDocument.of(made, paths))
         return 0
     screen.lines(labelled("DONE", f"{paths.shown(made.file)}, {_said(made)}", 8))
     if made.removed:
@@ -87,6 +87,7 @@ def restore(
 
     Examples:  dataops warehouse restore  |  dataops warehouse restore /mnt/safe/monday.duckdb --yes
     """
+    from dataops.facts.answers import RestoreDocument
     from dataops.ledger.workspace import open_workspace
     from dataops.pipeline import backups
 
@@ -102,7 +103,7 @@ def restore(
     with screen.working("restoring"):
         done = backups.restore(work, wanted)
     if as_json:
-        screen.document({"schema": "dataops.restore/1", **_restored(done, paths)})
+        screen.document(RestoreDocument.of(done, paths))
         return 0
     screen.lines(_lines(done, paths))
     screen.hint("\nLoad what is missing:  dataops load GROUP, then dataops build; see dataops status")
@@ -125,23 +126,3 @@ def _lines(done: Restored, paths: Paths) -> list[str]:
 def _said(made: Backup) -> str:
     as_of = f"as of {made.publication}, " if made.publication else "nothing published yet, "
     return f"{as_of}{counted(made.receipts, 'receipt')} proven, {made.bytes / 2**20:,.1f} MiB, {made.seconds:.1f} s"
-
-
-def _document(made: Backup, paths: Paths) -> dict[str, Any]:
-    return {
-        "file": paths.shown(made.file),
-        "bytes": made.bytes,
-        "publication": made.publication,
-        "receipts": made.receipts,
-        "seconds": round(made.seconds, 3),
-    }
-
-
-def _restored(done: Restored, paths: Paths) -> dict[str, Any]:
-    return {
-        **_document(done.backup, paths),
-        "before": done.before,
-        "gone": None if done.gone is None else list(done.gone),
-        "replaced": done.replaced,
-        "incident": done.incident,
-    }

@@ -10,12 +10,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Literal
 
+from dataops.declared import project as projects
 from dataops.declared.declarations import (
     CheckItem,
     CheckpointFile,
@@ -26,13 +27,15 @@ from dataops.declared.declarations import (
     SuiteFile,
 )
 from dataops.declared.errors import DeclarationError
-from dataops.declared.kinds import INT, TEXT, Kind, kind_of
+from dataops.declared.kinds import INT, TEXT
+from dataops.declared.kinds import Kind as TypeKind
+from dataops.declared.kinds import kind_of as type_kind
+from dataops.declared.layers import RAW, Kind, Layers, kind_of, published_as
 from dataops.declared.models import Model, load_models
 from dataops.declared.paths import Paths
 from dataops.declared.yaml_files import read
 
 Engine = Literal["soda", "gx", "platform"]
-LAYERS = ("raw", "curated", "marts")
 READABLE = "SRC-000"  # the platform's own rules, one of each per dataset: every value could be read as its type,
 DELETIONS = "SRC-001"  # and a whole delivery does not lose more published rows than the checkpoint allows
 
@@ -103,9 +106,9 @@ class Dataset:
         return self.contract.columns
 
     @cached_property
-    def kinds(self) -> dict[str, Kind]:
+    def kinds(self) -> dict[str, TypeKind]:
         """Of what kind each column is that SQL of people may name; the platform's own are whole numbers and text."""
-        own = {column.name: kind_of(column.data_type, column.numeric_scale) for column in self.columns}
+        own = {column.name: type_kind(column.data_type, column.numeric_scale) for column in self.columns}
         return own | {"_row": INT, "_publication": INT, "_problems": TEXT}
 
     @property
@@ -114,8 +117,18 @@ class Dataset:
 
     @property
     def published_layer(self) -> str:
-        """Where accepted rows go: a raw dataset's go to `validated`."""
-        return "validated" if self.layer == "raw" else self.layer
+        """Where accepted rows stand."""
+        return published_as(self.layer)
+
+    @property
+    def published_name(self) -> str:
+        """`validated.orders`: the name under which people read it."""
+        return f"{self.published_layer}.{self.table}"
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it comes from a source; else a model makes it."""
+        return kind_of(self.layer) is Kind.LOADED
 
 
 @dataclass(frozen=True)
@@ -130,7 +143,12 @@ class Group:
 
     @property
     def layer(self) -> str:
-        return self.datasets[0].layer
+        return self.checkpoint.layer
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it comes from a source; else models make it."""
+        return self.checkpoint.kind is Kind.LOADED
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -140,7 +158,7 @@ class Group:
     def rules_hash(self) -> str:
         """sha256 over everything that decides a verdict of this group."""
         content = [
-            self.checkpoint.model_dump(mode="json"),
+            self.checkpoint.model_dump(mode="json", exclude={"layer", "kind"}),
             *([d.contract.model_dump(mode="json"), d.suite.model_dump(mode="json")] for d in self.datasets),
         ]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -184,6 +202,7 @@ class Catalog:
 
     groups: dict[str, Group]
     models: tuple[Model, ...]
+    layers: Layers = field(default_factory=Layers)
 
     @cached_property
     def datasets(self) -> dict[str, Dataset]:
@@ -191,9 +210,28 @@ class Catalog:
         return {d.table: d for group in self.groups.values() for d in group.datasets}
 
     @cached_property
-    def schema(self) -> dict[str, dict[str, Kind]]:
+    def schema(self) -> dict[str, dict[str, TypeKind]]:
         """Columns by table."""
         return {table: dataset.kinds for table, dataset in self.datasets.items()}
+
+    @cached_property
+    def built(self) -> tuple[str, ...]:
+        """Groups made of models, each after those whose models it reads."""
+        made = {m.table: self.datasets[m.table].group for m in self.models if m.table in self.datasets}
+        graph: dict[str, set[str]] = {name: set() for name, group in self.groups.items() if not group.is_loaded}
+        for model in self.models:
+            group = made.get(model.table)
+            if group in graph:
+                graph[group] |= {made[table] for _, table in model.inputs if made.get(table, group) != group}
+        return tuple(TopologicalSorter(graph).static_order())
+
+    def model(self, name: str) -> Dataset:
+        """The dataset of a model. Raises DeclarationError naming the models there are."""
+        table = name.rpartition(".")[2]
+        if table not in {model.table for model in self.models} or table not in self.datasets:
+            known = ", ".join([*self.built, *(model.table for model in self.models)])
+            raise DeclarationError(f"no group or model {name!r} to build; there are {known}")
+        return self.datasets[table]
 
     def group(self, name: str) -> Group:
         """Raises DeclarationError naming the groups there are."""
@@ -218,37 +256,47 @@ class Catalog:
 
 def load(paths: Paths) -> Catalog:
     """Reads and cross-checks all declarations. Raises DeclarationError naming file, line and key."""
-    checkpoints = {path.stem: _checkpoint(path, paths) for path in sorted(paths.checkpoints.glob("*.yml"))}
-    datasets = [_dataset(path, paths) for path in sorted(paths.contracts.glob("*/*.yml"))]
-    _refuse_strays(paths)
+    project = projects.load(paths.project)
+    layers = project.layers
+    checkpoints = {path.stem: _checkpoint(path, paths, layers) for path in sorted(paths.checkpoints.glob("*.yml"))}
+    _refuse_strays(paths, layers)
+    datasets = [_dataset(path, paths, project.name) for path in sorted(paths.contracts.glob("*/*.yml"))]
     _refuse_orphans(paths)
     _refuse_double_rules(datasets)
     groups = {name: _group(checkpoint, datasets, paths) for name, checkpoint in checkpoints.items()}
     for dataset in datasets:
         if dataset.group not in groups:
             raise DeclarationError(f"{dataset.contract_file}: no checkpoints/{dataset.group}.yml for its group")
-    catalog = Catalog(groups, load_models(paths.transforms))
+    catalog = Catalog(groups, load_models(paths.transforms, layers), layers)
     _check_links(catalog)
     return catalog
 
 
-def _checkpoint(path: Path, paths: Paths) -> CheckpointFile:
+def _checkpoint(path: Path, paths: Paths, layers: Layers) -> CheckpointFile:
     checkpoint = read(path, CheckpointFile, paths.shown(path))
     if checkpoint.group != path.stem:
         raise DeclarationError(
             f'{paths.shown(path)}: "group" is {checkpoint.group!r}; the file name says {path.stem!r}'
         )
+    if checkpoint.layer not in layers.declared:
+        raise DeclarationError(
+            f'{paths.shown(path)}: "layer" is {checkpoint.layer!r}; there are {", ".join(layers.declared)};'
+            " more are named in project.yml"
+        )
+    if checkpoint.kind is not kind_of(checkpoint.layer):
+        made = kind_of(checkpoint.layer)
+        raise DeclarationError(f'{paths.shown(path)}: "kind" is {checkpoint.kind}; {checkpoint.layer} is {made}')
     return checkpoint
 
 
-def _dataset(path: Path, paths: Paths) -> Dataset:
+def _dataset(path: Path, paths: Paths, project: str) -> Dataset:
     layer, table = path.parent.name, path.stem
     suite_path = paths.expectations / layer / path.name
     if not suite_path.exists():
         raise DeclarationError(f"{paths.shown(path)} has no suite; write {paths.shown(suite_path)}")
     contract = read(path, ContractFile, paths.shown(path))
     suite = read(suite_path, SuiteFile, paths.shown(suite_path))
-    _same_name(contract.dataset, f"adventureworks/{layer}/{table}", "dataset", paths.shown(path))
+    _same_name(contract.dataset, f"{project}/{layer}/{table}", "dataset", paths.shown(path))
     _same_name(suite.suite, f"{layer}.{table}", "suite", paths.shown(suite_path))
     _check_contract(contract, layer, paths.shown(path))
     links = tuple(_links(contract, table, paths.shown(path)))
@@ -268,8 +316,8 @@ def _same_name(found: str, expected: str, key: str, file: str) -> None:
 
 def _check_contract(contract: ContractFile, layer: str, file: str) -> None:
     platform = contract.platform
-    if (layer == "raw") != (platform.source is not None):
-        raise DeclarationError(f'{file}: "source" is for raw contracts, and every raw contract names one')
+    if (kind_of(layer) is Kind.LOADED) != (platform.source is not None):
+        raise DeclarationError(f'{file}: "source" is for {RAW} contracts, and every {RAW} contract names one')
     counted = any(item.type == "row_count" for item in contract.checks)
     if not counted and not platform.may_be_empty:
         raise DeclarationError(
@@ -279,7 +327,7 @@ def _check_contract(contract: ContractFile, layer: str, file: str) -> None:
 
 def _platform_rules(layer: str, table: str, contract: ContractFile, file: str) -> Iterator[Rule]:
     columns = tuple(column.name for column in contract.columns)
-    if layer == "raw":
+    if kind_of(layer) is Kind.LOADED:
         why = f"A value of {table} that is not of its type cannot be summed, compared or joined."
         says = "every value can be read as its type"
         yield Rule(f"{READABLE}:{table}", table, "platform", "critical", says, why, file, "readable", columns)
@@ -344,9 +392,13 @@ def _links(contract: ContractFile, table: str, file: str) -> Iterator[Link]:
         yield Link(columns, reference.to, rule)
 
 
-def _refuse_strays(paths: Paths) -> None:
+def _refuse_strays(paths: Paths, layers: Layers) -> None:
     """A declaration with another ending or in another folder would be read by nobody and missed by nobody."""
-    for folder, places in ((paths.contracts, LAYERS), (paths.expectations, LAYERS), (paths.checkpoints, (".",))):
+    for folder, places in (
+        (paths.contracts, layers.declared),
+        (paths.expectations, layers.declared),
+        (paths.checkpoints, (".",)),
+    ):
         for path in sorted(path for path in folder.rglob("*") if path.suffix in {".yml", ".yaml"}):
             place = str(path.parent.relative_to(folder))
             if path.suffix != ".yml" or place not in places:
@@ -374,6 +426,11 @@ def _group(checkpoint: CheckpointFile, datasets: list[Dataset], paths: Paths) ->
     file = paths.shown(paths.checkpoints / f"{checkpoint.group}.yml")
     if not members:
         raise DeclarationError(f"{file}: no contract names group {checkpoint.group!r}; the gate would judge nothing")
+    if elsewhere := [d for d in members.values() if d.layer != checkpoint.layer]:
+        raise DeclarationError(
+            f"{elsewhere[0].contract_file}: group {checkpoint.group} is of layer {checkpoint.layer} ({file});"
+            f" a dataset of layer {elsewhere[0].layer} needs a group of that layer"
+        )
     if strange := [t for t in checkpoint.family if t not in members or not members[t].contract.platform.follows]:
         raise DeclarationError(
             f'{file}: "family" names {strange[0]}, which is no dataset of the group that follows another'

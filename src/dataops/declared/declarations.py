@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from dataops.declared.layers import Kind
 from dataops.declared.yaml_files import Strict
 
 Severity = Literal["critical", "warning", "info"]
@@ -328,6 +329,8 @@ class CheckpointFile(Strict):
     """The file checkpoints/<group>.yml."""
 
     group: str
+    layer: str  # of its datasets, as in contracts/<layer>/
+    kind: Kind
     quota: Quota
     owner: str
     money: Annotated[str | None, Field(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+$")] = None

@@ -17,15 +17,11 @@ from sqlglot import exp
 from dataops.declared import rendering, select
 from dataops.declared.errors import DeclarationError
 from dataops.declared.kinds import Schema
+from dataops.declared.layers import Layers
 from dataops.declared.select import WRITTEN_IN, Dialect, SelectError, line_of
 
 Dataset: TypeAlias = tuple[str, str]  # (layer, table)
 
-# What a model of a layer may read. Anything else has not passed a gate, or is not data.
-READABLE: Final[Mapping[str, frozenset[str]]] = {
-    "curated": frozenset({"validated", "curated"}),
-    "marts": frozenset({"validated", "curated", "marts"}),
-}
 OPTIONS: Final = ("incremental_by",)
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -52,25 +48,26 @@ class Model:
 
     @property
     def name(self) -> str:
-        """`curated.fct_sales`, as messages and people write it."""
+        """`curated.fct_orders`, as messages and people write it."""
         return f"{self.layer}.{self.table}"
 
 
-def load_models(folder: Path) -> tuple[Model, ...]:
+def load_models(folder: Path, layers: Layers | None = None) -> tuple[Model, ...]:
     """Every model below `folder` (transforms/), in build order. DeclarationError names the first bad file."""
     if not folder.is_dir():
         raise DeclarationError(f"{folder}: no such folder. Models are expected in transforms/<layer>/<table>.sql.")
     stray = sorted(folder.glob("*.sql"))
     if stray:
         raise DeclarationError(f"{stray[0]}: a model belongs into a layer's folder, e.g. transforms/curated/.")
-    return order(parse_model(path) for path in sorted(folder.glob("*/*.sql")))
+    return order(parse_model(path, layers) for path in sorted(folder.glob("*/*.sql")))
 
 
-def parse_model(path: Path) -> Model:
+def parse_model(path: Path, layers: Layers | None = None) -> Model:
     """The model of transforms/<layer>/<table>.sql. DeclarationError says file, line and what is wrong."""
+    layers = layers or Layers()
     layer, table = path.parent.name, path.stem
-    if layer not in READABLE:
-        _refuse(path, 1, f"`{layer}` is not a layer with models; use one of {', '.join(READABLE)}")
+    if layer not in layers.built:
+        _refuse(path, 1, f"`{layer}` is not a layer with models; use one of {', '.join(layers.built)}")
     if not _NAME.fullmatch(table):
         _refuse(path, 1, f"file name `{table}` is not a table name (lower case, digits, underscores)")
     text = _read(path)
@@ -83,7 +80,7 @@ def parse_model(path: Path) -> Model:
         path=path,
         says=says,
         incremental_by=_incremental_by(path, options, columns),
-        inputs=_inputs(path, layer, ast),
+        inputs=_inputs(path, layer, layers.read_by(layer), ast),
         text=text,
         ast=ast,
     )
@@ -106,7 +103,7 @@ def render(model: Model, dialect: Dialect, schema: Schema, replace: Mapping[Data
     """The model's SELECT in `dialect`, without comments, computing the same on every warehouse.
 
     `schema` has the columns of its inputs by table. `replace` maps inputs to where they are read instead: a relation
-    name (`candidate.dim_product`) or a query in parentheses, both in PostgreSQL's dialect. An input that the model does
+    name (`candidate.dim_item`) or a query in parentheses, both in PostgreSQL's dialect. An input that the model does
     not have, and what cannot mean the same everywhere, is a DeclarationError.
     """
     elsewhere = dict(replace or {})
@@ -243,10 +240,10 @@ def _incremental_by(path: Path, options: Mapping[str, tuple[int, str]], columns:
     return keys
 
 
-def _inputs(path: Path, layer: str, ast: exp.Query) -> tuple[Dataset, ...]:
+def _inputs(path: Path, layer: str, readable: frozenset[str], ast: exp.Query) -> tuple[Dataset, ...]:
     """The tables the SQL reads, sorted. Whatever is neither readable nor a name of a WITH in scope is refused."""
     try:
-        found = {_input(path, layer, node) for node in select.tables(ast)}
+        found = {_input(path, layer, readable, node) for node in select.tables(ast)}
     except SelectError as error:
         _refuse(path, error.line, error.says)
     if not found:
@@ -254,13 +251,13 @@ def _inputs(path: Path, layer: str, ast: exp.Query) -> tuple[Dataset, ...]:
     return tuple(sorted(found))
 
 
-def _input(path: Path, layer: str, node: exp.Table) -> Dataset:
+def _input(path: Path, layer: str, readable: frozenset[str], node: exp.Table) -> Dataset:
     if not node.db:
         _refuse(path, line_of(node), f"`{node.name}` has no layer: write e.g. `validated.{node.name}`")
     dataset = _dataset(node)
-    if node.catalog or dataset[0] not in READABLE[layer]:
+    if node.catalog or dataset[0] not in readable:
         shown = node.sql(dialect=WRITTEN_IN, comments=False)
-        allowed = ", ".join(sorted(READABLE[layer]))
+        allowed = ", ".join(sorted(readable))
         _refuse(path, line_of(node), f"a {layer} model may not read `{shown}`; it reads only {allowed}")
     return dataset
 

@@ -38,7 +38,7 @@ class Paths:
     @property
     def corruptions(self) -> Path:
         """How rules are tripped that no general corruption trips."""
-        return self.project / "tests" / "faults" / "corruptions"
+        return self.project / "corruptions"
 
     @property
     def data_docs(self) -> Path:
@@ -76,7 +76,7 @@ class Paths:
 
 
 def find_project(start: Path | None = None) -> Path:
-    """The project's root: `DATAOPS_PROJECT`, else the nearest folder upwards with `contracts/` and `checkpoints/`.
+    """The project's root: `DATAOPS_PROJECT`, else the nearest folder upwards with a project.yml.
 
     Raises DeclarationError when there is none.
     """
@@ -84,9 +84,9 @@ def find_project(start: Path | None = None) -> Path:
         return Path(named).resolve()
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
-        if (folder / "contracts").is_dir() and (folder / "checkpoints").is_dir():
+        if (folder / "project.yml").is_file():
             return folder
     raise DeclarationError(
-        f"no project here: neither {here} nor a folder above it holds contracts/ and checkpoints/.\n"
+        f"no project here: neither {here} nor a folder above it holds a project.yml.\n"
         "Change to the project's folder, or set DATAOPS_PROJECT."
     )

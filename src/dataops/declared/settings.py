@@ -15,18 +15,20 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from dataops.declared import project as projects
 from dataops.declared.errors import DeclarationError
 from dataops.declared.paths import Paths, find_project
+from dataops.declared.project import Project, Timeouts
 
 KNOWN = {
     "DATAOPS_WAREHOUSE_URL": "duckdb:///<home>/warehouse.duckdb, or postgresql://user:password@host:port/database",
     "DATAOPS_SOURCE_URL": "csv:<folder>, generator:?scale=1&seed=7",
     "DATAOPS_HOME": "folder that runs write to; default var/",
-    "DATAOPS_PROJECT": "folder that holds contracts/ and checkpoints/; default: the nearest one upwards",
-    "DATAOPS_LOCK_SECONDS": "how long a run waits for another run of its group or for the warehouse file; default 60",
-    "DATAOPS_QUERY_SECONDS": "how long a query may compute; default 300",
-    "DATAOPS_RULE_SECONDS": "how long the rules of a batch may compute; default 3600",
-    "DATAOPS_MODEL_SECONDS": "how long a model may compute; default 3600",
+    "DATAOPS_PROJECT": "folder that holds project.yml; default: the nearest one upwards",
+    "DATAOPS_LOCK_SECONDS": "how long a run waits for another of its group or for the file; default: project.yml, 60",
+    "DATAOPS_QUERY_SECONDS": "how long a query may compute; default: project.yml, 300",
+    "DATAOPS_RULE_SECONDS": "how long the rules of a batch may compute; default: project.yml, 3600",
+    "DATAOPS_MODEL_SECONDS": "how long a model may compute; default: project.yml, 3600",
     "DATAOPS_PERSON": "who acts, as the ledger records it; default: the operating system's user",
 }
 TEST_ONLY = ("DATAOPS_FAILPOINT", "DATAOPS_TEST_")
@@ -37,12 +39,13 @@ class Settings:
     """Addresses and limits of one installation."""
 
     paths: Paths
+    project: Project
     warehouse_url: str
     source_url: str | None
     lock_seconds: float
-    query_seconds: float = 300
-    rule_seconds: float = 3600
-    model_seconds: float = 3600
+    query_seconds: float
+    rule_seconds: float
+    model_seconds: float
 
     @property
     def warehouse_name(self) -> str:
@@ -57,7 +60,9 @@ def load(environ: Mapping[str, str] | None = None, project: Path | None = None) 
     root = project or find_project()
     paths = Paths(root, Path(environ.get("DATAOPS_HOME") or root / "var").resolve())
     url = environ.get("DATAOPS_WAREHOUSE_URL") or f"duckdb:///{paths.warehouse}"
-    return Settings(paths, _checked_url(url), environ.get("DATAOPS_SOURCE_URL") or None, *_limits(environ))
+    own = projects.load(root)
+    source = environ.get("DATAOPS_SOURCE_URL") or None
+    return Settings(paths, own, _checked_url(url), source, *_limits(environ, own.timeouts))
 
 
 def person(environ: Mapping[str, str] | None = None) -> str:
@@ -87,10 +92,10 @@ def _checked_url(url: str) -> str:
     return url
 
 
-def _limits(environ: Mapping[str, str]) -> Iterator[float]:
+def _limits(environ: Mapping[str, str], timeouts: Timeouts) -> Iterator[float]:
     """Of locks, queries, rules and models, in this order."""
-    yield _seconds(environ, "DATAOPS_LOCK_SECONDS", 60)
-    for kind, default in (("QUERY", 300), ("RULE", 3600), ("MODEL", 3600)):
+    yield _seconds(environ, "DATAOPS_LOCK_SECONDS", timeouts.lock)
+    for kind, default in (("QUERY", timeouts.query), ("RULE", timeouts.rule), ("MODEL", timeouts.model)):
         name = f"DATAOPS_{kind}_SECONDS"
         seconds = _seconds(environ, name, default)
         if seconds == 0:

@@ -28,6 +28,7 @@ class GroupState:
 
     `waits_for` names the groups that must be published first; empty with state `waiting` when only the group's own
     next run is missing. `unjudged`: held because the gate could not judge. `rolled_back`: stands at an earlier state.
+    Partly published is a group of which rows wait in quarantine (`rows_wait`) or datasets never were (`missing`).
     """
 
     group: str
@@ -36,6 +37,8 @@ class GroupState:
     unjudged: bool = False
     rolled_back: bool = False
     publication: str | None = None
+    missing: tuple[str, ...] = ()
+    rows_wait: bool = False
 
     @property
     def well(self) -> bool:
@@ -50,8 +53,8 @@ def worst(states: Sequence[State]) -> State:
 def sentence(states: Sequence[GroupState]) -> str:
     """One true sentence: what is held, who waits for it, what is fresh. It calls fresh only what is.
 
-    >>> sentence([GroupState("sales", "held"), GroupState("curated", "waiting", ("sales",))])
-    'Sales is held; curated waits for it.'
+    >>> sentence([GroupState("sales", "held"), GroupState("marts_daily", "waiting", ("sales",))])
+    'Sales is held; marts_daily waits for it.'
     """
     if all(state.publication is None and state.state == "waiting" and not state.waits_for for state in states):
         return NOTHING_YET
@@ -115,9 +118,15 @@ def _own_waiting(states: Sequence[GroupState]) -> list[str]:
 
 
 def _partly(states: Sequence[GroupState]) -> list[str]:
-    partly = [s.group for s in states if s.state == "partly published"]
-    text = _clause(partly, "is published except for rows in quarantine", "are published except for rows in quarantine")
-    return [_sentences([text])] if text else []
+    partly = [s for s in states if s.state == "partly published"]
+    rows = [s.group for s in partly if s.rows_wait or not s.missing]
+    text = _clause(rows, "is published except for rows in quarantine", "are published except for rows in quarantine")
+    lacking = [
+        f"{s.group} is published, but {joined(s.missing)} never {'was' if len(s.missing) == 1 else 'were'}"
+        for s in partly
+        if s.missing
+    ]
+    return [_sentences([clause]) for clause in (text, *lacking) if clause]
 
 
 def _rolled_back(states: Sequence[GroupState]) -> list[str]:

@@ -8,108 +8,245 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import ClassVar
 
-import sqlalchemy as sa
+from pydantic import Field, computed_field
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Catalog
+from dataops.facts.document import Amount, Document, Moment, Part, Receipt, iso
 from dataops.facts.sentence import WORST_FIRST, GroupState, State, sentence, worst
-from dataops.gate.waivers import needs_approval, state_of
-from dataops.ledger import receipts
-from dataops.ledger import tables as ledger
-from dataops.ledger.incidents import open_incidents
+from dataops.gate.waivers import state_of
+from dataops.ledger import batches, clock, entries, publications, receipts, results, waivers
+from dataops.ledger.batches import Batch
+from dataops.ledger.enums import BYSTANDERS, BatchState, Outcome, PublicationKind, VerdictName
+from dataops.ledger.incidents import Incident, open_incidents
+from dataops.ledger.publications import Publication
+from dataops.ledger.schema import is_there
 from dataops.ledger.workspace import Workspace
+from dataops.pipeline.stewards import Standing
 from dataops.pipeline.watch import confirmed_at, is_late
-
-BYSTANDERS = (
-    "anomaly",
-    "late",
-)  # kinds of incident that hold nothing back: the batch is published, somebody looks at it
 
 
 @dataclass(frozen=True)
-class GroupFacts:
-    """One row of the status table. Times are UTC without a zone; `money_held` is exact text."""
+class _Group:
+    """What is read of one group. Times are UTC without a zone."""
 
     state: GroupState
-    figures_as_of: datetime | None = None
-    figures_are_days: bool = False  # as of the end of a window, so a day; else the moment of publication
+    as_of: datetime | None = None
+    as_of_is_day: bool = False  # of the end of a window, so a day; else the moment of publication
     confirmed_at: datetime | None = None
-    rules: Mapping[str, int] = field(
-        default_factory=dict
-    )  # outcome of the last judgement -> rules; empty: never judged
-    rules_declared: int = 0
+    rules: Mapping[Outcome, int] = field(default_factory=dict)  # of the last judgement; empty: never judged
+    declared: int = 0
     rows_held: int = 0
     money_held: str | None = None
     incident: str | None = None
+    batch: Batch | None = None
+    publication: Publication | None = None
+
+
+class Rules(Part):
+    """How the rules of a group's last judgement ended."""
+
+    declared: int
+    passed: int = 0
+    warned: int = 0
+    waived: int = 0
+    failed: int = 0
+    error: int = 0
+
+
+class GroupFacts(Part):
+    """How a group stands."""
+
+    group: str
+    state: State
+    waits_for: tuple[str, ...]
+    missing: tuple[str, ...]
+    """its datasets of which nothing was ever published"""
+    rolled_back: bool
+    publication: str | None
+    published_at: Moment | None
+    confirmed_at: Moment | None
+    """when it was last delivered, with a difference or without"""
+    verdict: VerdictName | None
+    """of the last batch that was judged"""
+    batch: str | None
+    """that batch"""
+    rules: Rules
+    rows_held: int
+    money_held: Amount | None
+    incident: str | None
+    owner: str
+    is_built: bool
+    as_of: datetime | None = Field(exclude=True)
+    as_of_is_day: bool = Field(exclude=True)
+    unjudged: bool = Field(exclude=True)
 
     @property
     def as_of_day(self) -> datetime | None:
         """The last day that the figures hold: a window ends before its end."""
-        if self.figures_as_of is None or not self.figures_are_days:
-            return self.figures_as_of
-        return self.figures_as_of - timedelta(microseconds=1)
+        if self.as_of is None or not self.as_of_is_day:
+            return self.as_of
+        return self.as_of - timedelta(microseconds=1)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def figures_as_of(self) -> str | None:
+        """A day, or where the figures are of no day the moment of publication."""
+        day = self.as_of_day
+        if day is None:
+            return None
+        return f"{day:%Y-%m-%d}" if self.as_of_is_day else iso(day)
+
+    @property
+    def well(self) -> bool:
+        return self.state == "published" and not self.rolled_back
 
 
-@dataclass(frozen=True)
-class Status:
-    """All groups, worst first, at one moment."""
+class OpenIncident(Part):
+    """An incident in which somebody must act."""
 
-    taken_at: datetime
+    incident: str
+    group: str
+    sentence: str
+    since: Moment
+    times: int
+
+
+class LiveWaiver(Part):
+    """A waiver that holds or waits for approval."""
+
+    waiver: str
+    rule: str | None
+    state: str
+    until: Moment
+
+
+class Quarantined(Part):
+    """Rows that are kept back from published batches."""
+
+    rows: int
+    oldest: Moment | None
+    datasets: Mapping[str, int]
+
+
+class Status(Document):
+    """How every group stands."""
+
+    document: ClassVar[str] = "status"
+    as_of: Moment
+    state: State
+    sentence: str
     groups: tuple[GroupFacts, ...]
-    incidents: tuple[dict[str, Any], ...] = ()
-    quarantined: int = 0
-    oldest_quarantined: datetime | None = None
-    open_tables: Mapping[str, int] = field(default_factory=dict)  # dataset -> rows in quarantine
-    waivers: tuple[dict[str, Any], ...] = ()  # in force or waiting for approval, with `state`; first to end first
-    receipt: str | None = None  # head of the chain of receipts
+    """the worst first"""
+    quarantine: Quarantined
+    incidents: tuple[OpenIncident, ...]
+    waivers: tuple[LiveWaiver, ...]
+    """those that end first on top"""
+    receipt: Receipt | None
+    """head of the chain of receipts"""
 
-    @property
-    def states(self) -> tuple[GroupState, ...]:
-        return tuple(facts.state for facts in self.groups)
-
-    @property
-    def sentence(self) -> str:
-        return sentence(self.states)
-
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def healthy(self) -> bool:
-        return all(state.well for state in self.states)
+        return all(group.well for group in self.groups)
 
     @property
     def held(self) -> bool:
-        return any(state.state == "held" for state in self.states)
+        return any(group.state == "held" for group in self.groups)
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
-    def worst(self) -> State:
-        return worst([state.state for state in self.states])
+    def next(self) -> str | None:
+        """What a person would run now; null when there is nothing to do."""
+        if self.incidents:
+            return f"dataops incidents show {self.incidents[0].incident}"
+        for group in self.groups:
+            if group.state == "waiting" and not group.waits_for:
+                return "make demo" if all(g.publication is None for g in self.groups) else _run(group)
+        return "dataops quarantine list" if self.quarantine.rows else None
+
+
+def _run(group: GroupFacts) -> str:
+    return f"dataops build {group.group}" if group.is_built else f"dataops load {group.group}"
 
 
 def read(work: Workspace) -> Status:
     """The status now, from the ledger in one snapshot. Raises PlatformError when the warehouse cannot be read."""
-    now = ledger.now()
+    now = clock.now()
     with work.warehouse.reading() as connection:
-        if ledger.version(connection) is None:
-            empty = tuple(_never(work.catalog, name) for name in in_order(work.catalog))
-            return Status(now, empty)
+        if not is_there(connection):
+            never = {name: _never(work.catalog, name) for name in in_order(work.catalog)}
+            return _status(work, now, never, (), {}, (), None)
         incidents = tuple(open_incidents(connection))
-        held = _quarantine(connection, work.catalog)
-        allowed, receipt = _waivers(connection, work.catalog), receipts.head(connection)
-        facts = _with_causes(
-            work.catalog,
-            {name: _facts(connection, work.catalog, name, incidents, held, now) for name in in_order(work.catalog)},
-        )
-    ordered = sorted(facts.values(), key=lambda f: WORST_FIRST.index(f.state.state))
-    dates = [since for _, since in held.values() if since]
-    rows = {name: count for name, (count, _) in held.items() if count}
-    return Status(now, tuple(ordered), incidents, sum(rows.values()), min(dates, default=None), rows, allowed, receipt)
+        held = entries.waiting_rows(connection, work.catalog.datasets)
+        receipt = receipts.head(connection)
+        allowed = [Standing(waiver, state_of(work.catalog, waiver)) for waiver in waivers.first_to_end(connection)]
+        published = publications.published_tables(connection)
+        groups = {
+            name: _group(connection, work.catalog, name, incidents, held, published, now)
+            for name in in_order(work.catalog)
+        }
+    return _status(work, now, _with_causes(work.catalog, groups), incidents, held, allowed, receipt)
 
 
-def _waivers(connection: Connection, catalog: Catalog) -> tuple[dict[str, Any], ...]:
-    rows = ledger.rows(connection, sa.select(ledger.waivers).order_by(ledger.waivers.c.until))
-    found = (row | {"state": state_of(row, needs_approval=needs_approval(catalog, row))} for row in rows)
-    return tuple(row for row in found if row["state"] in {"in force", "waiting for approval"})
+def _status(
+    work: Workspace,
+    now: datetime,
+    groups: Mapping[str, _Group],
+    incidents: Sequence[Incident],
+    held: Mapping[str, tuple[int, datetime | None]],
+    allowed: Sequence[Standing],
+    receipt: str | None,
+) -> Status:
+    ordered = sorted(groups.values(), key=lambda group: WORST_FIRST.index(group.state.state))
+    states = [group.state for group in ordered]
+    rows = {table: count for table, (count, _) in held.items() if count}
+    return Status(
+        as_of=now,
+        state=worst([state.state for state in states]),
+        sentence=sentence(states),
+        groups=tuple(_facts(work.catalog, group) for group in ordered),
+        quarantine=Quarantined(
+            rows=sum(rows.values()), oldest=min((s for _, s in held.values() if s), default=None), datasets=rows
+        ),
+        incidents=tuple(
+            OpenIncident(incident=i.incident_id, group=i.group, sentence=i.sentence, since=i.opened_at, times=i.times)
+            for i in incidents
+        ),
+        waivers=tuple(
+            LiveWaiver(waiver=s.waiver.waiver_id, rule=s.waiver.rule_id, state=s.state, until=s.waiver.until)
+            for s in allowed
+            if s.is_live
+        ),
+        receipt=receipt,
+    )
+
+
+def _facts(catalog: Catalog, group: _Group) -> GroupFacts:
+    state, declared = group.state, catalog.groups[group.state.group]
+    return GroupFacts(
+        group=state.group,
+        state=state.state,
+        waits_for=state.waits_for,
+        missing=state.missing,
+        rolled_back=state.rolled_back,
+        publication=state.publication,
+        published_at=group.publication.published_at if group.publication else None,
+        confirmed_at=group.confirmed_at,
+        verdict=group.batch.verdict if group.batch else None,
+        batch=group.batch.batch_id if group.batch else None,
+        rules=Rules(declared=group.declared, **{outcome.value: count for outcome, count in group.rules.items()}),
+        rows_held=group.rows_held,
+        money_held=group.money_held,
+        incident=group.incident,
+        owner=declared.checkpoint.owner,
+        is_built=not declared.is_loaded,
+        as_of=group.as_of,
+        as_of_is_day=group.as_of_is_day,
+        unjudged=state.unjudged,
+    )
 
 
 def in_order(catalog: Catalog) -> list[str]:
@@ -122,140 +259,107 @@ def in_order(catalog: Catalog) -> list[str]:
 
 def inputs(catalog: Catalog, group: str) -> set[str]:
     """Groups that a group's models read; for loaded groups, those that its rows refer to."""
-    found = catalog.groups[group]
-    tables = {table for model in catalog.models if model.table in found.tables for _, table in model.inputs}
+    declared = catalog.groups[group]
+    tables = {table for model in catalog.models if model.table in declared.tables for _, table in model.inputs}
     named = {catalog.datasets[table].group for table in tables if table in catalog.datasets}
-    return (named | {d.group for d in found.outside}) - {group}
+    return (named | {d.group for d in declared.outside}) - {group}
 
 
-def _never(catalog: Catalog, name: str) -> GroupFacts:
-    return GroupFacts(GroupState(name, "waiting"), rules_declared=len(catalog.groups[name].rules))
+def _never(catalog: Catalog, name: str) -> _Group:
+    return _Group(GroupState(name, "waiting"), declared=len(catalog.groups[name].rules))
 
 
-def _facts(
+def _group(
     connection: Connection,
     catalog: Catalog,
     name: str,
-    incidents: Sequence[Mapping[str, Any]],
+    incidents: Sequence[Incident],
     held: Mapping[str, tuple[int, datetime | None]],
+    published: set[str],
     now: datetime,
-) -> GroupFacts:
+) -> _Group:
     group = catalog.groups[name]
-    own = [i for i in incidents if i["group_name"] == name and i["kind"] not in BYSTANDERS]
-    last = ledger.last_publication(connection, name)
-    batch = _latest_batch(connection, name)
+    own = [i for i in incidents if i.group == name and i.kind not in BYSTANDERS]
+    last, batch = publications.last(connection, name), batches.newest_judged(connection, name)
     rows = sum(held.get(table, (0, None))[0] for table in group.tables)
+    missing = tuple(sorted(group.tables - published))
+    state = _state(connection, catalog, name, last, batch, own, missing if last else (), rows)
     confirmed = confirmed_at(connection, name)
-    state = _state(connection, catalog, name, last, batch, own, rows)
     if WORST_FIRST.index(state.state) > WORST_FIRST.index("late") and is_late(group, confirmed, now):
         state = replace(state, state="late")
-    as_of, days = _as_of(connection, name)
-    rules = _rules(connection, batch)
-    detail = own[-1]["detail"] if own else {}
-    return GroupFacts(
+    as_of, is_day = _as_of(publications.of_group(connection, name))
+    rules = results.counts(connection, batch.seq) if batch else {}
+    money = own[-1].detail.money if own else None
+    return _Group(
         state,
         as_of,
-        days,
+        is_day,
         confirmed,
         rules,
         sum(rules.values()) or len(group.rules),
-        int(detail.get("rows_held") or rows),
-        (detail.get("money") or {}).get("held"),
-        own[-1]["incident_id"] if own else None,
+        (own[-1].detail.rows_held if own else 0) or rows,
+        money.held if money else None,
+        own[-1].incident_id if own else None,
+        batch,
+        last,
     )
-
-
-def _latest_batch(connection: Connection, group: str) -> dict[str, Any] | None:
-    table = ledger.batches
-    where = (table.c.group_name == group) & table.c.judged_at.is_not(None)
-    return ledger.one(connection, sa.select(table).where(where).order_by(table.c.seq.desc()).limit(1))
 
 
 def _state(
     connection: Connection,
     catalog: Catalog,
     name: str,
-    last: Mapping[str, Any] | None,
-    batch: Mapping[str, Any] | None,
-    incidents: Sequence[Mapping[str, Any]],
+    last: Publication | None,
+    batch: Batch | None,
+    incidents: Sequence[Incident],
+    missing: tuple[str, ...],
     rows: int,
 ) -> GroupState:
-    publication = last["publication_id"] if last else None
-    base = GroupState(name, "published", publication=publication, rolled_back=bool(last and last["kind"] == "rollback"))
-    blocked = {"failed", "error"} & {str(batch["state"]) if batch else ""}
-    if blocked or incidents:
-        verdicts = {incident["detail"].get("verdict") for incident in incidents} | {state.upper() for state in blocked}
-        return replace(base, state="held", unjudged="FAILED" not in verdicts)
+    base = GroupState(
+        name,
+        "published",
+        missing=missing,
+        publication=last.publication_id if last else None,
+        rolled_back=bool(last and last.kind is PublicationKind.ROLLBACK),
+        rows_wait=rows > 0,
+    )
+    stopped = batch is not None and batch.state is BatchState.JUDGED and batch.verdict is not VerdictName.PASSED
+    if stopped or incidents:
+        verdicts = {i.detail.verdict for i in incidents} | ({batch.verdict} if batch and stopped else set())
+        return replace(base, state="held", unjudged=VerdictName.FAILED not in verdicts)
     if last is None or _is_behind(connection, catalog, name):
         return replace(base, state="waiting")
-    return replace(base, state="partly published") if rows else base
+    return replace(base, state="partly published") if rows or missing else base
 
 
 def _is_behind(connection: Connection, catalog: Catalog, name: str) -> bool:
     """Whether a built group's inputs, or the group itself by a roll-back, changed since its last build that stands."""
-    if catalog.groups[name].layer == "raw":
+    if catalog.groups[name].is_loaded:
         return False
-    b, p = ledger.batches, ledger.publications
-    built = sa.select(sa.func.max(b.c.horizon)).where(
-        (b.c.group_name == name) & b.c.state.in_(["published", "unchanged"])
-    )
-    horizon = connection.execute(built).scalar() or 0
-    undone = (p.c.group_name == name) & (p.c.kind == "rollback")
-    newer = (p.c.seq > horizon) & (p.c.group_name.in_(sorted(inputs(catalog, name))) | undone)
-    return bool(connection.execute(sa.select(sa.func.count()).select_from(p).where(newer)).scalar_one())
+    horizon = batches.built_up_to(connection, name)
+    return publications.changed_since(connection, horizon, inputs(catalog, name), name)
 
 
-def _as_of(connection: Connection, group: str) -> tuple[datetime | None, bool]:
+def _as_of(made: Sequence[Publication]) -> tuple[datetime | None, bool]:
     """As of when the figures stand; a roll-back sets it back, a correction of an old window does not."""
-    table = ledger.publications
-    found = ledger.rows(connection, sa.select(table).where(table.c.group_name == group).order_by(table.c.seq))
     moment: datetime | None = None
-    days = False
-    for row in found:
-        reached = row["window_end"] or row["published_at"]
-        if moment is None or reached >= moment or row["kind"] == "rollback":
-            moment, days = reached, row["window_end"] is not None
-    return moment, days
+    is_day = False
+    for publication in made:
+        reached = publication.window_end or publication.published_at
+        if moment is None or reached >= moment or publication.kind is PublicationKind.ROLLBACK:
+            moment, is_day = reached, publication.window_end is not None
+    return moment, is_day
 
 
-def _rules(connection: Connection, batch: Mapping[str, Any] | None) -> dict[str, int]:
-    if batch is None:
-        return {}
-    table = ledger.check_results
-    found = connection.execute(
-        sa.select(table.c.outcome, sa.func.count()).where(table.c.batch == batch["seq"]).group_by(table.c.outcome)
-    )
-    return {str(row[0]): int(row[1]) for row in found}
-
-
-def _quarantine(connection: Connection, catalog: Catalog) -> dict[str, tuple[int, datetime | None]]:
-    """Dataset -> (rows that are kept back from published batches, since when)."""
-    published = sa.select(ledger.publications.c.batch).where(ledger.publications.c.batch.is_not(None))
-    numbers = ",".join(str(int(row[0])) for row in connection.execute(published)) or "-1"
-    found = {}
-    there = _tables(connection)
-    for table in sorted(set(catalog.datasets) & there):
-        row = connection.exec_driver_sql(
-            f"SELECT COUNT(*), MIN(_since) FROM quarantine.{table} WHERE _closed IS NULL AND _batch IN ({numbers})"
-        ).one()
-        found[table] = (int(row[0]), row[1])
-    return found
-
-
-def _tables(connection: Connection) -> set[str]:
-    query = sa.text("SELECT table_name FROM information_schema.tables WHERE table_schema = 'quarantine'")
-    return {str(row[0]) for row in connection.execute(query)}
-
-
-def _with_causes(catalog: Catalog, facts: Mapping[str, GroupFacts]) -> dict[str, GroupFacts]:
+def _with_causes(catalog: Catalog, groups: Mapping[str, _Group]) -> dict[str, _Group]:
     """A built group waits while one of its inputs is held or has nothing published; causes pass down the chain."""
-    found: dict[str, GroupFacts] = {}
-    for name, item in facts.items():
+    found: dict[str, _Group] = {}
+    for name, group in groups.items():
         causes: set[str] = set()
-        if catalog.groups[name].layer != "raw" and item.state.state != "held":
+        if not catalog.groups[name].is_loaded and group.state.state != "held":
             for parent in inputs(catalog, name) & found.keys():
                 state = found[parent].state
                 causes |= set(state.waits_for) or ({parent} if state.state in {"held", "late"} else set())
-        waiting = replace(item.state, state="waiting", waits_for=tuple(sorted(causes)))
-        found[name] = replace(item, state=waiting) if causes else item
+        waiting = replace(group.state, state="waiting", waits_for=tuple(sorted(causes)))
+        found[name] = replace(group, state=waiting) if causes else group
     return found

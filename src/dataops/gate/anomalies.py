@@ -11,27 +11,29 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import asin, sin, sqrt
-from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Group
 from dataops.gate import metrics
 from dataops.gate.seasonal import Expected, expected
 from dataops.gate.verdict import Verdict
-from dataops.ledger import entries, incidents
-from dataops.ledger import tables as ledger
+from dataops.ledger import batches, incidents
+from dataops.ledger import metrics as kept
+from dataops.ledger.batches import Batch
+from dataops.ledger.enums import IncidentKind, VerdictName
+from dataops.ledger.incidents import Detail, Unusual
+from dataops.ledger.metrics import Name
 
 WEEK = timedelta(days=7)
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  as the ledger
 KEPT_PERIODS, KEPT = 6, 90  # how far back history is read: six seasons, at least 90 batches
 LEAST_ROWS_SCALE = 0.05  # of the expected rows: a regular source varies less, but nobody wants to hear of it
 LEAST_SHARE_SCALE = 0.005
 LEAST_AGE_SCALE = 1.0  # hours
 FAMILIES = {"rows": "volume", "age_hours": "freshness", "null_share": "distribution", "share": "distribution"}
 SHOWN = 10
-Name = tuple[str, str | None, str]
-"""Table, column, metric: what a series is of."""
+READ = 2000  # earlier batches looked at, whatever their length
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Finding:
 
     @property
     def says(self) -> str:
-        """`sales_order_header has 14 rows, usual are 28`."""
+        """`orders has 14 rows, usual are 28`."""
         table, column, metric = self.name
         kind, _, category = metric.partition(":")
         value, usual = self.value, self.usual.value
@@ -64,35 +66,40 @@ class Finding:
         }[kind]
 
 
-def watch(connection: Connection, group: Group, batch: dict[str, Any], verdict: Verdict) -> Verdict:
+def watch(connection: Connection, group: Group, batch: Batch, verdict: Verdict) -> Verdict:
     """Stores the batch's metrics, and tells of what is unusual about a batch that may be published.
 
     Returns the verdict as it was, or FAILED where the checkpoint calls anomalies critical.
     """
-    if batch["source"] == entries.REPLAYED:  # a handful of rows says nothing about a day
+    if batch.is_replay:  # a handful of rows says nothing about a day
         return verdict
     metrics.store(connection, group, batch, excluded=not verdict.passed)
     policy = group.checkpoint.anomalies
-    if policy.severity == "off" or not verdict.passed or group.layer != "raw" or _settled(connection, batch):
+    if (
+        policy.severity == "off"
+        or not verdict.passed
+        or not group.is_loaded
+        or incidents.is_settled(connection, batch.seq)
+    ):
         return verdict
     found = findings(connection, group, batch)
     if not found:
         return verdict
     _teach_nothing(connection, batch, found)
     if policy.severity == "critical":
-        return replace(verdict, name="FAILED", reasons=tuple(f.says for f in found[:SHOWN]))
+        return replace(verdict, name=VerdictName.FAILED, reasons=tuple(f.says for f in found[:SHOWN]))
     for cause, part in _by_cause(found).items():
-        detail = {"findings": [_facts(f) for f in part[:SHOWN]], "table": part[0].name[0]}
+        detail = Detail(findings=tuple(_unusual(f) for f in part[:SHOWN]), table=part[0].name[0])
         more = f" ({len(part) - 1} more)" if len(part) > 1 else ""
         incidents.open_for(
-            connection, group.name, batch["seq"], part[0].says + more, detail, kind="anomaly", cause=cause
+            connection, group.name, batch.seq, part[0].says + more, detail, kind=IncidentKind.ANOMALY, cause=cause
         )
     return verdict
 
 
-def findings(connection: Connection, group: Group, batch: dict[str, Any]) -> list[Finding]:
+def findings(connection: Connection, group: Group, batch: Batch) -> list[Finding]:
     """What is unusual about the stored metrics of a batch, the most surprising first."""
-    current, history = _read(connection, group, batch)
+    current, history = _read(connection, batch)
     sensitivity = group.checkpoint.anomalies.sensitivity
     found = [
         Finding(name, value, usual)
@@ -103,7 +110,7 @@ def findings(connection: Connection, group: Group, batch: dict[str, Any]) -> lis
 
 
 def _compared(
-    current: Mapping[Name, float], history: Sequence[History], batch: dict[str, Any]
+    current: Mapping[Name, float], history: Sequence[History], batch: Batch
 ) -> Iterator[tuple[Name, float, Expected]]:
     period = _period(batch)
     known = {n for past in history for n in past.values}
@@ -189,49 +196,32 @@ class History:
         return self.values.get(name, 0.0)
 
 
-def _read(connection: Connection, group: Group, batch: dict[str, Any]) -> tuple[dict[Name, float], list[History]]:
+def _read(connection: Connection, batch: Batch) -> tuple[dict[Name, float], list[History]]:
     """The batch's metrics, and those of earlier windows of the same length, oldest first, one per window."""
-    m = ledger.metrics.c
-    before = {row["seq"]: row for row in _earlier(connection, group, batch)}
-    asked = sa.select(m.batch, m.table_name, m.column_name, m.metric, m.value).where(
-        (m.batch == batch["seq"]) | (m.batch.in_(list(before)) & m.excluded.is_not(True))
-    )
-    found: dict[int, dict[Name, float]] = {}
-    for seq, table, column, metric, value in connection.execute(asked):
-        found.setdefault(int(seq), {})[table, column, metric] = float(value)
-    past = {_step(row): History(_step(row), found[seq]) for seq, row in sorted(before.items()) if seq in found}
-    return found.get(batch["seq"], {}), [past[step] for step in sorted(past)]
+    before = _earlier(connection, batch)
+    values = kept.of_batches(connection, batch.seq, [earlier.seq for earlier in before])
+    by_number = sorted(before, key=lambda earlier: earlier.seq)
+    past = {_step(b): History(_step(b), values[b.seq]) for b in by_number if b.seq in values}
+    return values.get(batch.seq, {}), [past[step] for step in sorted(past)]
 
 
-def _earlier(connection: Connection, group: Group, batch: dict[str, Any]) -> list[dict[str, Any]]:
-    b, length = ledger.batches.c, _length(batch)
-    query = sa.select(b.seq, b.window_start, b.window_end).where(
-        (b.group_name == group.name)
-        & b.judged_at.is_not(None)
-        & (b.source != entries.REPLAYED)
-        & (b.seq != batch["seq"])
-    )
-    if length is None:
-        query = query.where(b.window_end.is_(None) & (b.seq < batch["seq"])).order_by(b.seq.desc())
-    else:
-        query = query.where(b.window_end <= batch["window_start"]).order_by(b.window_end.desc(), b.seq.desc())
-    period = _period(batch) or 0
-    return [row for row in ledger.rows(connection, query.limit(2000)) if _length(row) == length][
-        : max(KEPT, KEPT_PERIODS * period)
-    ]
+def _earlier(connection: Connection, batch: Batch) -> list[Batch]:
+    length, most = _length(batch), max(KEPT, KEPT_PERIODS * (_period(batch) or 0))
+    return [b for b in batches.earlier_judged(connection, batch, READ) if _length(b) == length][:most]
 
 
-def _length(batch: Mapping[str, Any]) -> timedelta | None:
-    return None if batch["window_start"] is None else batch["window_end"] - batch["window_start"]
+def _length(batch: Batch) -> timedelta | None:
+    return None if batch.window is None else batch.window.end - batch.window.start
 
 
-def _step(batch: Mapping[str, Any]) -> int:
+def _step(batch: Batch) -> int:
     """Place in time: the number of the window, or of the batch where there are no windows."""
-    length = _length(batch)
-    return int(batch["seq"]) if length is None else (batch["window_end"] - datetime(1970, 1, 1)) // length  # noqa: DTZ001  as the ledger
+    if batch.window is None:
+        return batch.seq
+    return (batch.window.end - EPOCH) // (batch.window.end - batch.window.start)
 
 
-def _period(batch: Mapping[str, Any]) -> int | None:
+def _period(batch: Batch) -> int | None:
     """Windows per week, where a week is made of whole windows."""
     length = _length(batch)
     if length is None or length >= WEEK or WEEK % length:
@@ -239,26 +229,15 @@ def _period(batch: Mapping[str, Any]) -> int | None:
     return int(WEEK / length)
 
 
-def _settled(connection: Connection, batch: dict[str, Any]) -> bool:
-    """A person has said that this batch is no problem."""
-    i = ledger.incidents.c
-    query = sa.select(i.seq).where((i.batch == batch["seq"]) & i.resolution_reason.in_(incidents.SETTLED_REASONS))
-    return connection.execute(query.limit(1)).first() is not None
-
-
-def _teach_nothing(connection: Connection, batch: dict[str, Any], found: Sequence[Finding]) -> None:
+def _teach_nothing(connection: Connection, batch: Batch, found: Sequence[Finding]) -> None:
     """The series that were surprised leave the batch out; all others learn from it.
 
     A category that is gone has no share to mark, so the count of its column's values is marked as well: without it
     nobody takes what is not there for none.
     """
-    table = ledger.metrics
-    for name, column, metric in (f.name for f in found):
+    for table, column, metric in (f.name for f in found):
         marked = [metric, "distinct"] if metric.startswith("share:") else [metric]
-        where = (table.c.batch == batch["seq"]) & (table.c.table_name == name) & table.c.metric.in_(marked)
-        connection.execute(
-            table.update().where(where & table.c.column_name.is_not_distinct_from(column)).values(excluded=True)
-        )
+        kept.exclude_series(connection, batch.seq, table, column, marked)
 
 
 def _by_cause(found: Sequence[Finding]) -> dict[str, list[Finding]]:
@@ -269,16 +248,14 @@ def _by_cause(found: Sequence[Finding]) -> dict[str, list[Finding]]:
     return {f"{table}:{part[0].family}": part for table, part in tables.items()}
 
 
-def _facts(finding: Finding) -> dict[str, Any]:
+def _unusual(finding: Finding) -> Unusual:
     table, column, metric = finding.name
-    label = f"{column} {metric}" if column else metric
-    usual = finding.usual
-    return {
-        "metric": label,
-        "table": table,
-        "says": finding.says,
-        "value": finding.value,
-        "usual": usual.value,
-        "scale": usual.scale,
-        "surprise": round(finding.surprise, 1),
-    }
+    return Unusual(
+        metric=f"{column} {metric}" if column else metric,
+        table=table,
+        says=finding.says,
+        value=finding.value,
+        usual=finding.usual.value,
+        scale=finding.usual.scale,
+        surprise=round(finding.surprise, 1),
+    )

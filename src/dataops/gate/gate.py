@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal
+from datetime import datetime
+from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -19,9 +20,13 @@ from dataops.declared.failpoint import failpoint
 from dataops.gate import anomalies, baselines, candidates, gx, pattern, policy, quarantine, waived_content, waivers
 from dataops.gate.relations import relations
 from dataops.gate.verdict import Held, Predicate, RuleResult, Verdict, judged, unjudged
-from dataops.ledger import batches as batch_records
-from dataops.ledger import entries, incidents
-from dataops.ledger import tables as ledger
+from dataops.ledger import batches, clock, entries, incidents, publications
+from dataops.ledger import results as kept_results
+from dataops.ledger.batches import Batch
+from dataops.ledger.enums import BatchState, Outcome, VerdictName
+from dataops.ledger.incidents import Money
+from dataops.ledger.results import CheckResult
+from dataops.ledger.waivers import Waiver
 from dataops.ledger.workspace import Workspace
 from dataops.warehouse.limits import limited
 from dataops.warehouse.tables import absent, equal, quoted
@@ -42,41 +47,41 @@ def run(work: Workspace, batch_id: str) -> Verdict:
 def audit(work: Workspace, batch_id: str, engine: AuditEngine) -> list[RuleResult]:
     """Lets one engine judge the batch and stores the result of every rule it owns."""
     with work.warehouse.transaction() as connection:
-        batch = batch_records.required(connection, batch_id)
-        group = batch_records.group_of(connection, work, batch)
+        batch = batches.required(connection, batch_id)
+        group = batches.group_of(connection, work, batch)
         if _is_settled(batch):
             return []
         _require_parents(connection, group)
         with _explained(batch):
             candidates.point_at(connection, group, batch)
-            seen = relations(connection, group, batch["seq"])
+            seen = relations(connection, group, batch.seq, work.catalog.layers)
     with _explained(batch):
         results = _ask(work, group, batch_id, engine, seen)
     failpoint("audited")
     with work.warehouse.transaction() as connection:
-        _store(connection, batch["seq"], group, results, engine)
+        _store(connection, batch.seq, group, results, engine)
         failpoint("results_stored")
     return results
 
 
-def _is_settled(batch: dict[str, Any]) -> bool:
+def _is_settled(batch: Batch) -> bool:
     """Whether a repeated task must change nothing any more. Raises DataRejected for a batch that was given up."""
-    if batch["state"] == "discarded":
-        raise DataRejected(f"{batch['batch_id']} is not judged again: {batch['reason']}. Load its window again instead")
-    return batch["state"] in ledger.SETTLED
+    if batch.state is BatchState.DISCARDED:
+        raise DataRejected(f"{batch.batch_id} is not judged again: {batch.reason}. Load its window again instead")
+    return batch.is_settled
 
 
 @contextmanager
-def _explained(batch: dict[str, Any], errors: tuple[type[Exception], ...] = UNABLE) -> Iterator[None]:
+def _explained(batch: Batch, errors: tuple[type[Exception], ...] = UNABLE) -> Iterator[None]:
     """What a warehouse says when it cannot judge becomes a VerdictError that says what to do."""
     try:
         yield
     except errors as error:
-        said = str(getattr(error, "orig", None) or error).strip()
+        message = str(getattr(error, "orig", None) or error).strip()
         raise VerdictError(
-            f"the gate could not judge {batch['batch_id']}: {(said.splitlines() or [type(error).__name__])[0]}\n"
+            f"the gate could not judge {batch.batch_id}: {(message.splitlines() or [type(error).__name__])[0]}\n"
             "Verdict ERROR: nothing was published or rejected.\n"
-            f"It is safe to run again: dataops gate {batch['group_name']} --batch {batch['batch_id']}"
+            f"It is safe to run again: dataops gate {batch.group} --batch {batch.batch_id}"
         ) from error
 
 
@@ -91,7 +96,7 @@ def _ask(work: Workspace, group: Group, batch_id: str, engine: AuditEngine, seen
 
 def _require_parents(connection: Connection, group: Group) -> None:
     for name in sorted({d.group for d in group.outside} - {group.name}):
-        if ledger.last_publication(connection, name) is None:
+        if publications.last(connection, name) is None:
             raise VerdictError(
                 f"{group.name} refers to rows of {name}, of which nothing is published yet; nothing was judged.\n"
                 f"Run first: dataops load {name}"
@@ -101,10 +106,10 @@ def _require_parents(connection: Connection, group: Group) -> None:
 def judge(work: Workspace, batch_id: str) -> Verdict:
     """Draws the consequence of both audits: held rows, verdict, incident; one transaction."""
     with work.warehouse.transaction() as connection:
-        batch = batch_records.required(connection, batch_id)
-        group = batch_records.group_of(connection, work, batch)
+        batch = batches.required(connection, batch_id)
+        group = batches.group_of(connection, work, batch)
         if _is_settled(batch):
-            return Verdict("PASSED", batch_id, group.name, ("judged and settled before",), ())
+            return Verdict(VerdictName.PASSED, batch_id, group.name, ("judged and settled before",), ())
         with _explained(batch, UNANSWERABLE):
             with limited(connection, work.settings.rule_seconds, gx.SETTING, f"judging {batch_id}"):
                 decided = _decided(work, connection, group, batch)
@@ -116,29 +121,29 @@ def judge(work: Workspace, batch_id: str) -> Verdict:
     return verdict
 
 
-def _decided(work: Workspace, connection: Connection, group: Group, batch: dict[str, Any]) -> Verdict:
+def _decided(work: Workspace, connection: Connection, group: Group, batch: Batch) -> Verdict:
     """The verdict from what both engines said and the platform's own rules; the rows that it holds are kept."""
     candidates.point_at(connection, group, batch)
-    received = _received(connection, batch["seq"])
-    stored = _stored(connection, group, batch["seq"])
+    received = {table: d.received for table, d in batches.datasets(connection, batch.seq).items()}
+    stored = _stored(connection, group, batch.seq)
     results = [_agreeing(result, received) for result in stored]
-    results += [r for d in group.datasets for r in _own_rules(connection, group, d, batch["seq"])]
+    results += [r for d in group.datasets for r in _own_rules(connection, group, d, batch.seq)]
     allowed = waivers.in_force(connection, group, batch)
     results = [_waived(connection, group, result, allowed) for result in baselines.within(connection, results)]
-    closure, held = quarantine.collect(connection, group, batch["seq"], results, allowed)
+    closure, held = quarantine.collect(connection, group, batch.seq, results, allowed)
     failpoint("rows_held")
     results = _replaced(results, closure)
     held = [
         replace(h, received=received.get(h.table, 0)) for h in quarantine.without_old(connection, group, batch, held)
     ]
-    if any(row["rule_id"] is None for row in allowed):
+    if any(waiver.rule_id is None for waiver in allowed):
         seen = waived_content.held(connection, group)
-        allowed = [row for row in allowed if row["rule_id"] or row["content"] == seen]
-    terms = policy.terms_of(group, allowed, replayed=batch["source"] == entries.REPLAYED)
+        allowed = [waiver for waiver in allowed if waiver.rule_id or waiver.content == seen]
+    terms = policy.terms_of(group, allowed, replayed=batch.is_replay)
     money, unsound = _money(connection, group, batch), _made_of_held(work, connection, group, held)
-    verdict = policy.decide(group, str(batch["batch_id"]), results, held, money, terms, unsound)
+    verdict = policy.decide(group, batch.batch_id, results, held, money, terms, unsound)
     verdict = replace(verdict, results=tuple(_sampled(connection, group, r) for r in verdict.results))
-    quarantine.keep(connection, group.datasets, batch["seq"])
+    quarantine.keep(connection, group.datasets, batch.seq)
     return verdict
 
 
@@ -163,25 +168,20 @@ def _made_of_held(work: Workspace, connection: Connection, group: Group, held: S
     return found
 
 
-def _waived(connection: Connection, group: Group, result: RuleResult, allowed: Sequence[dict[str, Any]]) -> RuleResult:
+def _waived(connection: Connection, group: Group, result: RuleResult, allowed: Sequence[Waiver]) -> RuleResult:
     """A rule that names no rows holds the batch, unless somebody allowed it."""
-    covering = [row for row in allowed if row["rule_id"] == result.rule.id and not row["keys"]]
-    if result.outcome != "failed" or result.names_rows or not covering:
+    covering = [waiver for waiver in allowed if waiver.rule_id == result.rule.id and not waiver.keys]
+    if result.outcome is not Outcome.FAILED or result.names_rows or not covering:
         return result
     seen = waived_content.failing(connection, group, result)
-    counting = [row["waiver_id"] for row in covering if not row["batch"] or row["content"] == seen]
-    return replace(result, outcome="waived", waivers=(counting[-1],)) if counting else result
-
-
-def _received(connection: Connection, seq: int) -> dict[str, int]:
-    found = ledger.rows(connection, sa.select(ledger.batch_datasets).where(ledger.batch_datasets.c.batch == seq))
-    return {row["table_name"]: row["received"] for row in found}
+    counting = [waiver.waiver_id for waiver in covering if not waiver.batch or waiver.content == seen]
+    return replace(result, outcome=Outcome.WAIVED, waivers=(counting[-1],)) if counting else result
 
 
 def _agreeing(result: RuleResult, received: dict[str, int]) -> RuleResult:
     """An engine that saw another number of rows than arrived has judged something else."""
     arrived = received.get(result.rule.table)
-    if result.outcome == "error" or result.checked is None or result.checked == arrived:
+    if result.outcome is Outcome.ERROR or result.checked is None or result.checked == arrived:
         return result
     return unjudged(
         result.rule, f"{result.rule.engine} saw {result.checked} rows of {result.rule.table}, {arrived} arrived"
@@ -199,9 +199,8 @@ def _own_rules(connection: Connection, group: Group, dataset: Dataset, seq: int)
 
 
 def _deletions(connection: Connection, group: Group, dataset: Dataset, rule: Rule, seq: int) -> RuleResult:
-    where = (ledger.batch_datasets.c.batch == seq) & (ledger.batch_datasets.c.table_name == dataset.table)
-    row = ledger.one(connection, sa.select(ledger.batch_datasets).where(where))
-    if row is None or row["scope"] != "whole":
+    brought = batches.datasets(connection, seq).get(dataset.table)
+    if brought is None or brought.scope != "whole":
         return judged(rule, True, observed="not a whole delivery")
     published = f"{dataset.published_layer}.{dataset.table}"
     gone, there = connection.exec_driver_sql(
@@ -218,11 +217,11 @@ def _replaced(results: Sequence[RuleResult], newer: Sequence[RuleResult]) -> lis
     return list(found.values())
 
 
-def _money(connection: Connection, group: Group, batch: dict[str, Any]) -> dict[str, str]:
+def _money(connection: Connection, group: Group, batch: Batch) -> Money | None:
     """Received and held money of the window's rows; absolute, so that a credit does not hide a debit."""
     table, _, column = (group.checkpoint.money or "").partition(".")
     if table not in group.tables:  # none declared, or a build that does not bring it
-        return {}
+        return None
     outside = quarantine.outside(group, group.dataset(table), batch)
     inside = f" WHERE {absent('c._row', outside)}" if outside else ""
     held = f"SELECT DISTINCT _row AS held_row FROM bad WHERE table_name = '{table}'"
@@ -231,12 +230,12 @@ def _money(connection: Connection, group: Group, batch: dict[str, Any]) -> dict[
         f' COALESCE(SUM(ABS("{column}")) FILTER (WHERE held_row IS NOT NULL), 0)'
         f" FROM candidate.{table} AS c LEFT JOIN ({held}) AS h ON h.held_row = c._row{inside}"
     ).one()
-    return {"column": column, "received": str(row[0]), "held": str(row[1])}
+    return Money(column=column, received=str(row[0]), held=str(row[1]))
 
 
 def _sampled(connection: Connection, group: Group, result: RuleResult) -> RuleResult:
     """Keys of the first failing rows; keys only, so no personal data travels with a result."""
-    if result.outcome in {"passed", "error"} or result.predicate is None:
+    if result.outcome in {Outcome.PASSED, Outcome.ERROR} or result.predicate is None:
         return result
     dataset = group.dataset(result.rule.table)
     found = connection.exec_driver_sql(
@@ -248,87 +247,73 @@ def _sampled(connection: Connection, group: Group, result: RuleResult) -> RuleRe
     )
 
 
-def _record(connection: Connection, batch: dict[str, Any], group: Group, verdict: Verdict) -> None:
-    _store(connection, batch["seq"], group, verdict.results, None)
-    reason = "; ".join(verdict.reasons) or None
-    ledger.set_state(
-        connection,
-        batch["seq"],
-        verdict.name.lower(),
-        reason=reason,
-        rules_hash=group.rules_hash,
-        judged_at=ledger.now(),
-        waivers=list(verdict.waivers),
-    )
+def _record(connection: Connection, batch: Batch, group: Group, verdict: Verdict) -> None:
+    _store(connection, batch.seq, group, verdict.results, None)
+    batches.record_verdict(connection, batch.seq, verdict.name, verdict.reasons, group.rules_hash, verdict.waivers)
     if not verdict.passed:
         detail = pattern.evidence(connection, group, verdict)
-        incidents.open_for(connection, group.name, batch["seq"], verdict.sentence, detail)
+        incidents.open_for(connection, group.name, batch.seq, verdict.sentence, detail)
 
 
 def _store(
     connection: Connection, seq: int, group: Group, results: Sequence[RuleResult], engine: AuditEngine | None
 ) -> None:
     """Replaces the stored results of one engine, or of all."""
-    table = ledger.check_results
-    where = table.c.batch == seq
-    connection.execute(table.delete().where(where & (table.c.engine == engine) if engine else where))
-    now = ledger.now()
-    if results:
-        connection.execute(table.insert(), [_as_row(seq, r, group.rules_hash, now) for r in results])
+    at = clock.now()
+    kept_results.replace(connection, seq, [_kept(seq, r, group.rules_hash, at) for r in results], engine)
 
 
-def _as_row(seq: int, result: RuleResult, rules_hash: str, now: Any) -> dict[str, Any]:  # noqa: ANN401  a datetime
+def _kept(seq: int, result: RuleResult, rules_hash: str, at: datetime) -> CheckResult:
     rule = result.rule
-    return {
-        "batch": seq,
-        "rule_id": rule.id,
-        "table_name": rule.table,
-        "engine": rule.engine,
-        "severity": rule.severity,
-        "outcome": result.outcome,
-        "observed": result.observed,
-        "failing": result.failing,
-        "checked": result.checked,
-        "predicate": result.predicate.stored() if result.predicate else None,
-        "sample": list(result.sample),
-        "problem": result.problem,
-        "rules_hash": rules_hash,
-        "judged_at": now,
-    }
+    return CheckResult(
+        batch=seq,
+        rule_id=rule.id,
+        table=rule.table,
+        engine=rule.engine,
+        severity=rule.severity,
+        outcome=result.outcome,
+        observed=result.observed,
+        failing=result.failing,
+        checked=result.checked,
+        predicate=result.predicate.stored() if result.predicate else None,
+        sample=result.sample,
+        problem=result.problem,
+        rules_hash=rules_hash,
+        judged_at=at,
+    )
 
 
 def _stored(connection: Connection, group: Group, seq: int) -> list[RuleResult]:
     """Both engines' results; a declared rule without one, or judged under other rules, could not be judged."""
-    table = ledger.check_results
-    found = {r["rule_id"]: r for r in ledger.rows(connection, sa.select(table).where(table.c.batch == seq))}
+    found = {result.rule_id: result for result in kept_results.of_batch(connection, seq)}
     rules = [rule for rule in group.rules if rule.engine in {"soda", "gx"}]
     return [_restored(rule, found.get(rule.id), group.rules_hash) for rule in rules]
 
 
-def _restored(rule: Rule, row: dict[str, Any] | None, rules_hash: str) -> RuleResult:
-    if row is None:
+def _restored(rule: Rule, kept: CheckResult | None, rules_hash: str) -> RuleResult:
+    if kept is None:
         return unjudged(rule, f"{rule.engine} has not judged it")
-    if row["rules_hash"] != rules_hash:
+    if kept.rules_hash != rules_hash:
         return unjudged(rule, "it was judged under other rules; run the gate again")
     return RuleResult(
         rule,
-        row["outcome"],
-        row["observed"],
-        row["failing"],
-        row["checked"],
-        Predicate.restored(row["predicate"]),
-        problem=row["problem"],
+        kept.outcome,
+        kept.observed,
+        kept.failing,
+        kept.checked,
+        Predicate.restored(kept.predicate),
+        problem=kept.problem,
     )
 
 
 def stored_held(connection: Connection, group: Group, seq: int) -> list[Held]:
     """What a judgement held, as it was kept."""
-    received = _received(connection, seq)
+    brought = batches.datasets(connection, seq)
     found = []
     for d in group.datasets:
         row = connection.exec_driver_sql(
             f"SELECT COUNT(*) FILTER (WHERE _rules <> ''), COUNT(*) FILTER (WHERE _rules = '')"
             f" FROM quarantine.{d.table} WHERE _batch = {int(seq)}"
         ).one()
-        found.append(Held(d.table, received.get(d.table, 0), int(row[0]), int(row[1])))
+        found.append(Held(d.table, brought[d.table].received if d.table in brought else 0, int(row[0]), int(row[1])))
     return found

@@ -7,39 +7,34 @@ have few. Personal data leaves no values behind.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset, Group
 from dataops.declared.declarations import Column
-from dataops.ledger import tables as ledger
+from dataops.ledger import metrics
+from dataops.ledger.batches import Batch
 from dataops.warehouse.tables import quoted
 
 CATEGORIES = 20  # a column of at most so many values has shares
-AT_ONCE = 500  # rows per INSERT: one by one is slow, all at once is more than PostgreSQL takes
 NUMBERS = {"integer", "smallint", "bigint", "numeric"}
 COUNTED = {"integer", "smallint", "bigint", "boolean", "date", "varchar"}  # distinct amounts and instants say nothing
 Metric = tuple[str | None, str, float | None]
 """Column (None: of the dataset), name of the metric, value."""
 
 
-def store(connection: Connection, group: Group, batch: dict[str, Any], *, excluded: bool) -> None:
+def store(connection: Connection, group: Group, batch: Batch, *, excluded: bool) -> None:
     """Replaces the batch's metrics. `excluded`: nothing is to be learnt from it, e.g. because it is held."""
-    table = ledger.metrics
-    connection.execute(table.delete().where(table.c.batch == batch["seq"]))
-    fixed = {"batch": batch["seq"], "window_end": batch["window_end"], "excluded": excluded}
-    rows = [
-        fixed | {"table_name": dataset.table, "column_name": column, "metric": name, "value": value}
+    values = (
+        ((dataset.table, column, name), value)
         for dataset in group.datasets
         for column, name, value in measured(connection, dataset, batch)
         if value is not None
-    ]
-    for start in range(0, len(rows), AT_ONCE):
-        connection.execute(table.insert().values(rows[start : start + AT_ONCE]))
+    )
+    metrics.replace(connection, batch.seq, batch.window_end, list(values), excluded=excluded)
 
 
-def measured(connection: Connection, dataset: Dataset, batch: dict[str, Any]) -> list[Metric]:
+def measured(connection: Connection, dataset: Dataset, batch: Batch) -> list[Metric]:
     """The metrics of the dataset's candidate."""
     columns = dataset.columns
     cursor = dataset.contract.platform.cursor
@@ -50,8 +45,8 @@ def measured(connection: Connection, dataset: Dataset, batch: dict[str, Any]) ->
     row = list(connection.exec_driver_sql(f"SELECT {', '.join(asked)} FROM candidate.{dataset.table}").one())
     count, newest = int(row[0]), row[1]
     found: list[Metric] = [(None, "rows", float(count))]
-    if newest is not None and batch["window_end"] is not None:
-        found.append((cursor, "age_hours", (batch["window_end"] - newest).total_seconds() / 3600))
+    if newest is not None and batch.window_end is not None:
+        found.append((cursor, "age_hours", (batch.window_end - newest).total_seconds() / 3600))
     if not count:
         return found
     pii, categories = set(dataset.contract.platform.pii), []

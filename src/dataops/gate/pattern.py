@@ -6,13 +6,13 @@ One GROUP BY per column of few values. It reads `candidate` inside the caller's 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset, Group
 from dataops.gate.verdict import Predicate, Verdict
+from dataops.ledger.enums import Outcome
+from dataops.ledger.incidents import Detail, First, Trait
 from dataops.warehouse.tables import quoted
 
 FEW_VALUES = 50
@@ -21,31 +21,9 @@ OF_BAD, OF_GOOD = 0.8, 0.4  # a value explains when most bad rows have it and mo
 SHOWN = 5
 
 
-@dataclass(frozen=True)
-class Trait:
-    """A value that `bad` of `of_bad` failing rows have, and `good` of `of_good` others. NULL is a value: None."""
-
-    column: str
-    value: str | None
-    bad: int
-    of_bad: int
-    good: int
-    of_good: int
-
-    @property
-    def explains(self) -> bool:
-        """Whether it tells failing rows from others."""
-        telling = self.bad >= OF_BAD * self.of_bad and self.good <= OF_GOOD * self.of_good
-        return telling and self.of_bad >= LEAST_BAD and self.of_good > 0
-
-    @property
-    def contrast(self) -> float:
-        return self.bad / self.of_bad - self.good / self.of_good
-
-
-def evidence(connection: Connection, group: Group, verdict: Verdict) -> dict[str, Any]:
+def evidence(connection: Connection, group: Group, verdict: Verdict) -> Detail:
     """What an incident keeps of a verdict that held a batch: its facts, the failure that came first, its pattern."""
-    unjudged = next((r for r in verdict.results if r.outcome == "error"), None)
+    unjudged = next((r for r in verdict.results if r.outcome is Outcome.ERROR), None)
     first = unjudged or verdict.first_failure
     detail = verdict.detail()
     if first is None:
@@ -54,10 +32,8 @@ def evidence(connection: Connection, group: Group, verdict: Verdict) -> dict[str
     if first.predicate is not None and unjudged is None:
         dataset = group.dataset(first.rule.table)
         found = pattern(connection, dataset, first.predicate, besides=first.rule.columns)
-    return detail | {
-        "first": {"table": first.rule.table, "rule": first.rule.id},
-        "pattern": [{k: getattr(t, k) for k in Trait.__dataclass_fields__} for t in found],
-    }
+    named = First(table=first.rule.table, rule=first.rule.id)
+    return detail.model_copy(update={"first": named, "pattern": tuple(found)})
 
 
 def pattern(
@@ -71,7 +47,17 @@ def pattern(
     names = [name for name in dataset.column_names if name not in hidden]
     relation = f"(SELECT *, COALESCE({predicate.condition}, FALSE) AS _bad FROM candidate.{dataset.table}) AS q"
     found = [t for name in _of_few_values(connection, names, relation) for t in _traits(connection, name, relation)]
-    return sorted((t for t in found if t.explains), key=lambda t: (-t.contrast, t.column))[:SHOWN]
+    return sorted((t for t in found if _explains(t)), key=lambda t: (-_contrast(t), t.column))[:SHOWN]
+
+
+def _explains(trait: Trait) -> bool:
+    """Whether it tells failing rows from others."""
+    telling = trait.bad >= OF_BAD * trait.of_bad and trait.good <= OF_GOOD * trait.of_good
+    return telling and trait.of_bad >= LEAST_BAD and trait.of_good > 0
+
+
+def _contrast(trait: Trait) -> float:
+    return trait.bad / trait.of_bad - trait.good / trait.of_good
 
 
 def _of_few_values(connection: Connection, names: list[str], relation: str) -> list[str]:
@@ -89,7 +75,14 @@ def _traits(connection: Connection, name: str, relation: str) -> list[Trait]:
     ).fetchall()
     of_bad, of_good = sum(row[1] for row in rows), sum(row[2] for row in rows)
     return [
-        Trait(name, None if value is None else str(value), int(bad), int(of_bad), int(good), int(of_good))
+        Trait(
+            column=name,
+            value=None if value is None else str(value),
+            bad=int(bad),
+            of_bad=int(of_bad),
+            good=int(good),
+            of_good=int(of_good),
+        )
         for value, bad, good in rows
         if bad
     ]

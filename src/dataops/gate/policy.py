@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from dataops.declared.catalog import Group
-from dataops.gate.verdict import Held, RuleResult, Verdict, VerdictName
+from dataops.gate.verdict import Held, RuleResult, Verdict
+from dataops.ledger.enums import Outcome, VerdictName
+from dataops.ledger.incidents import Money
+from dataops.ledger.waivers import Waiver
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,13 @@ class Terms:
     quota_waiver: str | None = None
 
 
-def terms_of(group: Group, waivers: Sequence[Mapping[str, Any]], *, replayed: bool) -> Terms:
+def terms_of(group: Group, waivers: Sequence[Waiver], *, replayed: bool) -> Terms:
     """The checkpoint's quota, or the one that a waiver allows for this batch."""
     quota = group.checkpoint.quota
-    raised = [row for row in waivers if row["rule_id"] is None]
+    raised = [waiver for waiver in waivers if waiver.rule_id is None]
     if not raised:
         return Terms(quota.rows, quota.money, replayed)
-    limit, name = float(raised[-1]["quota"]), str(raised[-1]["waiver_id"])
+    limit, name = raised[-1].quota or 0.0, raised[-1].waiver_id
     return Terms(max(quota.rows, limit), None if quota.money is None else max(quota.money, limit), replayed, name)
 
 
@@ -36,7 +38,7 @@ def decide(
     batch_id: str,
     results: Sequence[RuleResult],
     held: Sequence[Held],
-    money: dict[str, str],
+    money: Money | None,
     terms: Terms | None = None,
     unsound: Sequence[str] = (),
 ) -> Verdict:
@@ -46,9 +48,9 @@ def decide(
     number and share of bad rows say nothing.
     """
     terms = terms or terms_of(group, (), replayed=False)
-    errors = [f"{r.rule.id} could not be judged: {r.problem}" for r in results if r.outcome == "error"]
+    errors = [f"{r.rule.id} could not be judged: {r.problem}" for r in results if r.outcome is Outcome.ERROR]
     blocks = [] if terms.replayed else [*unsound, *_blocking_rules(results), *_over_quota(terms, held, money)]
-    name: VerdictName = "ERROR" if errors else "FAILED" if blocks else "PASSED"
+    name = VerdictName.ERROR if errors else VerdictName.FAILED if blocks else VerdictName.PASSED
     used = {waiver for r in results for waiver in r.waivers}
     if terms.quota_waiver and _over_quota(terms_of(group, (), replayed=False), held, money):
         used.add(terms.quota_waiver)
@@ -62,25 +64,25 @@ def _blocking_rules(results: Sequence[RuleResult]) -> list[str]:
     return [
         f"{r.rule.id} ({r.rule.table}): {r.rule.says}; observed {r.observed}"
         for r in results
-        if r.outcome == "failed" and not r.names_rows
+        if r.outcome is Outcome.FAILED and not r.names_rows
     ]
 
 
-def _over_quota(terms: Terms, held: Sequence[Held], money: dict[str, str]) -> list[str]:
+def _over_quota(terms: Terms, held: Sequence[Held], money: Money | None) -> list[str]:
     received, broke = sum(h.received for h in held), sum(h.broke - h.again for h in held)
     reasons = []
     if received and broke / received > terms.rows:
         reasons.append(f"{broke:,} of {received:,} rows broke a rule = {broke / received:.1%}; quota {terms.rows:.1%}")
     share = money_share(money)
-    if terms.money is not None and share is not None and share > terms.money:
+    if money and terms.money is not None and share is not None and share > terms.money:
         reasons.append(
-            f"{money['column']} {money['held']} of {money['received']} is held = {share:.1%}; quota {terms.money:.1%}"
+            f"{money.column} {money.held} of {money.received} is held = {share:.1%}; quota {terms.money:.1%}"
         )
     return reasons
 
 
-def money_share(money: dict[str, str]) -> float | None:
+def money_share(money: Money | None) -> float | None:
     """Held share of the batch's money; None where the group has none."""
-    if not money or not Decimal(money["received"]):
+    if not money or not Decimal(money.received):
         return None
-    return float(Decimal(money["held"]) / Decimal(money["received"]))
+    return float(Decimal(money.held) / Decimal(money.received))

@@ -7,17 +7,19 @@ A row falls when the row it refers to is neither published nor accepted in this 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset, Group, Link, Rule
 from dataops.gate import families, waived_content
-from dataops.gate.verdict import Held, Outcome, Predicate, RuleResult, judged, unjudged
-from dataops.ledger import tables as ledger
+from dataops.gate.verdict import Held, Predicate, RuleResult, judged, unjudged
+from dataops.ledger import clock
+from dataops.ledger.batches import Batch
+from dataops.ledger.enums import Outcome
+from dataops.ledger.waivers import Waiver
 from dataops.warehouse.tables import absent, equal, quoted
 
 BAD = "CREATE TEMPORARY TABLE bad (table_name VARCHAR, _row BIGINT, rules VARCHAR, fell_with VARCHAR)"
@@ -27,11 +29,10 @@ REASONS = (
 )
 EXEMPT = "CREATE TEMPORARY TABLE exempt (rule_id VARCHAR, _row BIGINT)"
 MAX_PASSES = 20
-Waivers = Sequence[Mapping[str, Any]]
 
 
 def collect(
-    connection: Connection, group: Group, seq: int, results: Sequence[RuleResult], waivers: Waivers = ()
+    connection: Connection, group: Group, seq: int, results: Sequence[RuleResult], waivers: Sequence[Waiver] = ()
 ) -> tuple[list[RuleResult], list[Held]]:
     """Fills `bad`; returns results that changed by it, and what is held per dataset.
 
@@ -42,7 +43,7 @@ def collect(
         connection.exec_driver_sql(create)
     found: list[RuleResult] = []
     for dataset in group.datasets:
-        failing = [r for r in results if r.rule.table == dataset.table and r.outcome == "failed" and r.predicate]
+        failing = [r for r in results if r.rule.table == dataset.table and r.outcome is Outcome.FAILED and r.predicate]
         found += [w for r in failing if (w := _exempted(connection, group, dataset, r, waivers))]
         found += _mark_broken(connection, dataset, failing)
     for dataset in group.datasets:
@@ -56,20 +57,20 @@ def collect(
 
 
 def _exempted(
-    connection: Connection, group: Group, dataset: Dataset, result: RuleResult, waivers: Waivers
+    connection: Connection, group: Group, dataset: Dataset, result: RuleResult, waivers: Sequence[Waiver]
 ) -> RuleResult | None:
     """Names the failing rows that waivers let pass; the rule is waived when these are all."""
-    covering = [row for row in waivers if row["rule_id"] == result.rule.id]
+    covering = [waiver for waiver in waivers if waiver.rule_id == result.rule.id]
     if not covering or result.predicate is None:
         return None
     used: list[str] = []
     seen: list[str] = []  # by who asked before, and after, earlier waivers of this batch let rows pass
-    for waiver in sorted(covering, key=lambda row: row["batch"] is not None):
-        if waiver["batch"]:
+    for waiver in sorted(covering, key=lambda waiver: waiver.batch is not None):
+        if waiver.batch:
             seen = [*seen[:1], waived_content.failing(connection, group, result)]
-            if waiver["content"] not in seen:
+            if waiver.content not in seen:
                 continue
-        where, values = _of_keys(dataset, waiver["keys"])
+        where, values = _of_keys(dataset, waiver.keys)
         done = connection.execute(
             text(
                 f"INSERT INTO exempt SELECT '{result.rule.id}', _row FROM candidate.{dataset.table} AS c"
@@ -78,10 +79,10 @@ def _exempted(
             ),
             values,
         )
-        used += [str(waiver["waiver_id"])] if done.rowcount else []
+        used += [waiver.waiver_id] if done.rowcount else []
     query = text("SELECT COUNT(DISTINCT _row) FROM exempt WHERE rule_id = :rule")
     exempt = int(connection.execute(query, {"rule": result.rule.id}).scalar_one())
-    outcome: Outcome = "waived" if exempt == result.failing else "failed"
+    outcome = Outcome.WAIVED if exempt == result.failing else Outcome.FAILED
     return replace(result, outcome=outcome, waivers=tuple(used)) if used else None
 
 
@@ -90,7 +91,7 @@ def _literal(sql: str) -> str:
     return sql.replace(":", "\\:")
 
 
-def _of_keys(dataset: Dataset, keys: Sequence[Sequence[str]] | None) -> tuple[str, dict[str, str]]:
+def _of_keys(dataset: Dataset, keys: Sequence[Sequence[str]]) -> tuple[str, dict[str, str]]:
     """Condition on `c` that its key, as text, is among these; none named: any."""
     if not keys:
         return "TRUE", {}
@@ -230,12 +231,12 @@ def _held(connection: Connection, dataset: Dataset) -> Held:
     return Held(dataset.table, 0, int(row[0]), int(row[1]))
 
 
-def outside(group: Group, dataset: Dataset, batch: Mapping[str, Any]) -> str | None:
+def outside(group: Group, dataset: Dataset, batch: Batch) -> str | None:
     """Query of `_row`: rows outside the batch's window, which waited in quarantine and were asked for again."""
     platform = dataset.contract.platform
-    if batch["window_start"] is None or not (platform.cursor or platform.follows):
+    if batch.window is None or not (platform.cursor or platform.follows):
         return None
-    start, end = (f"TIMESTAMP '{batch[name].isoformat(sep=' ')}'" for name in ("window_start", "window_end"))
+    start, end = (f"TIMESTAMP '{bound.isoformat(sep=' ')}'" for bound in (batch.window.start, batch.window.end))
     if platform.cursor:
         moment = f'c."{platform.cursor}"'
         return f"SELECT c._row FROM candidate.{dataset.table} AS c WHERE {moment} < {start} OR {moment} >= {end}"
@@ -248,7 +249,7 @@ def outside(group: Group, dataset: Dataset, batch: Mapping[str, Any]) -> str | N
     )
 
 
-def without_old(connection: Connection, group: Group, batch: Mapping[str, Any], held: Sequence[Held]) -> list[Held]:
+def without_old(connection: Connection, group: Group, batch: Batch, held: Sequence[Held]) -> list[Held]:
     """Tells broken rows that waited already from new ones: yesterday's bad order is no reason to hold today's."""
     found = []
     for item in held:
@@ -294,7 +295,7 @@ def keep(connection: Connection, datasets: Iterable[Dataset], seq: int) -> None:
                 f" FROM candidate.{dataset.table} AS c JOIN ({REASONS}) AS b ON b._row = c._row"
                 " LEFT JOIN discarded AS d ON d._row = c._row"
             ),
-            {"t": dataset.table, "now": ledger.now()},
+            {"t": dataset.table, "now": clock.now()},
         )
 
 

@@ -26,6 +26,10 @@ SOURCE = "warehouse"
 ROW_COLUMNS = ({"name": "_row", "data_type": "bigint"}, {"name": "_problems", "data_type": "varchar"})
 
 
+Content = dict[str, Any]
+"""A part of Soda's files and answers."""
+
+
 def audit(warehouse: Warehouse, group: Group) -> list[RuleResult]:
     """Verifies the contracts of a group against `candidate`; one result per declared check of every dataset."""
     from soda_core.common.yaml import ContractYamlSource  # noqa: TID251  this is the file that may
@@ -61,7 +65,7 @@ def check(group: Group) -> None:
         raise DeclarationError(f"contracts of {group.name}: Soda refuses them: {_errors(session)}")
 
 
-def contract_of(dataset: Dataset, prefixes: Iterable[str]) -> dict[str, Any]:
+def contract_of(dataset: Dataset, prefixes: Iterable[str]) -> Content:
     """The contract as Soda gets it: pointed at `candidate.<table>`, with the platform's two columns."""
     columns = [_column(column) for column in dataset.columns]
     return {
@@ -76,20 +80,20 @@ def _contract_text(dataset: Dataset, warehouse: Warehouse) -> str:
     return _dumped(contract_of(dataset, prefixes))
 
 
-def _dumped(content: dict[str, Any]) -> str:
+def _dumped(content: Content) -> str:
     text = io.StringIO()
     YAML(typ="safe").dump(content, text)
     return text.getvalue()
 
 
-def _column(column: Column) -> dict[str, Any]:
+def _column(column: Column) -> Content:
     found = column.model_dump(exclude_none=True, exclude={"checks"})
     if column.checks:
         found["checks"] = [_item(item) for item in column.checks]
     return found
 
 
-def _item(item: CheckItem) -> dict[str, Any]:
+def _item(item: CheckItem) -> Content:
     settings = item.check.model_dump(exclude_none=True, mode="json")
     return {item.type: settings}
 
@@ -118,7 +122,7 @@ def _data_source(warehouse: Warehouse) -> Iterator[Any]:
         source.close_connection()
 
 
-def _postgres(url: str) -> dict[str, Any]:
+def _postgres(url: str) -> Content:
     parts = make_url(url)
     connection = {
         "host": parts.host or "127.0.0.1",
@@ -169,9 +173,7 @@ def _result(rule: Rule, dataset: Dataset, found: Any, errors: str) -> RuleResult
     )
 
 
-def _failing(
-    rule: Rule, dataset: Dataset, values: dict[str, Any], success: bool
-) -> tuple[int | None, Predicate | None]:
+def _failing(rule: Rule, dataset: Dataset, values: Content, success: bool) -> tuple[int | None, Predicate | None]:
     if rule.type == "missing":
         return int(values.get("missing_count", 0)), Predicate("where", f'"{rule.columns[0]}" IS NULL')
     if rule.type == "duplicate":
@@ -186,7 +188,7 @@ def _failing(
     return None, None
 
 
-def _observed(rule: Rule, found: Any, values: dict[str, Any]) -> str:  # noqa: ANN401  Soda's own type
+def _observed(rule: Rule, found: Any, values: Content) -> str:  # noqa: ANN401  Soda's own type
     if rule.type == "schema":
         return _schema_difference(found)
     keys = {"missing": "missing_count", "duplicate": "duplicate_count", "row_count": "dataset_rows_tested"}

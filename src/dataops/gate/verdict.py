@@ -5,13 +5,13 @@ Pure values; no engine and no database is known here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dataops.declared.catalog import Rule
+from dataops.ledger.enums import Outcome, VerdictName
+from dataops.ledger.incidents import BrokenRule, Detail, Money
 
-Outcome = Literal["passed", "warned", "waived", "failed", "error"]
-VerdictName = Literal["PASSED", "FAILED", "ERROR"]
 PredicateKind = Literal["where", "rows"]
 
 
@@ -48,7 +48,7 @@ class RuleResult:
     failing: int | None = None
     checked: int | None = None
     predicate: Predicate | None = None
-    sample: tuple[dict[str, Any], ...] = ()
+    sample: tuple[dict[str, str], ...] = ()
     problem: str | None = None
     waivers: tuple[str, ...] = ()  # those that let rows or the batch pass
 
@@ -56,19 +56,19 @@ class RuleResult:
     def names_rows(self) -> bool:
         return self.predicate is not None
 
-    def with_sample(self, sample: list[dict[str, Any]]) -> RuleResult:
+    def with_sample(self, sample: list[dict[str, str]]) -> RuleResult:
         return replace(self, sample=tuple(sample))
 
 
 def judged(rule: Rule, success: bool, **values: Any) -> RuleResult:  # noqa: ANN401  fields of RuleResult
     """A result whose outcome follows from success and severity: only a critical rule fails."""
-    outcome: Outcome = "passed" if success else "failed" if rule.severity == "critical" else "warned"
-    return RuleResult(rule, outcome, **values)
+    broken = Outcome.FAILED if rule.severity == "critical" else Outcome.WARNED
+    return RuleResult(rule, Outcome.PASSED if success else broken, **values)
 
 
 def unjudged(rule: Rule, problem: str) -> RuleResult:
     """A rule that could not be judged; it makes the verdict ERROR."""
-    return RuleResult(rule, "error", problem=problem)
+    return RuleResult(rule, Outcome.ERROR, problem=problem)
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,12 @@ class Verdict:
     reasons: tuple[str, ...]
     results: tuple[RuleResult, ...]
     held: tuple[Held, ...] = ()
-    money: dict[str, str] = field(default_factory=dict)  # column, received, held: exact text
+    money: Money | None = None  # None where the group has none
     waivers: tuple[str, ...] = ()  # ids of those that it rests on
 
     @property
     def passed(self) -> bool:
-        return self.name == "PASSED"
+        return self.name is VerdictName.PASSED
 
     def count(self, outcome: Outcome) -> int:
         return sum(result.outcome == outcome for result in self.results)
@@ -117,7 +117,7 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """What is wrong, in a few words: the rule with the most failing rows, batch-level rules first."""
-        if self.name == "ERROR":
+        if self.name is VerdictName.ERROR:
             return f"could not judge {self.group}: {self.reasons[0]}"
         worst = self.first_failure
         return worst.rule.says if worst else self.reasons[0]
@@ -125,26 +125,20 @@ class Verdict:
     @property
     def first_failure(self) -> RuleResult | None:
         """The failed rule that explains most."""
-        failed = [r for r in self.results if r.outcome == "failed"]
+        failed = [r for r in self.results if r.outcome is Outcome.FAILED]
         return max(failed, key=lambda r: (not r.names_rows, r.failing or 0), default=None)
 
-    def detail(self) -> dict[str, Any]:
-        """The facts that an incident keeps; JSON values."""
-        failed = [r for r in self.results if r.outcome in {"failed", "error"}]
-        return {
-            "verdict": self.name,
-            "reasons": list(self.reasons),
-            "rules": [
-                {
-                    "rule": r.rule.id,
-                    "table": r.rule.table,
-                    "says": r.rule.says,
-                    "failing": r.failing,
-                    "observed": r.observed,
-                }
+    def detail(self) -> Detail:
+        """The facts that an incident keeps."""
+        failed = [r for r in self.results if r.outcome.stops]
+        return Detail(
+            verdict=self.name,
+            reasons=self.reasons,
+            rules=tuple(
+                BrokenRule(rule=r.rule.id, table=r.rule.table, says=r.rule.says, failing=r.failing, observed=r.observed)
                 for r in failed
-            ],
-            "rows_held": self.rows_held,
-            "rows_received": self.rows_received,
-            "money": self.money,
-        }
+            ),
+            rows_held=self.rows_held,
+            rows_received=self.rows_received,
+            money=self.money,
+        )

@@ -8,12 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset, Group
 from dataops.gate.verdict import RuleResult
-from dataops.ledger import tables as ledger
+from dataops.ledger import results
 from dataops.warehouse import digest
 from dataops.warehouse.tables import absent, broke
 
@@ -27,9 +26,7 @@ def kept(connection: Connection, group: Group, seq: int, rule: str | None) -> st
     if rule is not None:
         where += f" AND {broke('k', _known(group, rule))}"
     rows = [(d, f"(SELECT * FROM quarantine.{d.table} AS k WHERE {where})") for d in group.datasets]
-    results = ledger.check_results.c
-    mine = (results.batch == seq) & (results.rule_id == rule)
-    observed = connection.execute(sa.select(results.observed).where(mine & results.predicate.is_(None))).scalar()
+    observed = results.observed_without_rows(connection, seq, rule)
     return _written(observed, _digests(connection, rows))
 
 

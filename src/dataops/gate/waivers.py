@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dataops.declared import persons
 from dataops.declared.catalog import READABLE, Catalog, Dataset, Group, Rule
 from dataops.declared.errors import DataRejected, DeclarationError, VerdictError
 from dataops.gate import waived_content
-from dataops.ledger import numbering
-from dataops.ledger import tables as ledger
+from dataops.ledger import batches, clock, waivers
+from dataops.ledger.batches import Batch
+from dataops.ledger.enums import WaiverState
+from dataops.ledger.publications import KeptWaiver
+from dataops.ledger.waivers import Waiver, required
 
 LONGEST = timedelta(days=90)
 SOUND = ("schema", "reference", "readable")  # a figure over rows that break these means nothing
@@ -44,55 +45,51 @@ def moment(text: str) -> datetime:
     return found if found.tzinfo is None else found.astimezone(UTC).replace(tzinfo=None)
 
 
-def add(connection: Connection, catalog: Catalog, scope: Scope, owner: str, reason: str, until: datetime) -> str:
-    """Records a waiver and returns its id. Raises DeclarationError when it would cover what must hold."""
+def add(connection: Connection, catalog: Catalog, scope: Scope, owner: str, reason: str, until: datetime) -> Waiver:
+    """Records a waiver. Raises DeclarationError when it would cover what must hold."""
     group = catalog.group(scope.group)
     rule = _coverable(group, scope) if scope.rule else None
     _require_sense(scope, reason, until)
     held = _judged(connection, group, scope.batch) if scope.batch else None
-    seq = numbering.next_seq(connection, ledger.waivers)
-    waiver_id = f"WAI-{seq:04d}"
-    connection.execute(
-        ledger.waivers.insert().values(
-            seq=seq,
-            waiver_id=waiver_id,
-            group_name=group.name,
-            rule_id=scope.rule,
-            table_name=rule.table if rule else None,
-            batch=scope.batch,
-            rules_hash=held["rules_hash"] if held else None,
-            content=_content(connection, catalog, held, scope.rule) if held else None,
-            keys=[list(key) for key in scope.keys] or None,
-            quota=scope.quota,
-            owner=persons.named(owner),
-            reason=" ".join(reason.split()),
-            created_at=ledger.now(),
-            until=until,
-        )
+    return waivers.add(
+        connection,
+        group_name=group.name,
+        rule_id=scope.rule,
+        table_name=rule.table if rule else None,
+        batch=scope.batch,
+        rules_hash=held.rules_hash if held else None,
+        content=_content(connection, catalog, held, scope.rule) if held else None,
+        keys=[list(key) for key in scope.keys] or None,
+        quota=scope.quota,
+        owner=persons.named(owner),
+        reason=" ".join(reason.split()),
+        until=until,
     )
-    return waiver_id
 
 
-def _judged(connection: Connection, group: Group, batch_id: str) -> dict[str, Any]:
+def _judged(connection: Connection, group: Group, batch_id: str) -> Batch:
     """A batch of the group that somebody can have looked at."""
     held = _batch(connection, batch_id)
-    if held["group_name"] != group.name:
-        raise DeclarationError(f"batch {batch_id} is of group {held['group_name']}, not of {group.name}")
-    if held["judged_at"] is None:
+    if held.group != group.name:
+        raise DeclarationError(f"batch {batch_id} is of group {held.group}, not of {group.name}")
+    if held.judged_at is None:
         raise DataRejected(f"batch {batch_id} has not been judged: there is nothing to see yet that could be allowed")
     return held
 
 
-def _content(connection: Connection, catalog: Catalog, batch: dict[str, Any], rule: str | None) -> str:
-    group = catalog.group(batch["group_name"]).narrowed(frozenset(_tables(connection, batch["seq"])))
-    return waived_content.kept(connection, group, batch["seq"], rule)
+def _content(connection: Connection, catalog: Catalog, batch: Batch, rule: str | None) -> str:
+    return waived_content.kept(connection, _group(connection, catalog, batch), batch.seq, rule)
+
+
+def _group(connection: Connection, catalog: Catalog, batch: Batch) -> Group:
+    return catalog.group(batch.group).narrowed(frozenset(batches.datasets(connection, batch.seq)))
 
 
 def _require_sense(scope: Scope, reason: str, until: datetime) -> None:
-    now = ledger.now()
+    at = clock.now()
     if not reason.strip():
         raise DeclarationError("a waiver says why: --reason")
-    if not now < until <= now + LONGEST:
+    if not at < until <= at + LONGEST:
         raise DeclarationError(
             f"a waiver ends in the future and within {LONGEST.days} days, not at {until:%Y-%m-%d %H:%M} UTC: --until"
         )
@@ -122,125 +119,96 @@ def _why_sound(dataset: Dataset, rule: Rule) -> str | None:
 
 def approve(connection: Connection, catalog: Catalog, waiver_id: str, person: str) -> None:
     """A second person agrees. Raises DataRejected for a late, repeated, own or outdated approval."""
-    found = required(connection, waiver_id)
-    state = state_of(found, needs_approval=needs_approval(catalog, found))
-    if state != "waiting for approval":
-        raise DataRejected(f"{waiver_id} is {state}; it cannot be approved{_by(found)}")
+    waiver = required(connection, waiver_id)
+    state = state_of(catalog, waiver)
+    if state is not WaiverState.ASKED:
+        raise DataRejected(f"{waiver_id} is {state}; it cannot be approved{_by(waiver)}")
     person = persons.named(person)
-    if persons.same(person, found["owner"]):
-        raise DataRejected(f"{waiver_id} was asked for by {found['owner']}; somebody else has to approve it")
-    if found["batch"]:
-        _require_same_rules(connection, catalog, found)
-        _require_same_content(connection, catalog, found)
-    table = ledger.waivers
-    connection.execute(
-        table.update().where(table.c.seq == found["seq"]).values(approver=person, approved_at=ledger.now())
-    )
+    if persons.same(person, waiver.owner):
+        raise DataRejected(f"{waiver_id} was asked for by {waiver.owner}; somebody else has to approve it")
+    if waiver.batch:
+        batch = _batch(connection, waiver.batch)
+        _require_same_rules(connection, catalog, waiver, batch)
+        _require_same_content(connection, catalog, waiver, batch)
+    waivers.approve(connection, waiver, person)
 
 
-def _batch(connection: Connection, batch_id: str) -> dict[str, Any]:
-    found = ledger.batch(connection, batch_id)
-    if found is None:
+def _batch(connection: Connection, batch_id: str) -> Batch:
+    batch = batches.find(connection, batch_id)
+    if batch is None:
         raise DataRejected(f"no batch {batch_id} was landed; see: dataops batches list")
-    return found
+    return batch
 
 
-def _by(found: dict[str, Any]) -> str:
-    return f" again: {found['approver']} did on {found['approved_at']:%Y-%m-%d %H:%M} UTC" if found["approver"] else ""
+def _by(waiver: Waiver) -> str:
+    return f" again: {waiver.approver} did on {waiver.approved_at:%Y-%m-%d %H:%M} UTC" if waiver.approver else ""
 
 
-def _require_same_rules(connection: Connection, catalog: Catalog, found: dict[str, Any]) -> None:
+def _require_same_rules(connection: Connection, catalog: Catalog, waiver: Waiver, batch: Batch) -> None:
     """Who approves has seen a batch under certain rules; another judgement is another question."""
-    batch = _batch(connection, found["batch"])
-    if batch["state"] in ledger.SETTLED:
-        raise DataRejected(f"batch {found['batch']} is {batch['state']}; {found['waiver_id']} would change nothing")
-    now = catalog.group(found["group_name"]).narrowed(frozenset(_tables(connection, batch["seq"]))).rules_hash
-    if found["rules_hash"] not in {batch["rules_hash"], now} or batch["rules_hash"] != now:
+    if batch.is_settled:
+        raise DataRejected(f"batch {batch.batch_id} is {batch.state}; {waiver.waiver_id} would change nothing")
+    rules = _group(connection, catalog, batch).rules_hash
+    if waiver.rules_hash not in {batch.rules_hash, rules} or batch.rules_hash != rules:
         raise DataRejected(
-            f"the rules of {found['group_name']} changed since {found['waiver_id']} was asked for. Nothing was"
-            f" approved. Judge the batch anew: dataops gate {found['group_name']} --batch {found['batch']}"
+            f"the rules of {waiver.group} changed since {waiver.waiver_id} was asked for. Nothing was"
+            f" approved. Judge the batch anew: dataops gate {waiver.group} --batch {batch.batch_id}"
         )
 
 
-def _require_same_content(connection: Connection, catalog: Catalog, found: dict[str, Any]) -> None:
+def _require_same_content(connection: Connection, catalog: Catalog, waiver: Waiver, batch: Batch) -> None:
     """The same for what is held: of another batch, or of this one judged again beside other published rows."""
-    batch = _batch(connection, found["batch"])
-    if found["content"] != _content(connection, catalog, batch, found["rule_id"]):
+    if waiver.content != _content(connection, catalog, batch, waiver.rule_id):
         raise DataRejected(
-            f"what is held of {found['batch']} is not what it was when {found['waiver_id']} was asked for. Nothing was"
-            f" approved. Look again, and ask anew: dataops quarantine list {found['group_name']}"
+            f"what is held of {batch.batch_id} is not what it was when {waiver.waiver_id} was asked for. Nothing was"
+            f" approved. Look again, and ask anew: dataops quarantine list {waiver.group}"
         )
-
-
-def _tables(connection: Connection, seq: int) -> list[str]:
-    table = ledger.batch_datasets.c
-    return list(connection.execute(sa.select(table.table_name).where(table.batch == seq)).scalars())
 
 
 def revoke(connection: Connection, waiver_id: str, person: str) -> None:
     """Ends a waiver now. Raises DataRejected when it has ended already."""
-    found = required(connection, waiver_id)
-    if found["revoked_at"] or found["until"] <= ledger.now():
+    waiver = required(connection, waiver_id)
+    if waiver.revoked_at or waiver.until <= clock.now():
         raise DataRejected(f"{waiver_id} has ended already")
-    person = persons.named(person)
-    table = ledger.waivers
-    connection.execute(
-        table.update().where(table.c.seq == found["seq"]).values(revoked_at=ledger.now(), revoked_by=person)
-    )
+    waivers.revoke(connection, waiver, persons.named(person))
 
 
-def required(connection: Connection, waiver_id: str) -> dict[str, Any]:
-    """The waiver's ledger row. Raises DeclarationError when there is none."""
-    found = ledger.one(connection, sa.select(ledger.waivers).where(ledger.waivers.c.waiver_id == waiver_id))
-    if found is None:
-        raise DeclarationError(f"no waiver {waiver_id!r}; see: dataops waivers list")
-    return found
-
-
-def needs_approval(catalog: Catalog, found: dict[str, Any]) -> bool:
+def needs_approval(catalog: Catalog, waiver: Waiver) -> bool:
     """Whether a second person has to agree: for the quota and for critical rules, also for rules that are gone."""
-    rules = {rule.id: rule for rule in catalog.group(found["group_name"]).rules}
-    rule = rules.get(found["rule_id"])
+    rules = {rule.id: rule for rule in catalog.group(waiver.group).rules}
+    rule = rules.get(waiver.rule_id or "")
     return rule is None or rule.severity == "critical"
 
 
-def state_of(found: dict[str, Any], *, needs_approval: bool, at: datetime | None = None) -> str:
-    """revoked, ended, waiting for approval or in force, at this instant in UTC."""
-    if found["revoked_at"] is not None:
-        return "revoked"
-    if found["until"] <= (at or ledger.now()):
-        return "ended"
-    return "waiting for approval" if needs_approval and found["approver"] is None else "in force"
+def state_of(catalog: Catalog, waiver: Waiver) -> WaiverState:
+    """How a waiver stands now."""
+    return waiver.state(needs_approval=needs_approval(catalog, waiver))
 
 
-def in_force(connection: Connection, group: Group, batch: dict[str, Any]) -> list[dict[str, Any]]:
+def in_force(connection: Connection, group: Group, batch: Batch) -> list[Waiver]:
     """The waivers that hold now for this batch, oldest first."""
-    table = ledger.waivers
-    where = (table.c.group_name == group.name) & (table.c.batch.is_(None) | (table.c.batch == batch["batch_id"]))
-    rows = ledger.rows(connection, sa.select(table).where(where).order_by(table.c.seq))
     one_person = {rule.id for rule in group.rules if rule.severity != "critical"}
     return [
-        row
-        for row in rows
-        if state_of(row, needs_approval=row["rule_id"] not in one_person) == "in force"
-        and row["rules_hash"] in {None, group.rules_hash}
+        waiver
+        for waiver in waivers.of_batch(connection, group.name, batch.batch_id)
+        if waiver.state(needs_approval=waiver.rule_id not in one_person) is WaiverState.IN_FORCE
+        and waiver.rules_hash in {None, group.rules_hash}
     ]
 
 
-def require_still(connection: Connection, group: Group, batch: dict[str, Any]) -> list[dict[str, Any]]:
+def require_still(connection: Connection, group: Group, batch: Batch) -> list[KeptWaiver]:
     """The waivers that the batch's verdict rests on, as the receipt keeps them.
 
     Raises VerdictError when one of them has ended since, which only another judgement can answer.
     """
-    needed = list(batch["waivers"] or [])
-    there = {row["waiver_id"]: row for row in in_force(connection, group, batch)} if needed else {}
-    if ended := [name for name in needed if name not in there]:
-        until = required(connection, ended[0])["until"]
+    there = {waiver.waiver_id: waiver for waiver in in_force(connection, group, batch)} if batch.waivers else {}
+    if ended := [name for name in batch.waivers if name not in there]:
+        until = required(connection, ended[0]).until
         raise VerdictError(
-            f"{ended[0]}, on which the verdict of {batch['batch_id']} rests, holds no more (until {zones(until)}).\n"
-            f"Nothing was published. Run: dataops gate {group.name} --batch {batch['batch_id']}"
+            f"{ended[0]}, on which the verdict of {batch.batch_id} rests, holds no more (until {zones(until)}).\n"
+            f"Nothing was published. Run: dataops gate {group.name} --batch {batch.batch_id}"
         )
-    return [_kept(there[name]) for name in needed]
+    return [_kept(there[name]) for name in batch.waivers]
 
 
 def zones(moment: datetime) -> str:
@@ -250,6 +218,15 @@ def zones(moment: datetime) -> str:
     return text if not local.utcoffset() else f"{text}, {local:%Y-%m-%d %H:%M:%S %Z}"
 
 
-def _kept(row: dict[str, Any]) -> dict[str, Any]:
-    names = ("waiver_id", "rule_id", "batch", "keys", "quota", "owner", "approver", "reason")
-    return {name: row[name] for name in names} | {"until": row["until"].isoformat()}
+def _kept(waiver: Waiver) -> KeptWaiver:
+    return KeptWaiver(
+        waiver_id=waiver.waiver_id,
+        rule_id=waiver.rule_id,
+        batch=waiver.batch,
+        keys=waiver.keys or None,
+        quota=waiver.quota,
+        owner=waiver.owner,
+        approver=waiver.approver,
+        reason=waiver.reason,
+        until=waiver.until.isoformat(),
+    )

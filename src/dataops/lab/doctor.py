@@ -134,13 +134,12 @@ def _files(settings: Settings) -> Finding:
 
 
 def _warehouse(settings: Settings) -> Finding:
-    from dataops.ledger import chain
-    from dataops.ledger import tables as ledger
+    from dataops.ledger import chain, schema
     from dataops.warehouse import open_warehouse
 
     warehouse = open_warehouse(settings)
     with warehouse.reading() as connection:
-        version = ledger.version(connection)
+        version = schema.version(connection)
         if version is None:
             return Finding(
                 "warn",
@@ -148,9 +147,9 @@ def _warehouse(settings: Settings) -> Finding:
                 f"{warehouse.name}: nothing in it yet",
                 "the first load makes it: dataops load reference",
             )
-        if version != ledger.VERSION:
-            said = f"{warehouse.name}: its ledger is of version {version}, this release knows {ledger.VERSION}"
-            return Finding("FAIL" if version > ledger.VERSION else "warn", "warehouse", said, "upgrade dataops")
+        if version != schema.VERSION:
+            said = f"{warehouse.name}: its ledger is of version {version}, this release knows {schema.VERSION}"
+            return Finding("FAIL" if version > schema.VERSION else "warn", "warehouse", said, "upgrade dataops")
         proof = chain.walk(chain.records(connection))
     if proof.broken:
         said = f"{warehouse.name}: ledger chain broken: {proof.broken.publication} {proof.broken.says}"

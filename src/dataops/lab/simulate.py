@@ -15,19 +15,25 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dataops.declared import catalog as catalogs
 from dataops.declared.catalog import Catalog, Dataset, Group, Rule
 from dataops.declared.errors import DeclarationError, PlatformError
+from dataops.declared.layers import QUARANTINE, RAW
 from dataops.declared.paths import Paths
+from dataops.declared.project import NAME as PROJECT_FILE
 from dataops.gate import gate
 from dataops.gate.verdict import RuleResult, Verdict
-from dataops.ledger import tables as ledger
+from dataops.ledger import batches, schema
+from dataops.ledger.enums import Outcome
 from dataops.ledger.workspace import Workspace
 from dataops.warehouse import open_warehouse, tables
 
+NOTHING = Decimal(0)
+EVERY = 100_000  # batches looked through for those of which raw keeps the rows
+NOTHING = Decimal(0)
+EVERY = 100_000  # batches looked through for those of which raw keeps the rows
 FOLDERS = ("contracts", "expectations", "checkpoints")
 WEIGHT = {"info": 0, "warning": 1, "critical": 2}
 
@@ -57,6 +63,12 @@ class Trial:
     received: dict[str, Decimal]
     before: Judgement
     after: Judgement
+
+    @property
+    def differing(self) -> list[str]:
+        """Rules that say something else about the batch."""
+        before, after = self.before.outcomes(), self.after.outcomes()
+        return sorted(rule for rule in before.keys() | after.keys() if before.get(rule) != after.get(rule))
 
     @property
     def changed(self) -> bool:
@@ -106,7 +118,7 @@ def simulate(work: Workspace, rules: Path, group: str | None = None, last: int =
         new = catalogs.load(Paths(changed, folder / "home"))
         before = _copied(work, folder / "home")
         with _explained(rules), before.warehouse.transaction() as connection:
-            ledger.ensure(connection)
+            schema.ensure(connection, new.layers)
             tables.ensure(before.warehouse, connection, new.datasets.values())
         after = replace(before, catalog=new)
         trials = tuple(_tried(before, after, batch) for batch in _batches(work, before, group, last))
@@ -127,6 +139,7 @@ def _laid_over(project: Path, rules: Path, target: Path) -> Path:
         raise DeclarationError(f"{rules}: none of {', '.join(name + '/' for name in FOLDERS)} is there")
     for name in (*FOLDERS, "transforms"):
         shutil.copytree(project / name, target / name)
+    shutil.copyfile(project / PROJECT_FILE, target / PROJECT_FILE)
     for name in FOLDERS:
         if (rules / name).is_dir():
             shutil.copytree(rules / name, target / name, dirs_exist_ok=True)
@@ -156,29 +169,23 @@ def _batches(work: Workspace, copy: Workspace, group: str | None, last: int) -> 
     groups = [work.catalog.group(group)] if group else list(work.catalog.groups.values())
     found: list[str] = []
     with copy.warehouse.transaction() as connection:
-        for member in groups:
-            if member.layer != "raw":
-                continue
-            table = ledger.batches
-            where = (table.c.group_name == member.name) & table.c.sealed_at.is_not(None)
-            newest = ledger.rows(connection, sa.select(table).where(where).order_by(table.c.seq.desc()))
-            kept = [b for b in newest if _is_kept(connection, member, b["seq"])][:last]
+        for member in (g for g in groups if g.is_loaded):
+            newest = batches.newest(connection, member.name, EVERY)
+            kept = [b for b in newest if b.sealed_at and _is_kept(connection, member, b.seq)][:last]
             for batch in kept:
-                ledger.set_state(connection, batch["seq"], "sealed")
-            found += [str(b["batch_id"]) for b in reversed(kept)]
+                batches.seal(connection, batch.seq)
+            found += [b.batch_id for b in reversed(kept)]
     return found
 
 
 def _is_kept(connection: Connection, group: Group, seq: int) -> bool:
     """Whether raw still holds all rows that the batch brought."""
-    table = ledger.batch_datasets
-    brought = ledger.rows(connection, sa.select(table).where(table.c.batch == seq))
-    known = [row for row in brought if row["table_name"] in group.tables]
+    known = [d for d in batches.datasets(connection, seq).values() if d.table in group.tables]
     counts = [
-        connection.exec_driver_sql(f"SELECT COUNT(*) FROM raw.{r['table_name']} WHERE _batch = {int(seq)}").scalar_one()
-        for r in known
+        connection.exec_driver_sql(f"SELECT COUNT(*) FROM {RAW}.{d.table} WHERE _batch = {int(seq)}").scalar_one()
+        for d in known
     ]
-    return bool(known) and counts == [row["received"] for row in known]
+    return bool(known) and counts == [d.received for d in known]
 
 
 def _tried(before: Workspace, after: Workspace, batch_id: str) -> Trial:
@@ -194,20 +201,20 @@ def _judged(work: Workspace, batch_id: str) -> tuple[Judgement, dict[str, Decima
     received: dict[str, Decimal] = {}
     held: dict[str, Decimal] = {}
     with work.warehouse.transaction() as connection:
-        batch = ledger.batch(connection, batch_id) or {}
+        batch = batches.required(connection, batch_id)
         for dataset in work.catalog.group(verdict.group).datasets:
             if dataset.control:
-                all_, kept = _controls(connection, dataset, int(batch["seq"]))
+                all_, kept = _controls(connection, dataset, batch.seq)
                 received |= all_
                 held |= kept if verdict.passed else all_
-        ledger.set_state(connection, int(batch["seq"]), "sealed")
+        batches.seal(connection, batch.seq)
     return Judgement(verdict, held, seconds), received
 
 
 def _controls(connection: Connection, dataset: Dataset, seq: int) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
     """Control totals of the batch's rows, and of those that are held."""
     found = []
-    for layer in ("raw", "quarantine"):
+    for layer in (RAW, QUARANTINE):
         rows = f"(SELECT * FROM {layer}.{dataset.table} WHERE _batch = {seq})"
         totals = tables.controls(connection, dataset, rows)[1]
         found.append({f"{dataset.table}.{name}": Decimal(total) for name, total in totals.items()})
@@ -252,7 +259,7 @@ def _count(result: RuleResult) -> int:
     """Failing rows; a rule that names none counts once."""
     if result.failing is not None:
         return result.failing
-    return int(result.outcome != "passed")
+    return int(result.outcome is not Outcome.PASSED)
 
 
 def _gates(old: Catalog, new: Catalog) -> Iterator[str]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
+from dataops.declared.layers import LEDGER, QUARANTINE, RAW
 from dataops.declared.paths import Paths
-from dataops.ledger import tables as ledger
+from dataops.ledger import schema as ledger
 from dataops.ledger.workspace import Workspace
 from dataops.warehouse import open_warehouse, tables
 
-COPIED = ("ops", "raw", "validated", "curated", "marts", "quarantine")
 ROWS = 10_000  # per statement
 
 
@@ -21,11 +22,13 @@ def copy_tables(work: Workspace, home: Path) -> Workspace:
     paths = Paths(work.settings.paths.project, home)
     settings = replace(work.settings, paths=paths, warehouse_url=f"duckdb:///{paths.warehouse}")
     copy = Workspace(settings, work.catalog, open_warehouse(settings))
+    layers = work.catalog.layers
+    copied = (LEDGER, RAW, *layers.published, QUARANTINE)
     with work.warehouse.reading() as source, copy.warehouse.transaction() as target:
-        ledger.ensure(target)
+        ledger.ensure(target, work.catalog.layers)
         tables.ensure(copy.warehouse, target, work.catalog.datasets.values())
-        there = _columns(source)
-        for (schema, table), columns in _columns(target).items():
+        there = _columns(source, copied)
+        for (schema, table), columns in _columns(target, copied).items():
             _copy(
                 source,
                 target,
@@ -35,8 +38,8 @@ def copy_tables(work: Workspace, home: Path) -> Workspace:
     return copy
 
 
-def _columns(connection: Connection) -> dict[tuple[str, str], list[str]]:
-    listed = ", ".join(f"'{schema}'" for schema in COPIED)
+def _columns(connection: Connection, schemas: Sequence[str]) -> dict[tuple[str, str], list[str]]:
+    listed = ", ".join(f"'{schema}'" for schema in schemas)
     found: dict[tuple[str, str], list[str]] = {}
     for schema, table, column in connection.exec_driver_sql(
         f"SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema IN ({listed})"

@@ -5,7 +5,9 @@ An entry waits while it is open and its batch is published; entries of a held ba
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,11 +15,14 @@ from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset, Group
 from dataops.declared.errors import DataRejected, DeclarationError
-from dataops.ledger import tables as ledger
+from dataops.ledger import batches, clock
+from dataops.ledger.batches import Batch
+from dataops.ledger.enums import BatchState, VerdictName
 from dataops.sources.port import Also
 from dataops.warehouse.tables import broke, equal, quoted
 
 OPEN = "_closed IS NULL"
+REASONS = {"_rules": "rules", "_fell_with": "fell_with", "_problems": "problems", "_since": "since"}
 
 
 def waiting(dataset: Dataset, horizon: int | None = None) -> str:
@@ -52,12 +57,12 @@ def _keys(dataset: Dataset, columns: Sequence[str]) -> Iterator[str]:
         yield f"SELECT DISTINCT {quoted(columns, 'p')} FROM ({waiting(dataset)}) AS q JOIN {published} WHERE {present}"
 
 
-def close(connection: Connection, group: Group, dataset: Dataset, batch: dict[str, Any], publication: int) -> None:
+def close(connection: Connection, group: Group, dataset: Dataset, batch: Batch, publication: int) -> None:
     """Closes earlier entries that the published batch settles.
 
     released: the row came and was accepted; replaced: it came and is held anew; gone: the source has it no more.
     """
-    seq = int(batch["seq"])
+    seq = batch.seq
     earlier = f"{OPEN} AND _batch < {seq}"
     numbers = connection.exec_driver_sql(f"SELECT DISTINCT _batch FROM quarantine.{dataset.table} WHERE {earlier}")
     open_in = [int(row[0]) for row in numbers]
@@ -89,50 +94,30 @@ def _mark(connection: Connection, dataset: Dataset, where: str, how: str, public
             f"UPDATE quarantine.{dataset.table} AS q SET _closed = :how, _released = :publication, _closed_at = :now"
             f" WHERE {where}"
         ),
-        {"how": how, "publication": publication, "now": ledger.now()},
+        {"how": how, "publication": publication, "now": clock.now()},
     )
 
 
-def _gone(
-    connection: Connection, group: Group, dataset: Dataset, batch: dict[str, Any], open_in: Sequence[int]
-) -> str | None:
+def _gone(connection: Connection, group: Group, dataset: Dataset, batch: Batch, open_in: Sequence[int]) -> str | None:
     """Condition on open entries that did not come: the batch would have brought them if the source had them."""
-    if batch["source"] == REPLAYED:
+    if batch.is_replay:
         return None
-    if _scope(connection, dataset, batch) == "whole":
+    brought = batches.datasets(connection, batch.seq).get(dataset.table)
+    if brought and brought.scope == "whole":
         return "TRUE"
-    if group.layer != "raw":  # a model built for some keys says nothing of the others
+    if not group.is_loaded:  # a model built for some keys says nothing of the others
         return None
     parts = []
-    if covered := _covered(connection, batch, open_in):
+    if covered := batches.within(connection, batch, open_in):
         parts.append(f"q._batch IN ({', '.join(str(n) for n in covered)})")
-    if batch["horizon"] is not None:
-        asked = f"SELECT _batch FROM ({waiting(dataset, batch['horizon'])}) AS w"
+    if batch.horizon is not None:
+        asked = f"SELECT _batch FROM ({waiting(dataset, batch.horizon)}) AS w"
         present = " AND ".join(f'q."{name}" IS NOT NULL' for name in dataset.key)
         parts.append(f"(q._batch IN ({asked}) AND {present})")
     return " OR ".join(parts) or None
 
 
-REPLAYED = "quarantine"
-"""The source of a batch that brings waiting rows back."""
-
-
-def _scope(connection: Connection, dataset: Dataset, batch: dict[str, Any]) -> str:
-    table = ledger.batch_datasets.c
-    where = (table.batch == batch["seq"]) & (table.table_name == dataset.table)
-    return str(connection.execute(sa.select(table.scope).where(where)).scalar())
-
-
-def _covered(connection: Connection, batch: dict[str, Any], numbers: Sequence[int]) -> list[int]:
-    """Those of the batches whose window lies within this one's."""
-    table = ledger.batches.c
-    query = sa.select(table.seq).where(table.seq.in_(numbers))
-    if batch["window_start"] is not None:
-        query = query.where(table.window_start >= batch["window_start"], table.window_end <= batch["window_end"])
-    return [int(row[0]) for row in connection.execute(query)]
-
-
-def require_open(connection: Connection, group: Group, batch: dict[str, Any]) -> None:
+def require_open(connection: Connection, group: Group, batch: Batch) -> None:
     """Raises DataRejected when rows that a replay brings back were settled since it was made."""
     for dataset in group.datasets:
         columns = quoted(dataset.key)
@@ -142,7 +127,7 @@ def require_open(connection: Connection, group: Group, batch: dict[str, Any]) ->
         ).scalar_one()
         if count:
             raise DataRejected(
-                f"{count} rows of {dataset.name} in {batch['batch_id']} wait no more: a newer delivery settled them.\n"
+                f"{count} rows of {dataset.name} in {batch.batch_id} wait no more: a newer delivery settled them.\n"
                 f"Nothing was published. Run: dataops quarantine replay {group.name}"
             )
 
@@ -161,7 +146,7 @@ def discard(
     They are kept, with who and why. Without `by` they are only counted.
     """
     chosen = f"SELECT _batch, _row FROM quarantine.{dataset.table} AS q WHERE {OPEN}"
-    values = {"now": ledger.now(), "by": by, "reason": " ".join(reason.split())}
+    values = {"now": clock.now(), "by": by, "reason": " ".join(reason.split())}
     if rule:
         chosen += f" AND {broke('q', ':rule')}"
         values["rule"] = f",{rule},"
@@ -201,7 +186,7 @@ def _members(group: Group, dataset: Dataset, chosen: str) -> dict[str, str]:
     return {}
 
 
-def _discard(connection: Connection, table: str, where: str, values: dict[str, Any]) -> int:
+def _discard(connection: Connection, table: str, where: str, values: Mapping[str, object]) -> int:
     if values["by"] is None:
         return int(
             connection.execute(
@@ -216,3 +201,105 @@ def _discard(connection: Connection, table: str, where: str, values: dict[str, A
         values,
     )
     return int(done.rowcount)
+
+
+@dataclass(frozen=True)
+class OpenByBatch:
+    """Open entries of one dataset and batch: how many, how many broke a rule themselves, which rules, since when."""
+
+    batch: str
+    state: BatchState
+    verdict: VerdictName | None
+    rows: int
+    broke: int
+    rules: tuple[str, ...]
+    since: datetime
+
+
+def open_by_batch(connection: Connection, dataset: Dataset) -> list[OpenByBatch]:
+    """Open entries per batch, newest first; rows that were delivered again and accepted are out."""
+    found = connection.exec_driver_sql(
+        "SELECT b.batch_id, b.state, b.verdict, COUNT(*), COUNT(*) FILTER (WHERE q._rules <> ''), MIN(q._since), b.seq,"
+        " STRING_AGG(DISTINCT NULLIF(q._rules, ''), ',')"
+        f" FROM quarantine.{dataset.table} AS q JOIN ops.batches AS b ON b.seq = q._batch"
+        f" WHERE q.{OPEN} GROUP BY b.batch_id, b.state, b.verdict, b.seq ORDER BY b.seq DESC"
+    )
+    return [
+        OpenByBatch(
+            batch=row[0],
+            state=BatchState(row[1]),
+            verdict=VerdictName(row[2]) if row[2] else None,
+            rows=int(row[3]),
+            broke=int(row[4]),
+            rules=tuple(sorted(set((row[7] or "").split(",")) - {""})),
+            since=row[5],
+        )
+        for row in found
+    ]
+
+
+def open_rows(
+    connection: Connection, dataset: Dataset, rule: str | None, batch: str | None, limit: int | None
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Names and values of open entries, newest first: batch, reasons, then the dataset's own columns."""
+    columns = quoted(dataset.column_names, "q")
+    reasons = ", ".join(f"q.{name} AS {shown}" for name, shown in REASONS.items())
+    where, values = [f"q.{OPEN}"], dict[str, str]()
+    if rule:
+        where, values = [*where, broke("q", ":rule")], values | {"rule": f",{rule},"}
+    if batch:
+        where, values = [*where, "b.batch_id = :batch"], values | {"batch": batch}
+    result = connection.execute(
+        sa.text(
+            f"SELECT b.batch_id AS batch, {reasons}, {columns} FROM quarantine.{dataset.table} AS q"
+            f" JOIN ops.batches AS b ON b.seq = q._batch WHERE {' AND '.join(where)} ORDER BY b.seq DESC, q._row"
+            + (f" LIMIT {int(limit)}" if limit else "")
+        ),
+        values,
+    )
+    return list(result.keys()), [tuple(row) for row in result]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a key, open or closed."""
+
+    batch: str
+    state: BatchState
+    verdict: VerdictName | None
+    rules: str | None
+    fell_with: str | None
+    since: datetime
+    released: int | None  # the publication that closed it
+    closed: str | None  # how
+    reason: str | None
+
+
+def of_key(connection: Connection, dataset: Dataset, where: str, key: Mapping[str, str]) -> list[Entry]:
+    """Entries of one key, newest first; `where` is a condition on `q` with the key's columns as parameters."""
+    found = connection.execute(
+        sa.text(
+            "SELECT b.batch_id, b.state, b.verdict, q._rules, q._fell_with, q._since, q._released, q._closed,"
+            f" q._closed_reason FROM quarantine.{dataset.table} AS q JOIN ops.batches AS b ON b.seq = q._batch"
+            f" WHERE {where} ORDER BY b.seq DESC"
+        ),
+        dict(key),
+    )
+    return [Entry(row[0], BatchState(row[1]), VerdictName(row[2]) if row[2] else None, *row[3:]) for row in found]
+
+
+def waiting_rows(connection: Connection, tables: Collection[str]) -> dict[str, tuple[int, datetime | None]]:
+    """By table: rows that are kept back from published batches, and since when."""
+    there = set(
+        connection.exec_driver_sql(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'quarantine'"
+        ).scalars()
+    )
+    found = {}
+    for table in sorted(set(tables) & there):
+        row = connection.exec_driver_sql(
+            f"SELECT COUNT(*), MIN(_since) FROM quarantine.{table} WHERE {OPEN}"
+            " AND _batch IN (SELECT batch FROM ops.publications WHERE batch IS NOT NULL)"
+        ).one()
+        found[table] = (int(row[0]), row[1])
+    return found

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy.engine import Connection
 
 from dataops.declared.errors import PlatformError
-from dataops.ledger import chain, incidents
-from dataops.ledger import tables as ledger
+from dataops.declared.layers import Layers
+from dataops.ledger import chain, incidents, schema
+from dataops.ledger.enums import IncidentKind
+from dataops.ledger.incidents import Detail
 
 if TYPE_CHECKING:
     from dataops.warehouse.duckdb_file import Healed
@@ -18,9 +20,9 @@ WAREHOUSE = "warehouse"  # stands where other incidents name a group
 
 def record_healed(connection: Connection, healed: Healed) -> None:
     """Opens the incident of a file that was torn. Raises PlatformError when the chain of receipts does not hold."""
-    if ledger.version(connection) is None:
+    if schema.version(connection) is None:
         return
-    ledger.ensure(connection)
+    schema.ensure(connection, Layers())
     proof = chain.walk(chain.records(connection))
     if proof.broken:
         raise PlatformError(
@@ -29,14 +31,15 @@ def record_healed(connection: Connection, healed: Healed) -> None:
             "Run: dataops warehouse restore\n"
             "To go on with it all the same, move warehouse.duckdb.healed and warehouse.duckdb.rescue elsewhere."
         )
-    detail = {
-        "healed_at": healed.at,
-        "torn_blocks": list(healed.torn),
-        "log_bytes_cut": healed.log_cut,
-        "receipts_proven": proof.receipts,
-    }
+    detail = Detail(
+        healed_at=healed.at,
+        torn_blocks=healed.torn,
+        log_bytes_cut=healed.log_cut,
+        receipts_proven=proof.receipts,
+    )
     sentence = (
         f"the warehouse file was torn by a kill and healed: {healed.sentence}; {proof.receipts} receipts proven,"
         " nothing was lost"
     )
-    incidents.open_for(connection, WAREHOUSE, 0, sentence, detail, kind="warehouse", cause=f"torn {healed.at}")
+    cause = f"torn {healed.at}"
+    incidents.open_for(connection, WAREHOUSE, 0, sentence, detail, kind=IncidentKind.WAREHOUSE, cause=cause)

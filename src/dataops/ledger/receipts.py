@@ -17,18 +17,24 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops.ledger import tables as ledger
+from dataops.ledger import tables as t
 from dataops.ledger.exact import difference
+from dataops.ledger.reading import Row, mappings
 from dataops.ledger.row_proof import UNCOVERED
 
 FORM = "dataops.receipt/1"
+RECEIPTS_FROM = "receipts from"
+"""Setting: the number of the first publication that has a receipt; all after it must."""
 # What of its batch a publication rests on; none of it changes once the batch is settled.
 OF_BATCH = ("batch_id", "source", "window_start", "window_end", "rules_hash", "horizon")
 _OWN = "receipt"
 FEW = 100  # batches that a condition may list
 SHORTEST = 16  # digits of a receipt that name it: nobody makes another one that begins so
 
-Row = Mapping[str, Any]
+
+def begin(connection: Connection) -> None:
+    """In a new ledger every publication has a receipt."""
+    connection.execute(t.settings.insert().values(name=RECEIPTS_FROM, value="1"))
 
 
 def canonical(value: object) -> str:
@@ -54,7 +60,7 @@ def _plain(value: object) -> object:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def digest(publication: Row, datasets: Sequence[Row], batch: Row | None) -> str:
+def digest(publication: Mapping[str, Any], datasets: Sequence[Row], batch: Row | None) -> str:
     """sha256, hexadecimal, of a publication's record, which names the receipt before it."""
     own = {name: value for name, value in publication.items() if name != _OWN}
     record = {
@@ -76,7 +82,7 @@ def results(connection: Connection, batches: Collection[int]) -> dict[int, str]:
 
     Samples are left out: they hold keys, which may have to be erased.
     """
-    table = ledger.check_results
+    table = t.check_results
     lines: dict[int, list[str]] = {batch: [] for batch in batches}
     where = table.c.batch.in_(sorted(batches)) if len(batches) < FEW else sa.true()
     for row in connection.execute(sa.select(*(c for c in table.c if c.name != "sample")).where(where)).mappings():
@@ -85,10 +91,10 @@ def results(connection: Connection, batches: Collection[int]) -> dict[int, str]:
     return {batch: hashlib.sha256("\n".join(sorted(own)).encode()).hexdigest() for batch, own in lines.items()}
 
 
-def seal(connection: Connection, publication: dict[str, Any], datasets: Sequence[Row]) -> dict[str, Any]:
+def seal(connection: Connection, publication: Row, datasets: Sequence[Row]) -> Row:
     """The publication's row with its receipt and the one before it, for the transaction that writes both."""
     number = publication.get("batch")
-    batch = ledger.one(connection, sa.select(ledger.batches).where(ledger.batches.c.seq == number))
+    batch = next(iter(mappings(connection, sa.select(t.batches).where(t.batches.c.seq == number))), None)
     said = results(connection, [int(number)])[int(number)] if number is not None else None
     linked = publication | {"previous_receipt": head(connection), "results": said}
     return linked | {_OWN: digest(linked, datasets, batch)}
@@ -96,7 +102,7 @@ def seal(connection: Connection, publication: dict[str, Any], datasets: Sequence
 
 def head(connection: Connection) -> str | None:
     """The newest publication's receipt: what reports and the status print. None before there is one."""
-    table = ledger.publications.c
+    table = t.publications.c
     where = table.receipt.is_not(None)
     newest = sa.select(table.receipt).where(where).order_by(table.seq.desc()).limit(1)
     found = connection.execute(newest).scalar()
@@ -111,14 +117,3 @@ def brief(receipt: str | None) -> str:
 def parts(controls: Mapping[str, str], *others: Mapping[str, str]) -> dict[str, str]:
     """What is left of control totals when those of the other parts are taken away, exact."""
     return {name: f"{difference(total, (o.get(name, '0') for o in others)):f}" for name, total in controls.items()}
-
-
-def ties(dataset: Row) -> bool:
-    """Received = new + changed + unchanged + quarantined, in rows and in every control total that was recorded."""
-    names = ("new", "changed", "unchanged", "quarantined")
-    if dataset["received"] != sum(int(dataset[name]) for name in names):
-        return False
-    if dataset["published_controls"] is None:
-        return True
-    split = [dataset[f"{name}_controls"] or {} for name in ("published", "unchanged", "quarantined")]
-    return all(Decimal(left) == 0 for left in parts(dataset["controls"], *split).values())

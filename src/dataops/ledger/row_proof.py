@@ -15,11 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset
-from dataops.ledger import tables as ledger
+from dataops.ledger import tables as t
 from dataops.warehouse import digest
 from dataops.warehouse.tables import history, place, quoted
 
-UNCOVERED = ("written", "superseded", "standing", "salt")  # columns that the receipt covers by their commitment
+DIGESTS = ("written", "superseded", "standing")
+UNCOVERED = (*DIGESTS, "salt")  # columns that the receipt covers by their commitment
 
 
 def of_publication(connection: Connection, datasets: Iterable[Dataset], seq: int) -> dict[str, dict[str, str]]:
@@ -63,8 +64,8 @@ def commitment(row: Mapping[str, Any]) -> str:
 
 def last_standing(connection: Connection, table: str) -> str | None:
     """Digest of a table's rows as its newest publication left them; None before one has it."""
-    t = ledger.publication_datasets.c
-    query = sa.select(t.standing).where(t.table_name == table).order_by(t.publication.desc()).limit(1)
+    d = t.publication_datasets.c
+    query = sa.select(d.standing).where(d.table_name == table).order_by(d.publication.desc()).limit(1)
     found = connection.execute(query).scalar()
     return None if found is None else str(found)
 

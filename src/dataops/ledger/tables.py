@@ -1,4 +1,4 @@
-"""The ledger: what was received, judged and published; SQLAlchemy Core tables in schema `ops`.
+"""The tables of schema `ops`; only this room reads and writes them.
 
 Every row is written in the same transaction as what it records, so the ledger is never ahead of or behind the data.
 Order comes from `seq`, never from a clock; `numbering` gives it.
@@ -6,24 +6,7 @@ Order comes from `seq`, never from a clock; `numbering` gives it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
-from dataops.declared.errors import PlatformError
-from dataops.declared.failpoint import failpoint
-from dataops.warehouse.port import SCHEMAS
-
-if TYPE_CHECKING:
-    from dataops.warehouse import Warehouse
-
-VERSION = 4
-SETTLED = ("published", "unchanged", "discarded")
-"""States of a batch in which nothing can happen to it any more."""
 
 metadata = sa.MetaData(schema="ops")
 
@@ -47,7 +30,8 @@ batches = sa.Table(
     sa.Column("source", sa.String, nullable=False),
     sa.Column("window_start", sa.DateTime),
     sa.Column("window_end", sa.DateTime),
-    sa.Column("state", sa.String, nullable=False),  # open, sealed, passed, failed, error, or one of SETTLED
+    sa.Column("state", sa.String, nullable=False),  # a BatchState: its life
+    sa.Column("verdict", sa.String),  # a VerdictName: what the gate said last; NULL before
     sa.Column("reason", sa.String),
     sa.Column("rules_hash", sa.String),
     sa.Column("waivers", sa.JSON),  # ids of the waivers that the verdict rests on
@@ -76,7 +60,7 @@ check_results = sa.Table(
     sa.Column("table_name", sa.String, nullable=False),
     sa.Column("engine", sa.String, nullable=False),
     sa.Column("severity", sa.String, nullable=False),
-    sa.Column("outcome", sa.String, nullable=False),  # passed, warned, failed, error
+    sa.Column("outcome", sa.String, nullable=False),  # an Outcome
     sa.Column("observed", sa.String),
     sa.Column("failing", sa.BigInteger),  # rows that break the rule; NULL where a rule names no rows
     sa.Column("checked", sa.BigInteger),
@@ -95,7 +79,7 @@ publications = sa.Table(
     sa.Column("attempt", sa.String, nullable=False, unique=True),  # made by the client before BEGIN
     sa.Column("group_name", sa.String, nullable=False),
     sa.Column("batch", sa.BigInteger, unique=True),  # at most one publication of a batch
-    sa.Column("kind", sa.String, nullable=False),  # load, build, rollback
+    sa.Column("kind", sa.String, nullable=False),  # a PublicationKind
     sa.Column("verdict", sa.String, nullable=False),
     sa.Column("rules_hash", sa.String, nullable=False),
     sa.Column("previous", sa.String),
@@ -141,8 +125,8 @@ incidents = sa.Table(
     sa.Column("group_name", sa.String, nullable=False),
     sa.Column("batch", sa.BigInteger, nullable=False),
     sa.Column("fingerprint", sa.String),  # one per root cause: group, dataset and rule
-    sa.Column("kind", sa.String),  # held, error, anomaly, late, drift, warehouse
-    sa.Column("state", sa.String, nullable=False),  # open, acknowledged, resolved, waived
+    sa.Column("kind", sa.String),  # an IncidentKind
+    sa.Column("state", sa.String, nullable=False),  # an IncidentState
     sa.Column("assignee", sa.String),
     sa.Column("sentence", sa.String, nullable=False),
     sa.Column("detail", sa.JSON, nullable=False),
@@ -238,146 +222,5 @@ rehearsals = sa.Table(
     sa.Column("tried_at", sa.DateTime, nullable=False),
 )
 
-
-RECEIPTS_FROM = "receipts from"
-"""Setting: the number of the first publication that has a receipt; all after it must."""
 COUNTED = (batches, incidents, incident_events, waivers)
 """Tables whose numbers are given by `numbering`, once each."""
-
-
-def _add_what_is_missing(connection: Connection) -> None:
-    """Tables and nullable columns that a version added; what stands is not touched."""
-    metadata.create_all(connection)
-    query = sa.text("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'ops'")
-    there = {(row[0], row[1]) for row in connection.execute(query)}
-    for table in metadata.tables.values():
-        for column in (c for c in table.columns if (table.name, c.name) not in there):
-            kind = column.type.compile(connection.dialect)
-            connection.exec_driver_sql(f'ALTER TABLE ops.{table.name} ADD COLUMN "{column.name}" {kind}')
-
-
-def _count(connection: Connection) -> None:
-    """Version 4: numbers are counted apart from the rows that have them, behind those that are there."""
-    _add_what_is_missing(connection)
-    given: dict[str, int] = {}
-    for table in COUNTED:
-        last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.seq), 0))).scalar_one()
-        given[table.name] = last = max(int(last), floor(connection, table.name))
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"CREATE SEQUENCE ops.{table.name}_number START {last + 1}")
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("CREATE UNIQUE INDEX ON ops.numbers (name)")
-    for name in connection.execute(sa.select(batches.c.batch_id)).scalars():
-        stem, _, number = name.partition(".")
-        given[f"batch {stem}"] = max(given.get(f"batch {stem}", 0), int(number or 1))
-    sealed = connection.execute(sa.select(sa.func.min(publications.c.seq)).where(publications.c.receipt.is_not(None)))
-    first = sealed.scalar() or horizon(connection) + 1
-    connection.execute(settings.delete().where(settings.c.name == RECEIPTS_FROM))
-    connection.execute(settings.insert().values(name=RECEIPTS_FROM, value=str(first)))
-    if counted := [{"name": name, "given": number} for name, number in given.items() if number]:
-        connection.execute(numbers.insert(), counted)
-
-
-# One transactional step per version: MIGRATIONS[n] brings a ledger of version n to n + 1.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
-    1: _add_what_is_missing, 2: _add_what_is_missing, 3: _count,
-}  # fmt: skip
-
-
-def now() -> datetime:
-    """UTC without a zone, as every time in the ledger."""
-    return datetime.now(tz=UTC).replace(tzinfo=None)
-
-
-@contextmanager
-def writing(warehouse: Warehouse) -> Iterator[Connection]:
-    """A transaction in which the ledger is there, created or migrated. Raises what `ensure` raises."""
-    with warehouse.transaction() as connection:
-        ensure(connection)
-        yield connection
-
-
-def ensure(connection: Connection) -> None:
-    """Creates or migrates the ledger inside the caller's transaction.
-
-    Raises PlatformError when the ledger was written by a newer release.
-    """
-    found = version(connection)
-    if found is None:
-        _create(connection)
-    elif found > VERSION:
-        raise PlatformError(
-            f"this warehouse's ledger is of version {found}; this release knows up to {VERSION}."
-            " Nothing was changed; upgrade dataops, then run this again."
-        )
-    else:
-        _migrate(connection, found)
-
-
-def version(connection: Connection) -> int | None:
-    """Version of the ledger, None where there is none yet."""
-    exists = connection.execute(
-        sa.text("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'ops' AND table_name = 'settings'")
-    ).scalar()
-    if not exists:
-        return None
-    return int(connection.execute(sa.select(settings.c.value).where(settings.c.name == "version")).scalar_one())
-
-
-def _create(connection: Connection) -> None:
-    for schema in SCHEMAS:
-        connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    _count(connection)
-    failpoint("ledger_created")
-    connection.execute(settings.insert().values(name="version", value=str(VERSION)))
-    failpoint("ledger_stamped")
-
-
-def _migrate(connection: Connection, found: int) -> None:
-    for step in range(found, VERSION):
-        MIGRATIONS[step](connection)
-        failpoint("ledger_migrated")
-        connection.execute(settings.update().where(settings.c.name == "version").values(value=str(step + 1)))
-
-
-def floor(connection: Connection, name: str) -> int:
-    """The highest number of this kind that may have been given before the warehouse was restored; 0 without one."""
-    value = sa.select(settings.c.value).where(settings.c.name == f"floor {name}")
-    return int(connection.execute(value).scalar() or 0)
-
-
-def horizon(connection: Connection) -> int:
-    """The newest publication's number: what somebody who begins now can know of."""
-    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(publications.c.seq), 0))).scalar_one())
-
-
-def one(connection: Connection, statement: sa.Select[Any]) -> dict[str, Any] | None:
-    """The first row as a dictionary, or None."""
-    row = connection.execute(statement).mappings().first()
-    return dict(row) if row else None
-
-
-def rows(connection: Connection, statement: sa.Select[Any]) -> list[dict[str, Any]]:
-    """All rows as dictionaries."""
-    return [dict(row) for row in connection.execute(statement).mappings()]
-
-
-def batch(connection: Connection, batch_id: str) -> dict[str, Any] | None:
-    """A batch by its id."""
-    return one(connection, sa.select(batches).where(batches.c.batch_id == batch_id))
-
-
-def last_publication(connection: Connection, group: str) -> dict[str, Any] | None:
-    """The group's newest publication."""
-    where = publications.c.group_name == group
-    return one(connection, sa.select(publications).where(where).order_by(publications.c.seq.desc()).limit(1))
-
-
-def publication(connection: Connection, publication_id: str) -> dict[str, Any] | None:
-    """A publication by its id."""
-    return one(connection, sa.select(publications).where(publications.c.publication_id == publication_id))
-
-
-def set_state(connection: Connection, seq: int, state: str, **values: Any) -> None:  # noqa: ANN401  column values
-    """Moves a batch to another state."""
-    connection.execute(batches.update().where(batches.c.seq == seq).values(state=state, **values))

@@ -10,9 +10,10 @@ from sqlalchemy.engine import Connection
 from dataops.declared.errors import DeclarationError
 from dataops.gate.waivers import Scope, moment
 from dataops.ledger import incidents
-from dataops.ledger import tables as ledger
+from dataops.ledger.schema import writing
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs, stewards
+from dataops.pipeline.stewards import Standing
 
 Form = Mapping[str, Any]
 Action = Callable[[Workspace, str, Form], str]
@@ -36,7 +37,7 @@ def _field(form: Form, name: str) -> str:
 def _on_incident(step: Callable[[Connection, str, str, Form], None], done: str) -> Action:
     def run(work: Workspace, person: str, form: Form) -> str:
         incident = _field(form, "incident")
-        with ledger.writing(work.warehouse) as connection:
+        with writing(work.warehouse) as connection:
             step(connection, incident, person, form)
         return f"{incident} {done} by {person}"
 
@@ -51,13 +52,13 @@ def _waive(work: Workspace, person: str, form: Form) -> str:
     rule = _field(form, "rule")
     scope = Scope(work.catalog.group_of_rule(rule).name, rule, str(form.get("batch") or "").strip() or None)
     made = stewards.add_waiver(work, scope, person, _field(form, "reason"), moment(_field(form, "until")))
-    return f"{made['waiver_id']} on {rule} is {made['state']}"
+    return f"{made.waiver.waiver_id} on {rule} is {made.state}"
 
 
-def _on_waiver(step: Callable[[Workspace, str, str], dict[str, Any]]) -> Action:
+def _on_waiver(step: Callable[[Workspace, str, str], Standing]) -> Action:
     def run(work: Workspace, person: str, form: Form) -> str:
         made = step(work, _field(form, "waiver"), person)
-        return f"{made['waiver_id']} is {made['state']}"
+        return f"{made.waiver.waiver_id} is {made.state}"
 
     return run
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection, make_url
 
 from dataops.declared import durable
 from dataops.declared.errors import DeclarationError, PlatformError
 from dataops.declared.failpoint import failpoint
 from dataops.declared.settings import Settings
-from dataops.ledger import chain, healing, incidents, numbering
-from dataops.ledger import tables as ledger
+from dataops.ledger import chain, clock, healing, incidents, numbering, publications, schema
+from dataops.ledger.enums import IncidentKind
+from dataops.ledger.incidents import Detail
 from dataops.ledger.workspace import Workspace
 from dataops.warehouse import backup_files
 from dataops.warehouse.backup_files import STAMP
@@ -112,7 +112,7 @@ def _prune(settings: Settings, keep: int) -> tuple[Path, ...]:
 def _proven(work: Workspace, file: Path) -> tuple[str | None, int]:
     """The newest publication in a copy and how many receipts hold. Raises PlatformError when one does not."""
     with work.warehouse.trial(file) as connection:
-        if ledger.version(connection) is None:
+        if schema.version(connection) is None:
             return None, 0
         proof = chain.walk(chain.records(connection))
         if proof.broken:
@@ -124,8 +124,8 @@ def _proven(work: Workspace, file: Path) -> tuple[str | None, int]:
 
 
 def _newest(connection: Connection) -> str | None:
-    table = ledger.publications.c
-    return connection.execute(sa.select(table.publication_id).order_by(table.seq.desc()).limit(1)).scalar()
+    newest = publications.last(connection)
+    return newest.publication_id if newest else None
 
 
 def restore(work: Workspace, file: Path | None = None) -> Restored:
@@ -158,9 +158,8 @@ def _standing(work: Workspace) -> tuple[str | None, dict[str, int], list[str] | 
     """Newest publication, numbers and all publications of what stands; else what the readers' copy knows, and more."""
     try:
         with work.warehouse.reading() as connection:
-            if ledger.version(connection) is not None:
-                ids = [row[0] for row in connection.execute(sa.select(ledger.publications.c.publication_id))]
-                return _newest(connection), numbering.given(connection), ids
+            if schema.version(connection) is not None:
+                return _newest(connection), numbering.given(connection), publications.ids(connection)
     except PlatformError:
         """It is damaged or gone: that is why it is restored."""
     about = work.warehouse.readers_about()
@@ -170,7 +169,7 @@ def _standing(work: Workspace) -> tuple[str | None, dict[str, int], list[str] | 
 
 def _gone(work: Workspace, before: list[str]) -> tuple[str, ...]:
     with work.warehouse.reading() as connection:
-        there = {row[0] for row in connection.execute(sa.select(ledger.publications.c.publication_id))}
+        there = set(publications.ids(connection))
     return tuple(name for name in before if name not in there)
 
 
@@ -180,10 +179,10 @@ def _record(work: Workspace, backup: Backup, gone: tuple[str, ...] | None) -> st
         return None
     lost = "which publications are gone is not known" if gone is None else f"{len(gone)} publications are gone"
     sentence = f"the warehouse was restored from {backup.file.name}, as of {backup.publication or 'nothing'}; {lost}"
-    detail = {"backup": backup.file.name, "publication": backup.publication, "gone": list(gone or ())}
-    with ledger.writing(work.warehouse) as connection:
-        cause = f"restored {ledger.now():%Y-%m-%d %H:%M:%S}"
-        return incidents.open_for(connection, healing.WAREHOUSE, 0, sentence, detail, kind="warehouse", cause=cause)
+    detail = Detail(backup=backup.file.name, publication=backup.publication, gone=gone or ())
+    with schema.writing(work.warehouse) as connection:
+        cause, kind = f"restored {clock.now():%Y-%m-%d %H:%M:%S}", IncidentKind.WAREHOUSE
+        return incidents.open_for(connection, healing.WAREHOUSE, 0, sentence, detail, kind=kind, cause=cause)
 
 
 def latest(settings: Settings) -> Path:

@@ -6,8 +6,7 @@ Work grows with the batch: unchanged rows are compared but never written.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 from sqlalchemy.engine import Connection
 
@@ -15,59 +14,28 @@ from dataops.declared.catalog import Dataset, Group
 from dataops.declared.failpoint import failpoint
 from dataops.gate import families
 from dataops.gate.quarantine import excluded
-from dataops.ledger.receipts import parts
+from dataops.ledger.batches import BatchDataset
+from dataops.ledger.publications import Counts
 from dataops.warehouse.tables import absent, controls, distinct, equal, history, place, quoted
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Rows of one dataset in one publication; controls are exact text."""
-
-    table: str
-    received: int
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    quarantined: int = 0
-    deleted: int = 0
-    retained: int = 0
-    controls: Mapping[str, str] = field(default_factory=dict)
-    unchanged_controls: Mapping[str, str] = field(default_factory=dict)
-    quarantined_controls: Mapping[str, str] = field(default_factory=dict)
-
-    def as_row(self, publication: int) -> dict[str, Any]:
-        names = ("received", "new", "changed", "unchanged", "quarantined", "deleted", "retained")
-        return {
-            "publication": publication,
-            "table_name": self.table,
-            "controls": dict(self.controls),
-            "published_controls": parts(self.controls, self.unchanged_controls, self.quarantined_controls),
-            "unchanged_controls": dict(self.unchanged_controls),
-            "quarantined_controls": dict(self.quarantined_controls),
-            **{name: getattr(self, name) for name in names},
-        }
 
 
 def apply(
     connection: Connection,
     group: Group,
     datasets: Sequence[Dataset],
-    scopes: Mapping[str, Mapping[str, Any]],
+    brought: Mapping[str, BatchDataset],
     batch: int,
     publication: int,
 ) -> list[Counts]:
     """Writes every dataset's difference; children are deleted before their parents. Counts in the order given."""
     gone = {
-        d.table: _delete(connection, group, d, str(scopes[d.table]["scope"]), batch, publication)
-        for d in reversed(datasets)
+        d.table: _delete(connection, group, d, brought[d.table].scope, batch, publication) for d in reversed(datasets)
     }
     found = []
     for dataset in datasets:
-        counts = _write(
-            connection, dataset, _accepted(dataset, batch), publication, int(scopes[dataset.table]["received"])
-        )
+        counts = _write(connection, dataset, _accepted(dataset, batch), publication, brought[dataset.table].received)
         held = controls(connection, dataset, f"(SELECT * FROM quarantine.{dataset.table} WHERE _batch = {int(batch)})")
-        found.append(_completed(counts, dataset, scopes, held, gone[dataset.table]))
+        found.append(_completed(counts, dataset, brought, held, gone[dataset.table]))
         failpoint("dataset_written")
     return found
 
@@ -204,7 +172,7 @@ def _children(group: Group, dataset: Dataset, batch: int) -> list[tuple[str, tup
 def _completed(
     counts: Counts,
     dataset: Dataset,
-    scopes: Mapping[str, Mapping[str, Any]],
+    brought: Mapping[str, BatchDataset],
     held: tuple[int, dict[str, str]],
     gone: tuple[int, int],
 ) -> Counts:
@@ -214,5 +182,5 @@ def _completed(
         quarantined_controls=held[1],
         deleted=gone[0],
         retained=gone[1],
-        controls=scopes[dataset.table]["controls"],
+        controls=brought[dataset.table].controls,
     )

@@ -6,20 +6,19 @@ Publications are numbered across groups, so one number is a consistent view of a
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset, Group
 from dataops.declared.errors import DataRejected, DeclarationError, PlatformError
 from dataops.declared.failpoint import failpoint
-from dataops.ledger import entries, numbering
-from dataops.ledger import tables as ledger
+from dataops.ledger import entries, numbering, publications
+from dataops.ledger.enums import PublicationKind
+from dataops.ledger.publications import Counts, New, Publication
+from dataops.ledger.schema import writing
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import delta
-from dataops.pipeline.delta import Counts
-from dataops.pipeline.publish import Publication, outcome_of, write
+from dataops.pipeline.publish import Published, outcome_of, write
 from dataops.warehouse import CommitUnknownError
 from dataops.warehouse.tables import controls, dangling, distinct, equal, history, place, quoted
 
@@ -34,18 +33,16 @@ def as_of(dataset: Dataset, seq: int) -> str:
     )
 
 
-def required(connection: Connection, publication_id: str) -> dict[str, Any]:
-    """The publication's ledger row. Raises DeclarationError naming the newest ones when there is none."""
-    found = ledger.publication(connection, publication_id)
-    if found is None:
-        table = ledger.publications
-        newest = ledger.rows(connection, sa.select(table.c.publication_id).order_by(table.c.seq.desc()).limit(5))
-        names = ", ".join(row["publication_id"] for row in newest) or "none yet"
-        raise DeclarationError(f"no publication {publication_id!r}; the newest are: {names}")
-    return found
+def required(connection: Connection, publication_id: str) -> Publication:
+    """The publication. Raises DeclarationError naming the newest ones when there is none."""
+    publication = publications.find(connection, publication_id)
+    if publication is None:
+        newest = ", ".join(p.publication_id for p in publications.newest(connection, None, 5)) or "none yet"
+        raise DeclarationError(f"no publication {publication_id!r}; the newest are: {newest}")
+    return publication
 
 
-def roll_back(work: Workspace, group: Group, publication_id: str, reason: str) -> Publication:
+def roll_back(work: Workspace, group: Group, publication_id: str, reason: str) -> Published:
     """Makes the group stand as `publication_id` left it, as a new publication. The caller holds the group's lock.
 
     Raises DeclarationError for an unknown publication, DataRejected when another group's rows refer to rows that
@@ -60,31 +57,32 @@ def roll_back(work: Workspace, group: Group, publication_id: str, reason: str) -
     return done
 
 
-def _look_up(work: Workspace, group: Group, attempt: str, reason: str) -> Publication:
-    found = outcome_of(work, attempt, f"the roll-back of {group.name}")
-    if found is None:
+def _look_up(work: Workspace, group: Group, attempt: str, reason: str) -> Published:
+    made = outcome_of(work, attempt, f"the roll-back of {group.name}")
+    if made is None:
         raise PlatformError(f"the roll-back of {group.name} was not committed; it is safe to run again.\n{reason}")
-    return Publication("published", group.name, "", found["publication_id"])
+    return Published("published", group.name, "", made.publication_id)
 
 
-def _roll_back(work: Workspace, group: Group, publication_id: str, reason: str, attempt: str) -> Publication:
-    with ledger.writing(work.warehouse) as connection:
+def _roll_back(work: Workspace, group: Group, publication_id: str, reason: str, attempt: str) -> Published:
+    with writing(work.warehouse) as connection:
         work.warehouse.serialize_publications(connection)
         target = required(connection, publication_id)
-        if target["group_name"] != group.name:
-            raise DeclarationError(f"{publication_id} is a publication of {target['group_name']}, not of {group.name}")
-        seq = numbering.next_seq(connection, ledger.publications)
-        goal = int(str(target["seq"]))
+        if target.group != group.name:
+            raise DeclarationError(f"{publication_id} is a publication of {target.group}, not of {group.name}")
+        seq, goal = numbering.next_publication(connection), target.seq
         removed = {d.table: _remove(connection, d, goal, seq) for d in reversed(group.datasets)}
         counts = [_restore(connection, d, goal, seq, removed[d.table]) for d in group.datasets]
         _require_closure(connection, group)
         opened = sum(entries.reopen(connection, d, goal) for d in group.datasets)
         if not opened and not any(c.new or c.deleted for c in counts):
-            return Publication("unchanged", group.name, "", str(target["publication_id"]))
-        values = {"window_end": target["window_end"], "rules_hash": target["rules_hash"], "reason": reason}
-        made = write(connection, group, "rollback", attempt, seq, counts, values)
+            return Published("unchanged", group.name, "", target.publication_id)
+        new = New(
+            seq, attempt, group.name, PublicationKind.ROLLBACK, target.rules_hash, None, target.window_end, reason
+        )
+        made = write(connection, group, new, counts).publication_id
         failpoint("rolled_back")
-    return Publication("published", group.name, "", made, tuple(counts))
+    return Published("published", group.name, "", made, tuple(counts))
 
 
 def _remove(connection: Connection, dataset: Dataset, goal: int, seq: int) -> int:

@@ -9,22 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import sqlalchemy as sa
-
-from dataops.declared.catalog import Group
-from dataops.declared.errors import PlatformError
+from dataops.declared.catalog import Catalog, Group
+from dataops.declared.errors import DeclarationError, PlatformError
 from dataops.declared.failpoint import failpoint
 from dataops.gate import gate
 from dataops.gate.verdict import Verdict
-from dataops.ledger import batches as batch_records
-from dataops.ledger import numbering
-from dataops.ledger import tables as ledger
+from dataops.ledger import batches, numbering
+from dataops.ledger.schema import writing
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import history, transforms
 from dataops.pipeline import publish as publishing
 from dataops.pipeline import replay as replaying
-from dataops.pipeline.intake import batches
-from dataops.pipeline.publish import Publication
+from dataops.pipeline.intake import extraction
+from dataops.pipeline.publish import Published
 from dataops.pipeline.replay import Replayed
 from dataops.pipeline.transforms import Build
 from dataops.sources import Source, Window, open_source
@@ -46,7 +43,7 @@ class Load:
 
     batch_id: str
     verdict: Verdict | None
-    publication: Publication | None
+    publication: Published | None
 
 
 @contextmanager
@@ -60,7 +57,7 @@ def source_of(work: Workspace, url: str | None = None, opened: Opener = open_sou
         source.close()
 
 
-def refresh_readers(work: Workspace, publication: Publication | None) -> None:
+def refresh_readers(work: Workspace, publication: Published | None) -> None:
     """Renews the readers' copy after a publication, outside the group's lock.
 
     Also for a batch that was published before: the run that did it may have died before it came here.
@@ -84,7 +81,7 @@ def initialise(work: Workspace) -> list[str]:
     Raises PlatformError when the login may not.
     """
     made = work.warehouse.initialise()
-    with ledger.writing(work.warehouse) as connection:
+    with writing(work.warehouse) as connection:
         tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
     return made
 
@@ -93,22 +90,20 @@ def extract(work: Workspace, group: str, window: Window | None, source: Source) 
     """Lands a batch and returns its id."""
     found = work.catalog.group(group)
     with work.warehouse.lock(group, "load"):
-        return batches.extract(work, found, source, window)
+        return extraction.extract(work, found, source, window)
 
 
 def load(work: Workspace, group: str, window: Window | None, source: Source) -> Load:
     """Extract, gate and publish under one lock."""
     found = work.catalog.group(group)
     with work.warehouse.lock(group, "load"):
-        batch_id = batches.extract(work, found, source, window)
+        batch_id = extraction.extract(work, found, source, window)
         done = gate_and_publish(work, batch_id)
     refresh_readers(work, done.publication)
     return done
 
 
-def build(
-    work: Workspace, group: str = "curated", names: Sequence[str] = (), *, full: bool = False
-) -> tuple[Build, Load]:
+def build(work: Workspace, group: str, names: Sequence[str] = (), *, full: bool = False) -> tuple[Build, Load]:
     """Builds models, gates and publishes them under one lock."""
     found = work.catalog.group(group)
     with work.warehouse.lock(group, "build"):
@@ -118,13 +113,28 @@ def build(
     return built, done
 
 
+def to_build(catalog: Catalog, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Built groups in the order in which they read each other -> models of it that are named; none: all of them.
+
+    `names` are groups or models. Raises DeclarationError for a name that is neither, or of a group that is loaded.
+    """
+    chosen: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        is_group = name in catalog.groups
+        group = name if is_group else catalog.model(name).group
+        chosen[group] = (*chosen.get(group, ()), *(() if is_group else (name,)))
+    if loaded := [group for group in chosen if catalog.groups[group].is_loaded]:
+        raise DeclarationError(f"{loaded[0]} is loaded, not built; run: dataops load {loaded[0]}")
+    return {name: chosen.get(name, ()) for name in catalog.built if not names or name in chosen}
+
+
 def gate_and_publish(work: Workspace, batch_id: str) -> Load:
     """Judges a sealed batch and publishes it if it passed. The caller holds the group's lock."""
     verdict = gate.run(work, batch_id)
     return Load(batch_id, verdict, publishing.publish(work, batch_id) if verdict.passed else None)
 
 
-def build_candidates(work: Workspace, group: str = "curated", *, full: bool = False) -> Build:
+def build_candidates(work: Workspace, group: str, *, full: bool = False) -> Build:
     """Builds models as a batch for the gate."""
     with work.warehouse.lock(group, "build"):
         return transforms.build(work, work.catalog.group(group), full=full)
@@ -149,7 +159,7 @@ def run_gate(work: Workspace, group: str, batch_id: str | None = None) -> Verdic
         return gate.run(work, batch_id)
 
 
-def publish(work: Workspace, group: str | None = None, batch_id: str | None = None) -> Publication:
+def publish(work: Workspace, group: str | None = None, batch_id: str | None = None) -> Published:
     """Publishes the named or the group's latest batch."""
     batch_id = latest(work, group, batch_id)
     with locked(work, batch_id, "publish"):
@@ -158,7 +168,7 @@ def publish(work: Workspace, group: str | None = None, batch_id: str | None = No
     return done
 
 
-def roll_back(work: Workspace, group: str, publication_id: str, reason: str) -> Publication:
+def roll_back(work: Workspace, group: str, publication_id: str, reason: str) -> Published:
     """Makes a group stand as it did after an earlier publication."""
     with work.warehouse.lock(group, "roll back"):
         done = history.roll_back(work, work.catalog.group(group), publication_id, reason)
@@ -177,26 +187,23 @@ def replay(work: Workspace, group: str, *, dry_run: bool = False) -> Replayed:
 
 def rehearse(work: Workspace) -> dict[str, Replayed]:
     """Tries a replay of every group that loads and keeps what would pass now, by group; publishes nothing."""
-    tried = {name: replay(work, name, dry_run=True) for name, g in work.catalog.groups.items() if g.layer == "raw"}
-    with ledger.writing(work.warehouse) as connection:
+    tried = {name: replay(work, name, dry_run=True) for name, g in work.catalog.groups.items() if g.is_loaded}
+    with writing(work.warehouse) as connection:
         replaying.keep_rehearsals(connection, tried.values())
     return tried
 
 
 def latest(work: Workspace, group: str | None, batch_id: str | None) -> str:
     """Id of the named batch, or of the group's newest one. Raises DataRejected when there is none."""
-    with ledger.writing(work.warehouse) as connection:
-        return str(batch_records.required(connection, batch_id, group)["batch_id"])
+    with writing(work.warehouse) as connection:
+        return batches.required(connection, batch_id, group).batch_id
 
 
 @contextmanager
 def locked(work: Workspace, batch_id: str, purpose: str) -> Iterator[Group]:
     """Holds the lock of the batch's group. Raises DataRejected when there is no such batch."""
-    with ledger.writing(work.warehouse) as connection:
-        where = ledger.batches.c.batch_id == batch_id
-        name = connection.execute(sa.select(ledger.batches.c.group_name).where(where)).scalar()
-        if name is None:
-            batch_records.required(connection, batch_id)
-    group = work.catalog.group(str(name))
+    with writing(work.warehouse) as connection:
+        batch = batches.find(connection, batch_id) or batches.required(connection, batch_id)
+    group = work.catalog.group(batch.group)
     with work.warehouse.lock(group.name, purpose):
         yield group

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlglot import exp
@@ -22,12 +21,13 @@ from dataops.declared.catalog import Catalog, Dataset
 from dataops.declared.errors import DeclarationError
 from dataops.declared.rendering import render
 from dataops.declared.select import WRITTEN_IN, SelectError
-from dataops.ledger import tables as ledger
+from dataops.ledger import publications
+from dataops.ledger.publications import Publication
+from dataops.ledger.schema import is_there
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline.history import as_of as standing
 from dataops.pipeline.history import required
 from dataops.warehouse.limits import TimeLimit, limited
-from dataops.warehouse.port import PUBLISHED
 
 CHUNK = 10_000
 LONGEST_NAME = 60  # characters; PostgreSQL keeps 63 bytes of a name
@@ -52,8 +52,8 @@ def run(work: Workspace, sql: str, as_of: str | None = None) -> Iterator[Answer]
     """
     tree, used = parsed(sql, work.catalog)
     publication = _publication(work, as_of)
-    relations = {_place(d): standing(d, int(publication["seq"])) for d in used.values()}
-    name = str(publication["publication_id"])
+    relations = {_place(d): standing(d, publication.seq) for d in used.values()}
+    name = publication.publication_id
     with work.warehouse.consumer(name, relations, past=as_of is not None) as consumer:
         places = {(d.published_layer, d.table): consumer.relations.get(_place(d), "") for d in used.values()}
         text = _rendered(tree, work, places)
@@ -69,7 +69,7 @@ def _rendered(tree: exp.Query, work: Workspace, places: Mapping[tuple[str, str],
 
 
 def _place(dataset: Dataset) -> str:
-    return f"{dataset.published_layer}.{dataset.table}"
+    return dataset.published_name
 
 
 def parsed(sql: str, catalog: Catalog) -> tuple[exp.Query, dict[int, Dataset]]:
@@ -101,9 +101,11 @@ def _name_columns(tree: exp.Query) -> None:
 def _resolved(node: exp.Table, catalog: Catalog) -> Dataset:
     schema, table = node.db, node.name
     dataset = catalog.datasets.get(table)
-    if node.catalog or (schema and schema not in PUBLISHED):
-        instead = f"; its published rows are {dataset.published_layer}.{table}" if dataset else ""
-        raise DeclarationError(f"{_shown(node)} is not published: a query reads {', '.join(PUBLISHED)} only{instead}")
+    if node.catalog or (schema and schema not in catalog.layers.published):
+        instead = f"; its published rows are {dataset.published_name}" if dataset else ""
+        raise DeclarationError(
+            f"{_shown(node)} is not published: a query reads {', '.join(catalog.layers.published)} only{instead}"
+        )
     if dataset is None or (schema and schema != dataset.published_layer):
         names = [f"{d.published_layer}.{d.table}" for d in catalog.datasets.values()]
         close = difflib.get_close_matches(f"{schema}.{table}" if schema else table, [*names, *catalog.datasets], n=1)
@@ -118,7 +120,7 @@ def _resolved(node: exp.Table, catalog: Catalog) -> Dataset:
     node.set("db", exp.to_identifier(dataset.published_layer))
     node.set("this", exp.to_identifier(table))
     if not node.alias:
-        # `FROM fct_sales` may be named again as `fct_sales.x`; the alias keeps that valid for any replacement.
+        # `FROM fct_orders` may be named again as `fct_orders.x`; the alias keeps that valid for any replacement.
         node.set("alias", exp.TableAlias(this=exp.to_identifier(table)))
     return dataset
 
@@ -130,14 +132,13 @@ def _shown(node: exp.Expression) -> str:
     return str(bare.sql(dialect="postgres", comments=False))
 
 
-def _publication(work: Workspace, as_of: str | None) -> dict[str, Any]:
+def _publication(work: Workspace, as_of: str | None) -> Publication:
     """The publication to read as of: the one named, or the newest. Raises DeclarationError when there is none."""
     with work.warehouse.reading() as connection:
-        if ledger.version(connection) is not None:
+        if is_there(connection):
             if as_of:
                 return required(connection, as_of)
-            table = ledger.publications
-            last = ledger.one(connection, sa.select(table).order_by(table.c.seq.desc()).limit(1))
+            last = publications.last(connection)
             if last is not None:
                 return last
     raise DeclarationError("nothing has been published yet.\nRun: dataops load reference")

@@ -15,12 +15,12 @@ from dataops.declared.catalog import Dataset, Group
 from dataops.declared.failpoint import failpoint
 from dataops.gate import candidates, gate
 from dataops.gate.verdict import Verdict
-from dataops.ledger import entries
-from dataops.ledger import tables as ledger
+from dataops.ledger import batches, entries, rehearsals
+from dataops.ledger.enums import VerdictName
+from dataops.ledger.schema import writing
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import leftovers, publish
-from dataops.pipeline.intake import batches
-from dataops.pipeline.publish import Publication
+from dataops.pipeline.publish import Published
 from dataops.warehouse import tables
 from dataops.warehouse.tables import controls, quoted
 
@@ -33,7 +33,7 @@ class Replayed:
     waiting: dict[str, int]
     passing: dict[str, int]
     verdict: Verdict | None
-    publication: Publication | None = None
+    publication: Published | None = None
 
     @property
     def rows(self) -> int:
@@ -49,7 +49,7 @@ def replay(work: Workspace, group: Group, *, dry_run: bool = False) -> Replayed:
 
     With `dry_run` nothing is published and nothing is left behind. Raises PlatformError and VerdictError.
     """
-    with ledger.writing(work.warehouse) as connection:
+    with writing(work.warehouse) as connection:
         tables.ensure(work.warehouse, connection, group.datasets)
         _remove_earlier(connection, group)
         waiting = {d.table: _count(connection, d) for d in group.datasets}
@@ -69,22 +69,24 @@ def replay(work: Workspace, group: Group, *, dry_run: bool = False) -> Replayed:
 
 def keep_rehearsals(connection: Connection, tried: Iterable[Replayed]) -> None:
     """Keeps what dry runs found, in place of what earlier ones did."""
-    table, now = ledger.rehearsals, ledger.now()
-    connection.execute(table.delete())
-    for found in tried:
-        judged = found.verdict is not None and found.verdict.name != "ERROR"
-        for name, rows in ((n, r) for n, r in found.waiting.items() if r):
-            passing = found.passing[name] if judged else None
-            connection.execute(
-                table.insert().values(
-                    group_name=found.group, table_name=name, waiting=rows, passing=passing, tried_at=now
-                )
-            )
+    rehearsals.replace(
+        connection,
+        [
+            (replayed.group, table, rows, replayed.passing[table] if _was_judged(replayed) else None)
+            for replayed in tried
+            for table, rows in replayed.waiting.items()
+            if rows
+        ],
+    )
+
+
+def _was_judged(replayed: Replayed) -> bool:
+    return replayed.verdict is not None and replayed.verdict.name is not VerdictName.ERROR
 
 
 def _remove_earlier(connection: Connection, group: Group) -> None:
     """What a dry run, or a replay that broke off, left."""
-    leftovers.remove_unfinished(connection, group, ledger.batches.c.source == entries.REPLAYED)
+    leftovers.remove_unfinished(connection, group, batches.REPLAYS)
 
 
 def _count(connection: Connection, dataset: Dataset) -> int:
@@ -93,14 +95,14 @@ def _count(connection: Connection, dataset: Dataset) -> int:
 
 def _land(connection: Connection, group: Group, waiting: dict[str, int]) -> str:
     """Copies the waiting rows to raw as a sealed batch of the datasets that have any; returns its id."""
-    seq, batch_id = batches.begin(connection, group, f"{group.name}-replay", entries.REPLAYED)
+    batch = batches.begin(connection, group.name, f"{group.name}-replay", batches.REPLAYED)
     present = [d for d in group.datasets if waiting[d.table]]
     for dataset in present:
-        _copy(connection, dataset, seq)
-        _describe(connection, group, dataset, seq, present)
-        candidates.show(connection, dataset, seq)
-    ledger.set_state(connection, seq, "sealed", sealed_at=ledger.now())
-    return batch_id
+        _copy(connection, dataset, batch.seq)
+        _describe(connection, group, dataset, batch.seq, present)
+        candidates.show(connection, dataset, batch.seq)
+    batches.seal(connection, batch.seq)
+    return batch.batch_id
 
 
 def _copy(connection: Connection, dataset: Dataset, seq: int) -> None:
@@ -116,13 +118,4 @@ def _describe(connection: Connection, group: Group, dataset: Dataset, seq: int, 
     rows, totals = controls(connection, dataset, f"(SELECT * FROM raw.{dataset.table} WHERE _batch = {seq})")
     parent = dataset.contract.platform.follows
     whole = dataset.table in group.checkpoint.family and parent in {d.table for d in present}
-    connection.execute(
-        ledger.batch_datasets.insert().values(
-            batch=seq,
-            table_name=dataset.table,
-            scope="keys" if whole else "rows",
-            received=rows,
-            controls=totals,
-            notes=[],
-        )
-    )
+    batches.bring(connection, seq, dataset.table, "keys" if whole else "rows", rows, totals)

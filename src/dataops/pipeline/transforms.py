@@ -10,20 +10,17 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Catalog, Dataset, Group
 from dataops.declared.errors import DeclarationError, VerdictError
 from dataops.declared.failpoint import failpoint
 from dataops.declared.models import Model, render, restrict
-from dataops.ledger import entries
-from dataops.ledger import tables as ledger
+from dataops.ledger import batches, entries, publications
+from dataops.ledger.schema import writing
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import leftovers
-from dataops.pipeline.intake import batches
 from dataops.warehouse import tables
 from dataops.warehouse.limits import limited
 from dataops.warehouse.tables import controls, quoted
@@ -46,26 +43,26 @@ def build(work: Workspace, group: Group, names: Sequence[str] = (), *, full: boo
     Raises DeclarationError for an unknown name, VerdictError when no model has its inputs yet.
     """
     wanted = _wanted(work.catalog, group, names)
-    with ledger.writing(work.warehouse) as connection:
+    with writing(work.warehouse) as connection:
         tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
         ready, waiting = _ready(connection, work.catalog, wanted)
         if not ready:
             raise VerdictError(_nothing_ready(work.catalog, waiting))
         # A later build replaces the candidates of every earlier one, so none of those can be published any more.
-        leftovers.remove_unfinished(connection, group, sa.true())
-        seq, batch_id = batches.begin(
-            connection, group, f"{group.name}-build", "published layers", end=_newest_window(connection)
-        )
+        leftovers.remove_unfinished(connection, group, batches.ANY)
+        batch = batches.begin_build(connection, group.name)
         together: dict[str, str] = {}
         for model in ready:
-            if place := _build_one(work, connection, group, model, together, seq, full=full):
+            if place := _build_one(work, connection, group, model, together, batch.seq, full=full):
                 together[model.table] = place
             failpoint("model_built")
-        state = "sealed" if together else "unchanged"
-        ledger.set_state(connection, seq, state, sealed_at=ledger.now())
+        if together:
+            batches.seal(connection, batch.seq)
+        else:
+            batches.close_build_without_difference(connection, batch.seq)
         failpoint("build_sealing")
     failpoint("build_sealed")
-    return Build(batch_id, tuple(sorted(together)), tuple(m.table for m in waiting))
+    return Build(batch.batch_id, tuple(sorted(together)), tuple(m.table for m in waiting))
 
 
 def _wanted(catalog: Catalog, group: Group, names: Sequence[str]) -> tuple[Model, ...]:
@@ -80,7 +77,7 @@ def _wanted(catalog: Catalog, group: Group, names: Sequence[str]) -> tuple[Model
 
 def _ready(connection: Connection, catalog: Catalog, models: Sequence[Model]) -> tuple[list[Model], list[Model]]:
     """Models of which everything they need is published or built with them, and the others."""
-    there = {row[0] for row in connection.execute(sa.select(ledger.publication_datasets.c.table_name).distinct())}
+    there = publications.published_tables(connection)
     ready = list(models)
     while True:
         known = there | {m.table for m in ready}
@@ -100,17 +97,13 @@ def _needed(catalog: Catalog, model: Model) -> set[str]:
 
 
 def _nothing_ready(catalog: Catalog, waiting: Sequence[Model]) -> str:
-    groups = sorted(
-        {catalog.dataset(table).group for m in waiting for layer, table in m.inputs if layer == "validated"}
-    )
+    inputs = [catalog.dataset(table) for m in waiting for _, table in m.inputs]
+    groups = sorted({d.group for d in inputs if d.is_loaded} or {d.group for d in inputs})
+    verb = "load" if catalog.group(groups[0]).is_loaded else "build"
     return (
-        f"nothing to build yet: the models read {', '.join(groups)}, not all published.\nRun: dataops load {groups[0]}"
+        f"nothing to build yet: the models read {', '.join(groups)}, not all published.\n"
+        f"Run: dataops {verb} {groups[0]}"
     )
-
-
-def _newest_window(connection: Connection) -> Any:  # noqa: ANN401  a datetime or None
-    """As of which date the figures stand: the newest window among the inputs."""
-    return connection.execute(sa.select(sa.func.max(ledger.publications.c.window_end))).scalar()
 
 
 def _build_one(
@@ -139,16 +132,8 @@ def _build_one(
         _create(work, connection, dataset, render(model, work.warehouse.dialect, work.catalog.schema, places))
         rows, totals = controls(connection, dataset, f"candidate.{model.table}")
     work.warehouse.analyze(connection, f"candidate.{model.table}")
-    connection.execute(
-        ledger.batch_datasets.insert().values(
-            batch=seq,
-            table_name=model.table,
-            received=rows,
-            controls=totals,
-            notes=[_fingerprint(model, group)],
-            scope="whole" if whole else f"keys:{','.join(model.incremental_by)}",
-        )
-    )
+    scope = "whole" if whole else f"keys:{','.join(model.incremental_by)}"
+    batches.bring(connection, seq, model.table, scope, rows, totals, [_fingerprint(model, group)])
     return f"candidate.{model.table}" if whole else _overlaid(dataset, model)
 
 
@@ -175,21 +160,13 @@ def _fingerprint(model: Model, group: Group) -> str:
 
 def _since(connection: Connection, group: Group, model: Model) -> int | None:
     """Horizon of the model's last build that stands; None when it must be built whole."""
-    b, d = ledger.batches, ledger.batch_datasets
-    built = ledger.one(
-        connection,
-        sa.select(b.c.seq, b.c.horizon, d.c.notes)
-        .join_from(b, d, d.c.batch == b.c.seq)
-        .where((d.c.table_name == model.table) & b.c.state.in_(["published", "unchanged"]))
-        .order_by(b.c.seq.desc())
-        .limit(1),
-    )
-    if built is None or built["notes"] != [_fingerprint(model, group)]:
+    built = batches.last_build(connection, model.table)
+    if built is None:
         return None
-    rolled_back = ledger.publications.c.kind == "rollback"
-    later = (ledger.publications.c.group_name == group.name) & (ledger.publications.c.seq > built["horizon"])
-    undone = connection.execute(sa.select(sa.func.count()).where(rolled_back & later)).scalar_one()
-    return None if undone else int(built["horizon"])
+    horizon, notes = built
+    if notes != (_fingerprint(model, group),) or publications.rolled_back_since(connection, group.name, horizon):
+        return None
+    return horizon
 
 
 def _is_keyed(catalog: Catalog, model: Model, table: str, together: Together) -> bool:

@@ -6,16 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset
 from dataops.declared.errors import DeclarationError
-from dataops.ledger import receipts, row_proof
-from dataops.ledger import tables as ledger
-from dataops.ledger.chain import Mismatch, Proof, Records, records, walk
+from dataops.ledger import batches, receipts, row_proof
+from dataops.ledger.chain import Claim, Mismatch, Proof, Records, records, walk
 from dataops.ledger.receipts import SHORTEST
 from dataops.warehouse import digest
 from dataops.warehouse.tables import history, place
@@ -42,32 +40,41 @@ def verify(
 
     Raises DeclarationError for a `head` that is no receipt or may mean several.
     """
-    found = records(connection)
-    proof = walk(found, start=start, end=end, head=_named(found, head) if head else None)
-    wrong = figures(connection, found, datasets) + _results(connection, found)
+    read = records(connection)
+    proof = walk(read, start=start, end=end, head=_named(read, head) if head else None)
+    wrong = figures(connection, read, datasets) + _results(connection, read)
     if rows:
-        wrong += contents(connection, found, _there(connection, datasets))
+        wrong += contents(connection, read, _there(connection, datasets))
     return replace(proof, mismatches=tuple(m for m in wrong if start <= m.number <= (m.number if end is None else end)))
 
 
-def _named(found: Records, head: str) -> str:
+def _named(read: Records, head: str) -> str:
     """The receipt that `head` begins, or `head` itself if there is none."""
     if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST},64}}", head.lower()):
         raise DeclarationError(f"{head!r} is no receipt: {SHORTEST} to 64 hexadecimal digits are expected")
-    named = {p["receipt"] for p in found.publications if str(p["receipt"]).startswith(head.lower())}
+    named = {link.receipt for link in read.links if link.receipt and link.receipt.startswith(head.lower())}
     if len(named) > 1:
         raise DeclarationError(f"{head} begins {len(named)} receipts; write more of it")
     return str(named.pop()) if named else head.lower()
 
 
-def figures(connection: Connection, found: Records, datasets: Sequence[Dataset]) -> list[Mismatch]:
+def figures(connection: Connection, read: Records, datasets: Sequence[Dataset]) -> list[Mismatch]:
     """Where published and superseded rows contradict the ledger: one grouped query per dataset, over all of it."""
-    names = {p["seq"]: p["publication_id"] for p in found.publications}
-    wrong = _unpublished(connection, found, names)
+    names = {link.seq: link.publication for link in read.links}
+    wrong = _unpublished(connection, read, names)
     for dataset in _there(connection, datasets):
-        claims = {p: r for p, rows in found.datasets.items() for r in rows if r["table_name"] == dataset.table}
+        claims = {seq: claim for seq, claim in _claims(read) if claim.table == dataset.table}
         wrong += _contradictions(connection, dataset, claims, names)
     return wrong
+
+
+def _claims(read: Records) -> list[tuple[int, Claim]]:
+    """All claims with the number of their publication, also where that is gone."""
+    return [(link.seq, claim) for link in read.links for claim in link.claims] + list(read.orphans)
+
+
+def _number(numbered: tuple[int, Claim]) -> int:
+    return numbered[0]
 
 
 def _there(connection: Connection, datasets: Sequence[Dataset]) -> list[Dataset]:
@@ -77,29 +84,24 @@ def _there(connection: Connection, datasets: Sequence[Dataset]) -> list[Dataset]
     return [d for d in datasets if place(d) in places]
 
 
-def _results(connection: Connection, found: Records) -> list[Mismatch]:
+def _results(connection: Connection, read: Records) -> list[Mismatch]:
     """Publications of which the rules' results are not those that they were published with."""
-    claims = {int(p["batch"]): p for p in found.publications if p["results"]}
-    said = receipts.results(connection, claims.keys())
+    claims = {link.batch: link for link in read.links if link.results and link.batch is not None}
+    stored = receipts.results(connection, claims.keys())
     says = "its rules' results are not those it passed with"
     return [
-        Mismatch(p["seq"], p["publication_id"], f"batch {batch}", says)
-        for batch, p in claims.items()
-        if said[batch] != p["results"]
+        Mismatch(link.seq, link.publication, f"batch {batch}", says)
+        for batch, link in claims.items()
+        if stored[batch] != link.results
     ]
 
 
-def contents(connection: Connection, found: Records, datasets: Sequence[Dataset]) -> list[Mismatch]:
+def contents(connection: Connection, read: Records, datasets: Sequence[Dataset]) -> list[Mismatch]:
     """Where the rows themselves contradict a receipt: a value, a version, an interval was changed."""
-    names = {p["seq"]: p["publication_id"] for p in found.publications}
+    names = {link.seq: link.publication for link in read.links}
     wrong = []
     for dataset in datasets:
-        claims = {
-            p: row
-            for p, rows in sorted(found.datasets.items())
-            for row in rows
-            if row["table_name"] == dataset.table and row["commitment"]
-        }
+        claims = {seq: c for seq, c in sorted(_claims(read), key=_number) if c.table == dataset.table and c.commitment}
         if not claims:
             continue
         parts = {
@@ -111,44 +113,42 @@ def contents(connection: Connection, found: Records, datasets: Sequence[Dataset]
             Mismatch(p, names.get(p, f"number {p}"), dataset.name, SAYS[part])
             for part, digests in parts.items()
             for p, claim in claims.items()
-            if (part != "standing" or p == max(claims)) and digests.get(p, digest.EMPTY) != claim[part]
+            if (part != "standing" or p == max(claims)) and digests.get(p, digest.EMPTY) != claim.digests[part]
         ]
     return wrong
 
 
-def _unpublished(connection: Connection, found: Records, names: Mapping[int, str]) -> list[Mismatch]:
+def _unpublished(connection: Connection, read: Records, names: Mapping[int, str]) -> list[Mismatch]:
     """What the ledger knows of publications that are not there."""
-    known = {p["batch"] for p in found.publications}
-    last = max(names, default=0)
-    table = ledger.batches.c
-    settled = sa.select(table.seq, table.batch_id).where(table.state == "published").order_by(table.seq)
+    lost = batches.published_without_publication(connection, {link.batch for link in read.links})
     says = "was published, but no publication of it is in the ledger"
-    wrong = [Mismatch(last, "none", f"batch {n}", says) for seq, n in connection.execute(settled) if seq not in known]
-    lost = sorted((seq, r["table_name"]) for seq, rows in found.datasets.items() if seq not in names for r in rows)
-    return wrong + [Mismatch(s, f"number {s}", table, "is counted, the publication is gone") for s, table in lost]
+    wrong = [Mismatch(max(names, default=0), "none", f"batch {name}", says) for name in lost]
+    gone = "is counted, the publication is gone"
+    orphans = sorted((seq, claim.table) for seq, claim in read.orphans)
+    return wrong + [Mismatch(seq, f"number {seq}", table, gone) for seq, table in orphans]
 
 
 def _contradictions(
-    connection: Connection, dataset: Dataset, claims: Mapping[int, Mapping[str, Any]], names: Mapping[int, str]
+    connection: Connection, dataset: Dataset, claims: Mapping[int, Claim], names: Mapping[int, str]
 ) -> list[Mismatch]:
     written, left = _written(connection, dataset), _superseded(connection, dataset)
     wrong = []
     for seq in sorted(claims.keys() | written.keys() | left.keys()):
-        claim = claims.get(seq, {})
+        claim = claims.get(seq)
         for says in _differences(dataset, claim, written.get(seq, (0, {})), left.get(seq, 0)):
             wrong.append(Mismatch(seq, names.get(seq, f"number {seq}"), dataset.name, says))  # noqa: PERF401  two loops
     return wrong
 
 
 def _differences(
-    dataset: Dataset, claim: Mapping[str, Any], written: tuple[int, dict[str, Decimal]], left: int
+    dataset: Dataset, claim: Claim | None, written: tuple[int, dict[str, Decimal]], left: int
 ) -> list[str]:
-    if not claim:
+    if claim is None:
         return [f"{written[0]} rows say that it published them, and {left} that it replaced them; the ledger does not"]
-    rows, gone = claim["new"] + claim["changed"], claim["changed"] + claim["deleted"]
+    rows, gone = claim.new + claim.changed, claim.changed + claim.deleted
     wrong = [f"{rows} rows were published, {written[0]} are there"] if rows != written[0] else []
     wrong += [f"{gone} rows were superseded, {left} are in history"] if gone != left else []
-    for name, total in (claim["published_controls"] or {}).items():
+    for name, total in claim.published_controls.items():
         there = written[1].get(name, Decimal(0))
         if name in dataset.control and Decimal(total) != there:
             wrong.append(f"{name} of the rows published is {total} in the ledger, {there:f} in the rows")

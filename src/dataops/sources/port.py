@@ -38,7 +38,7 @@ class Window:
         return f"{_spelled(self.start)}..{_spelled(self.end)}"
 
 
-_EXAMPLE = "for the whole of 1 May 2014 write 2014-05-01..2014-05-02 (the end is not included)"
+_EXAMPLE = "for the whole of 1 May 2026 write 2026-05-01..2026-05-02 (the end is not included)"
 
 
 def _moment(text: str, window: str) -> datetime:

@@ -21,10 +21,11 @@ def open_warehouse(settings: Settings, on_healed: OnHealed | None = None) -> War
 
         url, paths = settings.warehouse_url, settings.paths
         published = file_of(url).with_name("published.duckdb")
-        return DuckDBWarehouse(url, published, paths.backups, paths.locks, settings.lock_seconds, on_healed)
+        layers = settings.project.layers
+        return DuckDBWarehouse(url, published, paths.backups, paths.locks, settings.lock_seconds, layers, on_healed)
     from dataops.warehouse.postgres import PostgresWarehouse
 
-    return PostgresWarehouse(settings.warehouse_url, settings.lock_seconds)
+    return PostgresWarehouse(settings.warehouse_url, settings.lock_seconds, settings.project.layers)
 
 
 __all__ = ["CommitUnknownError", "Dialect", "Warehouse", "open_warehouse"]

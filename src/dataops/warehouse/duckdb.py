@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool
 from dataops.declared import durable
 from dataops.declared.errors import PlatformError
 from dataops.declared.failpoint import failpoint
+from dataops.declared.layers import RAW, Layers
 from dataops.warehouse import connection as shared
 from dataops.warehouse import damaged, readers_copy, rescue, swap
 from dataops.warehouse.duckdb_file import (
@@ -57,10 +58,11 @@ class DuckDBWarehouse:
     dialect: Dialect = "duckdb"
 
     def __init__(
-        self, url: str, published: Path, backups: Path, locks: Path, lock_seconds: float,
+        self, url: str, published: Path, backups: Path, locks: Path, lock_seconds: float, layers: Layers,
         on_healed: OnHealed | None = None,
     ) -> None:  # fmt: skip
         self.file = file_of(url)
+        self.layers = layers
         self.published = published
         self.backups = backups
         self._door = WarehouseFile(url, self.file, locks, lock_seconds, on_healed)
@@ -147,7 +149,7 @@ class DuckDBWarehouse:
         with self.transaction() as connection:
             raw = connection.connection.dbapi_connection
             raw.register("arriving", reader)  # type: ignore[union-attr]
-            connection.exec_driver_sql(f"INSERT INTO raw.{table} ({names}) SELECT {names} FROM arriving")
+            connection.exec_driver_sql(f"INSERT INTO {RAW}.{table} ({names}) SELECT {names} FROM arriving")
             raw.unregister("arriving")  # type: ignore[union-attr]
 
     @contextmanager
@@ -160,7 +162,7 @@ class DuckDBWarehouse:
 
     def refresh_published(self, describe: Callable[[Connection], Mapping[str, str]]) -> None:
         with self.transaction() as connection:
-            readers_copy.renew(connection, self.published, describe(connection))
+            readers_copy.renew(connection, self.published, self.layers.published, describe(connection))
 
     @contextmanager
     def consumer(self, publication: str, relations: Mapping[str, str], *, past: bool) -> Iterator[Consumer]:

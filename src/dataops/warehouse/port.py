@@ -15,22 +15,9 @@ import pyarrow as pa
 from sqlalchemy.engine import Connection
 
 from dataops.declared.errors import PlatformError
+from dataops.declared.layers import Layers
 
 Dialect = Literal["duckdb", "postgres"]
-PUBLISHED = ("validated", "curated", "marts")
-"""Schemas that consumers read."""
-SCHEMAS = (
-    "raw",
-    "candidate",
-    "quarantine",
-    "validated",
-    "validated_history",
-    "curated",
-    "curated_history",
-    "marts",
-    "marts_history",
-    "ops",
-)
 
 
 class CommitUnknownError(PlatformError):
@@ -54,7 +41,11 @@ class Consumer:
 
 
 class Warehouse(Protocol):
-    """A database with the schemas of `SCHEMAS`."""
+    """A database with the schemas of its `layers`."""
+
+    @property
+    def layers(self) -> Layers:
+        """The project's layers: which schemas there are, and which of them people read."""
 
     @property
     def name(self) -> str:

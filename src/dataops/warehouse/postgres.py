@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from dataops.declared.errors import PlatformError
+from dataops.declared.layers import RAW, Layers, is_history
 from dataops.warehouse import connection as shared
 from dataops.warehouse import postgres_dump, roles
 from dataops.warehouse.port import Consumer, Dialect
@@ -31,7 +32,8 @@ class PostgresWarehouse:
 
     dialect: Dialect = "postgres"
 
-    def __init__(self, url: str, lock_seconds: float) -> None:
+    def __init__(self, url: str, lock_seconds: float, layers: Layers) -> None:
+        self.layers = layers
         self._url = make_url(url).set(drivername="postgresql+psycopg")
         self._lock_seconds = lock_seconds
         self._roles = False
@@ -127,7 +129,7 @@ class PostgresWarehouse:
         return made
 
     def init_statements(self) -> list[str]:
-        return roles.statements(str(self._url.database), str(self._url.username))
+        return roles.statements(str(self._url.database), str(self._url.username), self.layers)
 
     def _explain(self, error: BaseException) -> str | None:
         cause = getattr(error, "orig", None) or error
@@ -164,7 +166,7 @@ class PostgresWarehouse:
 
         try:
             with dbapi.connect(self._libpq_uri()) as connection, connection.cursor() as cursor:
-                cursor.adbc_ingest(table, reader, mode="append", db_schema_name="raw")
+                cursor.adbc_ingest(table, reader, mode="append", db_schema_name=RAW)
                 connection.commit()
         except AdbcError as error:
             first = (str(error).strip().splitlines() or ["no reason given"])[0]
@@ -230,32 +232,32 @@ class PostgresWarehouse:
             if not connection.execute(text("SELECT to_regnamespace('ops')")).scalar():
                 raise PlatformError(f"there is no warehouse yet in {self.name}")
         try:
-            postgres_dump.dump(self._url, file)
+            postgres_dump.dump(self._url, file, self.layers.schemas)
         except PlatformError:
             file.unlink(missing_ok=True)
             raise
 
     def restore(self, file: Path, statements: Sequence[str]) -> str:
         rights = self.init_statements() if self.roles_in_use else []
-        postgres_dump.load(self._url, file, [*statements, *rights], self._lock_seconds)
+        postgres_dump.load(self._url, file, self.layers.schemas, [*statements, *rights], self._lock_seconds)
         return "what stood there was replaced"
 
     @contextmanager
     def trial(self, file: Path) -> Iterator[Connection]:
-        with postgres_dump.scratch(self._url, file, self._lock_seconds) as place:
-            own = PostgresWarehouse(place.render_as_string(hide_password=False), self._lock_seconds)
+        with postgres_dump.scratch(self._url, file, self.layers.schemas, self._lock_seconds) as place:
+            own = PostgresWarehouse(place.render_as_string(hide_password=False), self._lock_seconds, self.layers)
             with own.reading() as connection:
                 yield connection
 
     def tune(self, connection: Connection, layer: str, table: str, key: tuple[str, ...]) -> None:
         """Keys are looked up by publish and as-of; raw and history are only appended to, where BRIN is nearly free."""
         columns = ", ".join(f'"{name}"' for name in key)
-        if layer == "raw":
-            connection.exec_driver_sql(f"CREATE INDEX ON raw.{table} USING brin (_batch)")
-        elif layer.endswith("_history"):
+        if layer == RAW:
+            connection.exec_driver_sql(f"CREATE INDEX ON {RAW}.{table} USING brin (_batch)")
+        elif is_history(layer):
             connection.exec_driver_sql(f"CREATE INDEX ON {layer}.{table} ({columns})")
             connection.exec_driver_sql(f"CREATE INDEX ON {layer}.{table} USING brin (_superseded)")
-        elif layer in {"validated", "curated", "marts"}:
+        elif layer in self.layers.published:
             connection.exec_driver_sql(f"CREATE UNIQUE INDEX ON {layer}.{table} ({columns})")
             connection.exec_driver_sql(f"CREATE INDEX ON {layer}.{table} USING brin (_publication)")
 

@@ -18,26 +18,25 @@ from sqlalchemy.engine import URL
 from dataops.declared import durable
 from dataops.declared.errors import PlatformError
 from dataops.declared.failpoint import failpoint
-from dataops.warehouse.port import SCHEMAS
 
 
-def dump(url: URL, file: Path) -> None:
+def dump(url: URL, file: Path, schemas: Sequence[str]) -> None:
     """The platform's schemas as one file in pg_dump's own format, of one snapshot. Raises PlatformError."""
-    schemas = [f"--schema={name}" for name in SCHEMAS]
-    arguments = ("--format=custom", "--no-owner", "--no-privileges", *schemas, f"--file={file}", _database(url))
+    named = [f"--schema={name}" for name in schemas]
+    arguments = ("--format=custom", "--no-owner", "--no-privileges", *named, f"--file={file}", _database(url))
     with TemporaryFile() as said, _started("pg_dump", url, *arguments, stderr=said) as process:
         _require_done(process, said)
     durable.sync(file)
 
 
-def load(url: URL, file: Path, statements: Sequence[str], lock_seconds: float) -> None:
+def load(url: URL, file: Path, schemas: Sequence[str], statements: Sequence[str], lock_seconds: float) -> None:
     """Puts what `file` holds in place of the platform's schemas, in one transaction that `statements` end.
 
     Raises PlatformError, also when a session keeps a table locked for longer; everything is then as before.
     """
     own = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={_database(url)}")
     begin = ["BEGIN", "SET client_min_messages = warning", f"SET LOCAL lock_timeout = {int(lock_seconds * 1000)}"]
-    begin += [f"DROP SCHEMA IF EXISTS {name} CASCADE" for name in SCHEMAS]
+    begin += [f"DROP SCHEMA IF EXISTS {name} CASCADE" for name in schemas]
     with TemporaryFile() as said, _started("psql", url, *own, stdin=subprocess.PIPE, stderr=said) as psql:
         target = cast("IO[bytes]", psql.stdin)
         with suppress(BrokenPipeError):  # psql says why it ended
@@ -63,7 +62,7 @@ def _script(statements: Sequence[str]) -> bytes:
 
 
 @contextmanager
-def scratch(url: URL, file: Path, lock_seconds: float) -> Iterator[URL]:
+def scratch(url: URL, file: Path, schemas: Sequence[str], lock_seconds: float) -> Iterator[URL]:
     """A database of its own that holds what `file` does, dropped afterwards.
 
     Raises PlatformError for a file that is no dump, and where the role may not make databases.
@@ -78,7 +77,7 @@ def scratch(url: URL, file: Path, lock_seconds: float) -> Iterator[URL]:
     except psycopg.Error as error:
         raise PlatformError(f"no database for a trial could be made: {str(error).splitlines()[0]}") from error
     try:
-        load(place, file, (), lock_seconds)
+        load(place, file, schemas, (), lock_seconds)
         yield place
     finally:
         with psycopg.connect(_libpq(url), autocommit=True) as connection:

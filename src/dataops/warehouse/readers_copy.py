@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,9 @@ from sqlalchemy.pool import NullPool
 
 from dataops.declared import durable
 from dataops.declared.failpoint import failpoint
-from dataops.warehouse.port import PUBLISHED
 
 
-def renew(connection: Connection, published: Path, about: Mapping[str, str]) -> None:
+def renew(connection: Connection, published: Path, schemas: Sequence[str], about: Mapping[str, str]) -> None:
     """Writes a fresh copy and puts it in place, while the caller holds the warehouse file.
 
     So a slower copier cannot put an older copy over a newer one. `about` is what the copy says of itself.
@@ -26,7 +25,7 @@ def renew(connection: Connection, published: Path, about: Mapping[str, str]) -> 
     fresh = published.with_suffix(f".{os.getpid()}.tmp")
     try:
         _remove_unfinished(published)
-        _write(connection, fresh, about)
+        _write(connection, fresh, schemas, about)
         failpoint("copy_written")
         durable.put_in_place(fresh, published)
         failpoint("copy_renamed")
@@ -70,15 +69,16 @@ def _remove_unfinished(published: Path) -> None:
         file.unlink()
 
 
-def _write(connection: Connection, fresh: Path, about: Mapping[str, str]) -> None:
+def _write(connection: Connection, fresh: Path, schemas: Sequence[str], about: Mapping[str, str]) -> None:
+    listed = ", ".join(f"'{schema}'" for schema in schemas)
     tables = connection.exec_driver_sql(
         "SELECT table_schema, table_name FROM information_schema.tables"
-        " WHERE table_schema IN ('validated', 'curated', 'marts') AND table_type = 'BASE TABLE'"
+        f" WHERE table_schema IN ({listed}) AND table_type = 'BASE TABLE'"
     ).fetchall()
     with _attached(connection, fresh) as own:
         own.execute("CREATE TABLE readers.about (name VARCHAR, value VARCHAR)")
         own.executemany("INSERT INTO readers.about VALUES (?, ?)", list(about.items()) or [("publication", "")])
-        for schema in PUBLISHED:
+        for schema in schemas:
             own.execute(f"CREATE SCHEMA readers.{schema}")
         for schema, table in tables:
             own.execute(f'CREATE TABLE readers.{schema}."{table}" AS SELECT * FROM {schema}."{table}"')

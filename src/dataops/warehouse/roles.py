@@ -8,26 +8,25 @@ the loader, the roles are in use.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
-from dataops.warehouse.port import PUBLISHED, SCHEMAS
+from dataops.declared.layers import CANDIDATE, Layers
 
 LOADER, GATE, CONSUMER = "dataops_loader", "dataops_gate", "dataops_consumer"
-HISTORY = tuple(f"{schema}_history" for schema in PUBLISHED)
 IN_USE = (
     "SELECT n.nspowner = (SELECT oid FROM pg_roles WHERE rolname = 'dataops_loader')"
     " FROM pg_namespace n WHERE n.nspname = 'ops'"
 )
 
 
-def statements(database: str, login: str) -> list[str]:
+def statements(database: str, login: str, layers: Layers) -> list[str]:
     """Makes the roles and gives them their rights on what is there and what comes; may be run again.
 
     For a login that may create roles and owns the database, or for its administrator.
     """
-    everything = (*_roles(login), *_ownership(database), *_grants())
+    everything = (*_roles(login), *_ownership(database, layers.schemas), *_grants(layers))
     return [statement if isinstance(statement, str) else statement.as_string() for statement in everything]
 
 
@@ -41,17 +40,17 @@ def _roles(login: str) -> Iterator[str | sql.Composed]:
     yield sql.SQL("GRANT {} TO {}").format(sql.SQL(f"{LOADER}, {GATE}, {CONSUMER}"), sql.Identifier(login))
 
 
-def _ownership(database: str) -> Iterator[str | sql.Composed]:
+def _ownership(database: str, schemas: Sequence[str]) -> Iterator[str | sql.Composed]:
     """Everything of the platform belongs to the loader."""
     place = sql.Identifier(database)
     yield sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(place)
     for role, rights in ((LOADER, "CONNECT, CREATE, TEMPORARY"), (GATE, "CONNECT, TEMPORARY"), (CONSUMER, "CONNECT")):
         yield sql.SQL("GRANT {} ON DATABASE {} TO {}").format(sql.SQL(rights), place, sql.SQL(role))
-    for schema in SCHEMAS:
+    for schema in schemas:
         yield f"CREATE SCHEMA IF NOT EXISTS {schema}"
         yield f"ALTER SCHEMA {schema} OWNER TO {LOADER}"
         yield f"REVOKE ALL ON SCHEMA {schema} FROM PUBLIC"
-    listed = ", ".join(f"'{schema}'" for schema in SCHEMAS)
+    listed = ", ".join(f"'{schema}'" for schema in schemas)
     yield (
         "DO $$ DECLARE r record; BEGIN FOR r IN SELECT oid::regclass AS relation FROM pg_class WHERE relkind IN"
         f" ('r', 'v', 'S') AND relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ({listed}))"
@@ -60,12 +59,12 @@ def _ownership(database: str) -> Iterator[str | sql.Composed]:
     )
 
 
-def _grants() -> Iterator[str]:
+def _grants(layers: Layers) -> Iterator[str]:
     """Who may read what; also of tables that are made later."""
-    readers = {GATE: ("candidate", *PUBLISHED), CONSUMER: (*PUBLISHED, *HISTORY)}
+    readers = {GATE: (CANDIDATE, *layers.published), CONSUMER: (*layers.published, *layers.histories)}
     for role, schemas in readers.items():
         for schema in schemas:
             yield f"GRANT USAGE ON SCHEMA {schema} TO {role}"
             yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}"
             yield f"ALTER DEFAULT PRIVILEGES FOR ROLE {LOADER} IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role}"
-    yield f"GRANT CREATE ON SCHEMA candidate TO {GATE}"
+    yield f"GRANT CREATE ON SCHEMA {CANDIDATE} TO {GATE}"

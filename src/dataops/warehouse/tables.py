@@ -5,7 +5,7 @@ Identifiers come from the catalogue only, whose names are checked; columns are a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from dataops.declared.catalog import Dataset
 from dataops.declared.declarations import Column
 from dataops.declared.errors import DeclarationError
+from dataops.declared.layers import QUARANTINE, RAW, history_of
 from dataops.warehouse import Warehouse
 
 ROW_COLUMNS = (("_row", "BIGINT"), ("_problems", "VARCHAR"))
@@ -20,12 +21,12 @@ ROW_COLUMNS = (("_row", "BIGINT"), ("_problems", "VARCHAR"))
 
 def place(dataset: Dataset) -> str:
     """The published table."""
-    return f"{dataset.published_layer}.{dataset.table}"
+    return dataset.published_name
 
 
 def history(dataset: Dataset) -> str:
     """Where superseded versions go."""
-    return f"{dataset.published_layer}_history.{dataset.table}"
+    return f"{history_of(dataset.published_layer)}.{dataset.table}"
 
 
 def quoted(names: Iterable[str], prefix: str = "") -> str:
@@ -81,10 +82,10 @@ def layout(dataset: Dataset) -> dict[tuple[str, str], dict[str, str]]:
     layer, table = dataset.published_layer, dataset.table
     found = {
         (layer, table): _columns(dataset, ("_publication", "BIGINT")),
-        (f"{layer}_history", table): _columns(
+        (history_of(layer), table): _columns(
             dataset, ("_publication", "BIGINT"), ("_superseded", "BIGINT"), ("_operation", "VARCHAR")
         ),
-        ("quarantine", table): _columns(
+        (QUARANTINE, table): _columns(
             dataset,
             *ROW_COLUMNS,
             ("_batch", "BIGINT"),
@@ -98,17 +99,19 @@ def layout(dataset: Dataset) -> dict[tuple[str, str], dict[str, str]]:
             ("_closed_reason", "VARCHAR"),
         ),
     }
-    if dataset.layer == "raw":
-        found["raw", table] = _columns(dataset, ("_batch", "BIGINT"), *ROW_COLUMNS)
+    if dataset.is_loaded:
+        found[RAW, table] = _columns(dataset, ("_batch", "BIGINT"), *ROW_COLUMNS)
     return found
 
 
-def ensure(warehouse: Warehouse, connection: Connection, datasets: Iterable[Dataset]) -> None:
+def ensure(warehouse: Warehouse, connection: Connection, datasets: Collection[Dataset]) -> None:
     """Creates missing tables and adds columns that a contract gained.
 
     Raises DeclarationError when a contract changed in a way that published rows cannot follow.
     """
-    existing = _existing(connection)
+    existing = _existing(connection, warehouse.layers.schemas)
+    for schema in sorted({place[0] for d in datasets for place in layout(d)} - _schemas(connection)):
+        connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
     for dataset in datasets:
         for place, columns in layout(dataset).items():
             if place not in existing:
@@ -119,12 +122,14 @@ def ensure(warehouse: Warehouse, connection: Connection, datasets: Iterable[Data
                 _follow(connection, dataset, place, columns, existing[place])
 
 
-def _existing(connection: Connection) -> dict[tuple[str, str], set[str]]:
+def _schemas(connection: Connection) -> set[str]:
+    return set(connection.exec_driver_sql("SELECT schema_name FROM information_schema.schemata").scalars())
+
+
+def _existing(connection: Connection, schemas: Sequence[str]) -> dict[tuple[str, str], set[str]]:
     query = sa.text(
-        "SELECT table_schema, table_name, column_name FROM information_schema.columns"
-        " WHERE table_schema IN ('raw', 'quarantine', 'validated', 'validated_history', 'curated', 'curated_history',"
-        " 'marts', 'marts_history')"
-    )
+        "SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema IN :schemas"
+    ).bindparams(sa.bindparam("schemas", schemas, expanding=True))
     found: dict[tuple[str, str], set[str]] = {}
     for schema, table, column in connection.execute(query):
         found.setdefault((schema, table), set()).add(column)

@@ -14,13 +14,15 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset, Group
+from dataops.declared.layers import CANDIDATE, RAW
 from dataops.gate import candidates, gate
 from dataops.gate.verdict import RuleResult
 from dataops.lab.corruptions.catalogue import Corruption
-from dataops.ledger import batches as batch_records
-from dataops.ledger import numbering
-from dataops.ledger import tables as ledger
+from dataops.ledger import batches
+from dataops.ledger.batches import Batch
+from dataops.ledger.enums import Outcome
 from dataops.ledger.workspace import Workspace
+from dataops.warehouse.tables import place as place_of
 from dataops.warehouse.tables import quoted, sql_type
 
 SCORED = "scored"
@@ -38,13 +40,11 @@ class Bed:
         self.group = group
         self._cut: set[str] = set()
         with self.opened() as connection:
-            batch = batch_records.required(connection, None, group.name)
+            batch = batches.required(connection, None, group.name)
             for schema in ("clean", "struck"):
                 connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
             self._keep_clean(connection, batch)
-            self._seq = numbering.next_seq(connection, ledger.batches)
-            scored = batch | {"seq": self._seq, "batch_id": SCORED, "state": "sealed", "sealed_at": ledger.now()}
-            connection.execute(ledger.batches.insert().values(**scored))
+            self._batch = batches.copied(connection, batch, SCORED)
             self.fill(connection, self.tables)
         self.clean_results = {r.rule.id: r for r in self.judge(self.tables)}
         self.clean = self.named(self.clean_results.values())
@@ -57,27 +57,27 @@ class Bed:
 
     @property
     def _layer(self) -> str:
-        return "raw" if self.group.layer == "raw" else "struck"
+        return RAW if self.group.is_loaded else "struck"
 
     def opened(self) -> AbstractContextManager[Connection]:
         """A transaction to strike in: one for many strikes, since opening costs more than striking."""
         return self._work.warehouse.transaction()
 
-    def _keep_clean(self, connection: Connection, batch: dict[str, Any]) -> None:
+    def _keep_clean(self, connection: Connection, batch: Batch) -> None:
         """Copies the batch's rows to `clean`; of a group whose families are loaded by day only the newest days."""
-        since = self._since(connection, batch["seq"])
+        since = self._since(connection, batch.seq)
         for dataset in sorted(self.group.datasets, key=lambda d: d.contract.platform.follows is not None):
             table, newest = dataset.table, _newest(self.group, dataset, since)
-            place, where = ("raw", f"_batch = {int(batch['seq'])}") if self._layer == "raw" else ("candidate", "TRUE")
+            place, where = (RAW, f"_batch = {batch.seq}") if self.group.is_loaded else (CANDIDATE, "TRUE")
             connection.exec_driver_sql(
                 f"CREATE OR REPLACE TABLE clean.{table} AS SELECT {_columns(dataset)} FROM {place}.{table} AS t"
                 f" WHERE {where} AND {newest or 'TRUE'}"
             )
             if newest:
                 self._cut.add(table)
-                connection.exec_driver_sql(f"DELETE FROM validated.{table} AS t WHERE {newest}")
-            if place == "raw":
-                connection.exec_driver_sql(f"DELETE FROM raw.{table}")
+                connection.exec_driver_sql(f"DELETE FROM {place_of(dataset)} AS t WHERE {newest}")
+            if place == RAW:
+                connection.exec_driver_sql(f"DELETE FROM {RAW}.{table}")
                 continue
             connection.exec_driver_sql(f"DROP TABLE candidate.{table}")
 
@@ -90,7 +90,7 @@ class Bed:
         if not _by_day(self.group) or not roots:
             return None
         cursor = self.group.dataset(roots[0]).contract.platform.cursor
-        newest = f'SELECT MAX("{cursor}") FROM raw.{roots[0]} WHERE _batch = {int(seq)}'
+        newest = f'SELECT MAX("{cursor}") FROM {RAW}.{roots[0]} WHERE _batch = {int(seq)}'
         return connection.exec_driver_sql(newest).scalar_one() - WINDOW
 
     def fill(self, connection: Connection, tables: Iterable[str]) -> None:
@@ -99,7 +99,7 @@ class Bed:
             columns = quoted(self.group.dataset(table).column_names)
             connection.exec_driver_sql(
                 f"CREATE OR REPLACE TABLE {self._layer}.{table} AS SELECT {columns},"
-                f" CAST({self._seq} AS BIGINT) AS _batch, _row, _problems FROM clean.{table}"
+                f" CAST({self._batch.seq} AS BIGINT) AS _batch, _row, _problems FROM clean.{table}"
             )
             self.show_one(connection, self.group.dataset(table))
 
@@ -163,7 +163,7 @@ class Bed:
         elif corruption.way == "repeat":
             sql = (
                 f"INSERT INTO {place} ({quoted(names)}, _row, _problems, _batch) SELECT {quoted(names, 'c')},"
-                f" c._row + {AGAIN}, c._problems, {self._seq} FROM clean.{table} AS c WHERE {rows}"
+                f" c._row + {AGAIN}, c._problems, {self._batch.seq} FROM clean.{table} AS c WHERE {rows}"
             )
         else:
             source = f"clean.{table} AS c" + (f", clean.{table} AS p" if partner is not None else "")
@@ -202,38 +202,29 @@ class Bed:
         return found
 
     def _seal(self, connection: Connection, tables: Collection[str], scope: str | None) -> None:
-        for child in (ledger.batch_datasets, ledger.check_results):
-            connection.execute(child.delete().where(child.c.batch == self._seq))
+        batches.empty(connection, self._batch.seq)
         for table in tables:
             count = connection.exec_driver_sql(f"SELECT COUNT(*) FROM {self._layer}.{table}").scalar_one()
-            connection.execute(
-                ledger.batch_datasets.insert().values(
-                    batch=self._seq,
-                    table_name=table,
-                    scope=scope or _scope(self.group, self.group.dataset(table)),
-                    received=count,
-                    controls={},
-                    notes=[],
-                )
-            )
-        ledger.set_state(connection, self._seq, "sealed")
+            brought = scope or _scope(self.group, self.group.dataset(table))
+            batches.bring(connection, self._batch.seq, table, brought, count, {})
+        batches.seal(connection, self._batch.seq)
 
     def named(self, results: Iterable[RuleResult]) -> Named:
         """Rows that each rule names now, by its own condition; rules that only note are left out."""
-        told = [r for r in results if r.predicate and r.outcome in {"warned", "failed"}]
+        told = [r for r in results if r.predicate and r.outcome in {Outcome.WARNED, Outcome.FAILED}]
         with self.opened() as connection:
             self.show(connection)
             return {r.rule.id: rows_of(connection, r) for r in told}
 
     def show(self, connection: Connection) -> None:
         """Lets `candidate` show the batch."""
-        candidates.point_at(connection, self.group, {"seq": self._seq, "batch_id": SCORED})
+        candidates.point_at(connection, self.group, self._batch)
 
     def show_one(self, connection: Connection, dataset: Dataset) -> None:
         """Lets `candidate` show the batch's rows of one dataset again."""
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS candidate.{dataset.table}")
-        if self._layer == "raw":
-            candidates.show(connection, dataset, self._seq)
+        if self.group.is_loaded:
+            candidates.show(connection, dataset, self._batch.seq)
         else:
             self._show(connection, dataset.table)
 

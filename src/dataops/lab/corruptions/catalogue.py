@@ -30,5 +30,5 @@ class Corruption:
 
     @property
     def name(self) -> str:
-        """`missing sales_order_header.due_date`: unique within a catalogue."""
+        """`missing orders.due_date`: unique within a catalogue."""
         return f"{self.kind} {self.table}{'.' + self.what if self.what else ''}"

@@ -2,7 +2,7 @@
 
 The catalogue's corruptions are general; a rule such as "the account ends in the customer's id" needs its own. It is
 found by trying: each column of the rule, and each dataset beside it, is changed in ways that happen. What trying does
-not find is declared in tests/faults/corruptions/<group>.yml. Evaluates the engine's own condition, not the engine.
+not find is declared in corruptions/<group>.yml. Evaluates the engine's own condition, not the engine.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Declared(Strict):
 
 
 class CorruptionsFile(Strict):
-    """The file tests/faults/corruptions/<group>.yml."""
+    """The file corruptions/<group>.yml."""
 
     group: str
     corruptions: dict[str, Declared]

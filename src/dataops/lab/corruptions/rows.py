@@ -129,7 +129,7 @@ def _amounts(dataset: Dataset) -> Iterator[Corruption]:
 
 def _text(dataset: Dataset) -> Iterator[Corruption]:
     """Hostile, damaged and endless text, wherever text comes in; a model's text is that of rows that passed."""
-    if dataset.layer != "raw":
+    if not dataset.is_loaded:
         return
     ids = {*dataset.key, *(name for link in dataset.links for name in link.columns)}
     for column in dataset.columns:
@@ -143,7 +143,7 @@ def _text(dataset: Dataset) -> Iterator[Corruption]:
 
 def _whole_row(dataset: Dataset) -> Iterator[Corruption]:
     """Values moved one column to the right, and a value that could not be read (text with NUL among them)."""
-    if dataset.layer != "raw":
+    if not dataset.is_loaded:
         return
     last = dataset.columns[-1]
     note = (("_problems", f"'{last.name}: not {sql_type(last)}'"),)

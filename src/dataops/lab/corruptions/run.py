@@ -71,7 +71,7 @@ def _in_order(catalog: Catalog, wanted: Collection[str]) -> Iterator[Group]:
     for group in catalog.groups.values():
         named = {d.group for d in group.outside}
         named |= {catalog.dataset(table).group for rule in group.rules for table in rule.tables}  # what rules look at
-        models = {g.name for g in catalog.groups.values() if g.layer == "raw"} if group.layer != "raw" else set()
+        models = {g.name for g in catalog.groups.values() if g.is_loaded} if not group.is_loaded else set()
         graph[group.name] = (named | models) - {group.name}
     needed, queue = set(), list(wanted)
     while queue:
@@ -83,11 +83,11 @@ def _in_order(catalog: Catalog, wanted: Collection[str]) -> Iterator[Group]:
 
 def _load(base: Workspace, group: Group, url: str) -> list[str]:
     """Why the clean batch was not published; empty when it was."""
-    if group.layer == "raw":
+    if group.is_loaded:
         with jobs.source_of(base, url) as source:
             done = jobs.load(base, group.name, None, source)
     else:
         done = jobs.build(base, group.name, full=True)[1]
     verdict = done.verdict
-    failed = [r for r in verdict.results if r.outcome in {"failed", "error"}] if verdict else []
+    failed = [r for r in verdict.results if r.outcome.stops] if verdict else []
     return [f"{r.rule.id} ({r.failing or r.observed or r.problem})" for r in failed]

@@ -18,7 +18,9 @@ from dataops.lab.corruptions import rows as row_level
 from dataops.lab.corruptions import sets as set_level
 from dataops.lab.corruptions.bed import AGAIN, Bed, Named
 from dataops.lab.corruptions.catalogue import Corruption
+from dataops.ledger.enums import Outcome
 
+TELLS = (Outcome.WARNED, Outcome.FAILED)
 SPILL = 20  # rows named beyond the struck ones, before a rule is taken to speak about the whole
 FLAGGED_SHARE = 0.01  # of the rows that a set-level corruption struck
 
@@ -84,7 +86,7 @@ class Scoring:
         self.group = bed.group
         self.score = Score(bed.group.name)
         self._looks_at = tables_of(bed.group)
-        failed = [r for r in bed.clean_results.values() if r.outcome in {"failed", "error"}]
+        failed = [r for r in bed.clean_results.values() if r.outcome.stops]
         self.score.false_alarms = tuple(sorted(f"{r.rule.id} ({r.failing or r.observed})" for r in failed))
 
     def rows(self) -> None:
@@ -138,7 +140,7 @@ class Scoring:
     def _changed(self, result: RuleResult) -> bool:
         """Whether a rule that names no rows says otherwise than about the clean batch."""
         before = self.bed.clean_results.get(result.rule.id)
-        return result.outcome in {"warned", "failed"} and (before is None or before.outcome == "passed")
+        return result.outcome in TELLS and (before is None or before.outcome is Outcome.PASSED)
 
     def _noticed(
         self,
@@ -185,7 +187,7 @@ class Scoring:
     def _conditions(self, tables: Collection[str]) -> tuple[dict[str, RuleResult], Named]:
         """Rules that look at these datasets, asked by their own conditions: starting GX for each would take hours."""
         results = {
-            rule: replace(result, outcome="failed")
+            rule: replace(result, outcome=Outcome.FAILED)
             for rule, result in self.bed.clean_results.items()
             if result.predicate and result.rule.engine != "soda" and self._looks_at[rule] & set(tables)
         }
@@ -221,7 +223,7 @@ class Scoring:
         # A delivery by day never loses published rows; the same one taken for a whole delivery does.
         self._new({r.rule.id: r for r in self.bed.judge(self.bed.tables, (), "whole")})
         # A rule that the known oddities of the clean data break is no dead rule.
-        odd = {rule for rule, r in self.bed.clean_results.items() if r.outcome in {"warned", "failed"}}
+        odd = {rule for rule, r in self.bed.clean_results.items() if r.outcome in TELLS}
         self.score.tripped |= odd
         silent = self.bed.clean_results.keys() - self.score.tripped
         probed = {r: self.bed.clean_results[r] for r in silent if self.bed.clean_results[r].predicate}

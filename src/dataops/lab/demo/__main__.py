@@ -7,15 +7,15 @@ import signal
 import sys
 import warnings
 
-import sqlalchemy as sa
-
 from dataops.declared.errors import DataopsError
 from dataops.lab.demo.acts import Stage, bad_delivery, data_found, first_look, still_holds
 from dataops.lab.demo.memory import Memory
 from dataops.lab.demo.origin import Origin
 from dataops.lab.demo.scheduled import rest_under_airflow
 from dataops.lab.demo.screen import Screen, Watch
-from dataops.ledger import tables as ledger
+from dataops.ledger import incidents, publications
+from dataops.ledger.enums import IncidentState
+from dataops.ledger.schema import is_there
 from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.sources.opening import FoundSource, find_source
 
@@ -69,18 +69,16 @@ def _found(work: Workspace) -> FoundSource:
 
 def _publications(work: Workspace) -> int:
     with work.warehouse.reading() as connection:
-        if ledger.version(connection) is None:
-            return 0
-        return int(connection.execute(sa.select(sa.func.count()).select_from(ledger.publications)).scalar_one())
+        return publications.horizon(connection) if is_there(connection) else 0
 
 
 def _farewell(stage: Stage, watch: Watch, before: int) -> None:
     screen, made = stage.screen, _publications(stage.work) - before
     with stage.work.warehouse.reading() as connection:
-        states = [row[0] for row in connection.execute(sa.select(ledger.incidents.c.state))]
+        states = [incident.state for incident in incidents.newest(connection, None, 1000)]
     minutes, rest = divmod(round(watch.took), 60)
     took = f"{minutes} min {rest} s" if minutes else f"{rest} s"
-    solved = states.count("resolved")
+    solved = states.count(IncidentState.RESOLVED)
     made_text = f"{made} publications" if made else "nothing was published, all was there already"
     screen.line()
     screen.line(f"Done in {took}: {made_text}; {len(states)} incident opened, {solved} solved.")

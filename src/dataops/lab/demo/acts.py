@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -18,10 +19,12 @@ from dataops.lab.demo.memory import Facts, Memory
 from dataops.lab.demo.origin import FAULTS, Origin, Totals
 from dataops.lab.demo.screen import Screen, Watch, seconds
 from dataops.lab.faulty_source import open_source
-from dataops.ledger import tables as ledger
+from dataops.ledger import batches, incidents, publications
+from dataops.ledger.enums import Outcome
+from dataops.ledger.schema import is_there
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs
-from dataops.pipeline.publish import Publication
+from dataops.pipeline.publish import Published
 from dataops.sources import Window
 
 BEGIN = datetime(2011, 5, 31)  # noqa: DTZ001  source times carry no zone
@@ -61,7 +64,7 @@ def first_look(stage: Stage) -> None:
     importing = _imports_of_the_engines(stage)
     for group, window in (("reference", None), ("sales", history), ("inventory", history)):
         _publish_group(stage, f"first look: {group}", group, window, importing)
-    _publish_curated(stage, "first look: curated")
+    _publish_built(stage, "first look")
     say_totals(stage, BAD_DAY)
     site(stage)
     front = stage.work.settings.paths.shown(stage.work.settings.paths.data_docs / "index.html")
@@ -101,16 +104,18 @@ def _publish_group(
     _say_group(stage, group, *stage.memory.once(step, do))
 
 
-def _publish_curated(stage: Stage, step: str) -> None:
-    def do() -> Facts:
-        watch = Watch()
-        stage.screen.meanwhile("curated: build")
-        built = jobs.build_candidates(stage.work)
-        if not built.models:
-            return {"publication": None, "rules": 0, "warned": 0, "rows": 0, "took": watch.took}
-        return _gated(stage, built.batch_id, watch)
+def _publish_built(stage: Stage, step: str) -> None:
+    for group in stage.work.catalog.built:
+        _say_group(stage, group, *stage.memory.once(f"{step}: {group}", partial(_built, stage, group)))
 
-    _say_group(stage, "curated", *stage.memory.once(step, do))
+
+def _built(stage: Stage, group: str) -> Facts:
+    watch = Watch()
+    stage.screen.meanwhile(f"{group}: build")
+    built = jobs.build_candidates(stage.work, group)
+    if not built.models:
+        return {"publication": None, "rules": 0, "warned": 0, "rows": 0, "took": watch.took}
+    return _gated(stage, built.batch_id, watch)
 
 
 def _gated(stage: Stage, batch_id: str, watch: Watch) -> Facts:
@@ -131,11 +136,11 @@ def _unexpected(verdict: Verdict) -> str:
     )
 
 
-def _facts(verdict: Verdict, done: Publication, took: float) -> Facts:
+def _facts(verdict: Verdict, done: Published, took: float) -> Facts:
     return {
         "publication": done.publication_id,
-        "rules": verdict.count("passed") + verdict.count("warned"),
-        "warned": verdict.count("warned"),
+        "rules": verdict.count(Outcome.PASSED) + verdict.count(Outcome.WARNED),
+        "warned": verdict.count(Outcome.WARNED),
         "rows": done.total("new") + done.total("changed"),
         "held": done.total("quarantined"),
         "took": took,
@@ -185,7 +190,7 @@ def bad_delivery(stage: Stage) -> None:
     _say_held(stage, *stage.memory.once("bad delivery: held", lambda: _refused(stage, window)))
     screen.note("Source fixed, delivered again.")
     _say_again(stage, window, *stage.memory.once("bad delivery: again", lambda: _accepted(stage, window)))
-    _publish_curated(stage, "bad delivery: curated")
+    _publish_built(stage, "bad delivery")
     say_totals(stage, BAD_DAY + ONE_DAY)
 
 
@@ -211,14 +216,13 @@ def _refused(stage: Stage, window: Window) -> Facts:
 def _incident(work: Workspace, batch_id: str) -> Facts:
     """The incident that the batch opened, and the publication that still stands."""
     with work.warehouse.reading() as connection:
-        b, i = ledger.batches, ledger.incidents
-        query = sa.select(i).join_from(i, b, b.c.seq == i.c.batch).where(b.c.batch_id == batch_id)
-        incident = ledger.one(connection, query) or {}
-        stands = ledger.last_publication(connection, "sales") or {}
+        batch = batches.required(connection, batch_id)
+        opened = incidents.of_batch(connection, batch.seq)
+        stands = publications.last(connection, batch.group)
     return {
-        "incident": incident.get("incident_id"),
-        "sentence": incident.get("sentence"),
-        "stands": stands.get("publication_id"),
+        "incident": opened[0].incident_id if opened else None,
+        "sentence": opened[0].sentence if opened else None,
+        "stands": stands.publication_id if stands else None,
     }
 
 
@@ -292,7 +296,7 @@ def day(moment: datetime) -> str:
 def still_holds(work: Workspace) -> Callable[[Facts], bool]:
     """Whether what a remembered step published is in the ledger still."""
     with work.warehouse.reading() as connection:
-        if ledger.version(connection) is None:
+        if not is_there(connection):
             return lambda _facts: False
-        known = {row[0] for row in connection.execute(sa.select(ledger.publications.c.publication_id))}
+        known = set(publications.ids(connection))
     return lambda facts: facts.get("publication") is None or facts["publication"] in known

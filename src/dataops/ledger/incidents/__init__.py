@@ -4,13 +4,32 @@ Opened by a held or unjudged batch, an anomaly, drift or late data; solved by th
 Every step is written with its event, in the caller's transaction. Knows the ledger, not why a batch was held.
 """
 
-from dataops.ledger.incidents.occurrences import SETTLED_REASONS, open_for, resolve, resolve_drift, solve, standing
-from dataops.ledger.incidents.records import OPEN, before, history, how_it_ended, open_incidents, required
+from dataops.ledger.incidents.detail import BrokenRule, Detail, Difference, First, Money, Trait, Unusual
+from dataops.ledger.incidents.occurrences import is_settled, open_for, resolve, resolve_drift, solve, standing
+from dataops.ledger.incidents.records import (
+    Event,
+    Incident,
+    before,
+    history,
+    how_it_ended,
+    ids,
+    newest,
+    of_batch,
+    open_incidents,
+    required,
+)
 from dataops.ledger.incidents.steps import acknowledge, assign, close, comment, reopen, waive
 
 __all__ = [
-    "OPEN",
-    "SETTLED_REASONS",
+    "BrokenRule",
+    "Detail",
+    "Difference",
+    "Event",
+    "First",
+    "Incident",
+    "Money",
+    "Trait",
+    "Unusual",
     "acknowledge",
     "assign",
     "before",
@@ -18,6 +37,10 @@ __all__ = [
     "comment",
     "history",
     "how_it_ended",
+    "ids",
+    "is_settled",
+    "newest",
+    "of_batch",
     "open_for",
     "open_incidents",
     "reopen",

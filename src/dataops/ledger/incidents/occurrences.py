@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops.ledger import numbering
-from dataops.ledger import tables as ledger
-from dataops.ledger.incidents.records import GATE, OPEN, Row, before, changed, how_it_ended, noted
+from dataops.ledger import batches, clock, numbering
+from dataops.ledger import tables as t
+from dataops.ledger.batches import Batch
+from dataops.ledger.enums import UNSOLVED, IncidentKind, IncidentState, VerdictName
+from dataops.ledger.incidents.detail import Detail
+from dataops.ledger.incidents.records import GATE, Incident, before, changed, how_it_ended, noted, of_cause
+from dataops.ledger.reading import every
 
-Kind = Literal["held", "error", "anomaly", "late", "drift", "warehouse"]
 SETTLED_REASONS = ("false positive", "expected change")  # a person has said that this batch is no problem
 KEPT_BATCHES = 50  # an incident that recurs for ever must not grow for ever
 
@@ -22,131 +24,136 @@ def open_for(
     group: str,
     batch: int,
     sentence: str,
-    detail: dict[str, Any],
+    detail: Detail,
     *,
-    kind: Kind | None = None,
+    kind: IncidentKind | None = None,
     cause: str | None = None,
 ) -> str:
     """Opens an incident, or counts it once more where one of the same root cause is open. Returns its id.
 
-    `detail` holds JSON values. Without `kind` and `cause` they are read from it: the verdict, and dataset and rule of
-    the failure that came first. A batch that a person settled as no problem opens nothing when it is judged again.
+    Without `kind` and `cause` they are read from the detail: the verdict, and dataset and rule of the failure that
+    came first. A batch that a person settled as no problem opens nothing when it is judged again.
     """
-    kind = kind or ("error" if detail.get("verdict") == "ERROR" else "held")
+    kind = kind or (IncidentKind.ERROR if detail.verdict is VerdictName.ERROR else IncidentKind.HELD)
     fingerprint = f"{group}:{kind}:{cause or _cause(detail)}"
-    found = _latest(connection, fingerprint)
-    if found and found["state"] in OPEN:
-        return _seen_again(connection, found, batch, sentence, detail)
-    if found and found["batch"] == batch and found["resolution_reason"] in SETTLED_REASONS:
-        return str(found["incident_id"])
+    known = of_cause(connection, fingerprint)
+    if known and known.is_open:
+        return _seen_again(connection, known, batch, sentence, detail)
+    if known and known.batch == batch and known.resolution_reason in SETTLED_REASONS:
+        return known.incident_id
     return _opened(connection, group, batch, sentence, detail, kind, fingerprint)
 
 
-def _cause(detail: dict[str, Any]) -> str:
+def _cause(detail: Detail) -> str:
     """Dataset and rule of the first failure: a sentence carries counts, which differ from day to day."""
-    first = detail.get("first") or next(iter(detail.get("rules") or ()), None)
-    return f"{first['table']}:{first['rule']}" if first else "batch"
+    first = detail.first_rule
+    return f"{first.table}:{first.rule}" if first else "batch"
 
 
-def _latest(connection: Connection, fingerprint: str) -> Row | None:
-    table = ledger.incidents
-    newest = sa.select(table).where(table.c.fingerprint == fingerprint).order_by(table.c.seq.desc()).limit(1)
-    return ledger.one(connection, newest)
+def _with_batches(detail: Detail, batches: Sequence[int]) -> Detail:
+    return detail.model_copy(update={"batches": tuple(batches[-KEPT_BATCHES:])})
 
 
-def _seen_again(connection: Connection, found: Row, batch: int, sentence: str, detail: dict[str, Any]) -> str:
+def _seen_again(connection: Connection, known: Incident, batch: int, sentence: str, detail: Detail) -> str:
     """A batch that is only judged again does not count again: a repeated task changes nothing."""
-    again = found["batch"] != batch
-    batches = [*found["detail"].get("batches", [found["batch"]]), *([batch] if again else [])]
+    again = known.batch != batch
+    seen_in = [*known.batches, *([batch] if again else [])]
     changed(
         connection,
-        found["seq"],
-        times=found["times"] + again,
+        known.seq,
+        times=known.times + again,
         batch=batch,
         sentence=sentence,
-        detail=detail | {"batches": batches[-KEPT_BATCHES:]},
-        last_seen_at=ledger.now(),
+        detail=_with_batches(detail, seen_in).stored(),
+        last_seen_at=clock.now(),
     )
     if again:
-        noted(connection, found["seq"], GATE, "seen", sentence)
-    return str(found["incident_id"])
+        noted(connection, known.seq, GATE, "seen", sentence)
+    return known.incident_id
 
 
 def _opened(
-    connection: Connection, group: str, batch: int, sentence: str, detail: dict[str, Any], kind: Kind, fingerprint: str
+    connection: Connection, group: str, batch: int, sentence: str, detail: Detail, kind: IncidentKind, fingerprint: str
 ) -> str:
-    table, now = ledger.incidents, ledger.now()
-    seq = numbering.next_seq(connection, table)
-    incident = {
+    seq, at = numbering.next_seq(connection, t.incidents), clock.now()
+    row = {
         "seq": seq,
         "incident_id": f"INC-{seq:04d}",
         "group_name": group,
         "batch": batch,
         "fingerprint": fingerprint,
-        "kind": kind,
-        "state": "open",
+        "kind": kind.value,
+        "state": IncidentState.OPEN.value,
         "sentence": sentence,
-        "detail": detail | {"batches": [batch]},
+        "detail": _with_batches(detail, [batch]).stored(),
         "times": 1,
-        "opened_at": now,
-        "last_seen_at": now,
+        "opened_at": at,
+        "last_seen_at": at,
     }
-    connection.execute(table.insert().values(**incident))
+    connection.execute(t.incidents.insert().values(**row))
     noted(connection, seq, GATE, "opened", sentence)
-    if earlier := before(connection, incident):
+    if earlier := before(connection, Incident.of(row)):
         noted(connection, seq, GATE, "noted", f"Seen before: {', '.join(how_it_ended(e) for e in earlier[:5])}")
     return f"INC-{seq:04d}"
 
 
-def resolve(connection: Connection, group: str, batch: dict[str, Any], publication_id: str) -> list[str]:
+def resolve(connection: Connection, batch: Batch, publication_id: str) -> list[str]:
     """Closes the group's open incidents whose window the published `batch` delivered again. Returns their ids.
 
     An anomaly of the batch itself stays: what is unusual is published, and somebody must look at it.
     """
-    table, held = ledger.incidents, ledger.batches
-    columns = (table.c.seq, table.c.incident_id, table.c.kind, table.c.batch)
-    query = sa.select(*columns, held.c.source, held.c.window_start, held.c.window_end).join_from(
-        table, held, held.c.seq == table.c.batch
-    )
-    found = ledger.rows(connection, query.where((table.c.group_name == group) & table.c.state.in_(OPEN)))
-    solved = [r for r in found if _covers(batch, r) and not (r["kind"] == "anomaly" and r["batch"] == batch["seq"])]
+    solved = []
+    for incident in _open_of(connection, batch.group):
+        held = batches.numbered(connection, incident.batch)
+        own_anomaly = incident.kind is IncidentKind.ANOMALY and incident.batch == batch.seq
+        if held and _covers(batch, held) and not own_anomaly:
+            solved.append(incident)
     return _solved(connection, solved, f"delivered again, published as {publication_id}")
 
 
 def resolve_drift(connection: Connection, group: str, batch_id: str) -> list[str]:
     """Closes the group's drift: a batch of the agreed shape was landed whole. Returns the ids of the incidents."""
-    table = ledger.incidents
-    where = (table.c.group_name == group) & (table.c.kind == "drift") & table.c.state.in_(OPEN)
-    found = ledger.rows(connection, sa.select(table.c.seq, table.c.incident_id).where(where).order_by(table.c.seq))
-    return _solved(connection, found, f"the source has the agreed shape, landed as {batch_id}")
+    drifted = [i for i in _open_of(connection, group) if i.kind is IncidentKind.DRIFT]
+    return _solved(connection, drifted, f"the source has the agreed shape, landed as {batch_id}")
 
 
-def standing(connection: Connection, group: str, kind: Kind, cause: str) -> Row | None:
+def standing(connection: Connection, group: str, kind: IncidentKind, cause: str) -> Incident | None:
     """The incident of this root cause that is open now."""
-    found = _latest(connection, f"{group}:{kind}:{cause}")
-    return found if found and found["state"] in OPEN else None
+    known = of_cause(connection, f"{group}:{kind}:{cause}")
+    return known if known and known.is_open else None
 
 
-def solve(connection: Connection, group: str, kind: Kind, cause: str, how: str) -> None:
+def solve(connection: Connection, group: str, kind: IncidentKind, cause: str, how: str) -> None:
     """Closes the incident of this root cause, if one is open, since it is over: `how` says by what."""
-    if found := standing(connection, group, kind, cause):
-        _solved(connection, [found], how)
+    if known := standing(connection, group, kind, cause):
+        _solved(connection, [known], how)
 
 
-def _solved(connection: Connection, found: Sequence[Row], how: str) -> list[str]:
-    for row in found:
-        changed(connection, row["seq"], state="resolved", resolved_at=ledger.now(), resolution=how)
-        noted(connection, row["seq"], GATE, "resolved", how)
-    return [row["incident_id"] for row in found]
+def is_settled(connection: Connection, batch: int) -> bool:
+    """Whether a person has said that this batch is no problem."""
+    i = t.incidents.c
+    query = sa.select(i.seq).where((i.batch == batch) & i.resolution_reason.in_(SETTLED_REASONS))
+    return connection.execute(query.limit(1)).first() is not None
 
 
-def _covers(batch: dict[str, Any], held: Row) -> bool:
-    from dataops.ledger.entries import REPLAYED  # it knows sources, which `status` must not wait for
+def _open_of(connection: Connection, group: str) -> list[Incident]:
+    i = t.incidents
+    where = (i.c.group_name == group) & i.c.state.in_(UNSOLVED)
+    return every(connection, Incident, sa.select(i).where(where).order_by(i.c.seq))
 
-    if batch["source"] == REPLAYED:  # some rows that waited: it delivers no window again
-        return bool(held["source"] == REPLAYED)
-    if batch["window_start"] is None:
+
+def _solved(connection: Connection, incidents: Sequence[Incident], how: str) -> list[str]:
+    for incident in incidents:
+        changed(connection, incident.seq, state=IncidentState.RESOLVED, resolved_at=clock.now(), resolution=how)
+        noted(connection, incident.seq, GATE, "resolved", how)
+    return [incident.incident_id for incident in incidents]
+
+
+def _covers(batch: Batch, held: Batch) -> bool:
+    if batch.is_replay:  # some rows that waited: it delivers no window again
+        return held.is_replay
+    if batch.window_start is None:
         return True
-    if held["window_start"] is None:
+    if held.window_start is None or held.window_end is None or batch.window_end is None:
         return False
-    return bool(batch["window_start"] <= held["window_start"] and held["window_end"] <= batch["window_end"])
+    return batch.window_start <= held.window_start and held.window_end <= batch.window_end

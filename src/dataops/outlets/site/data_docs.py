@@ -1,46 +1,35 @@
-"""Builds Data Docs: Today, a page per judged batch, and Great Expectations' own result pages beside them.
+"""Data Docs: the stewards' site, brought up to date from facts.
 
 Runs outside the gate's critical path, on the ledger and on what gate runs kept; a page whose facts did not change is
-not made again. Opens by double click: no script, nothing from the network.
+not made again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
-from dataops.facts import groups as facts
+from dataops.facts import batch as batches
 from dataops.facts import status
+from dataops.facts.batch import BatchDocument, RuleFacts
 from dataops.facts.status import Status
-from dataops.ledger import tables as ledger
 from dataops.ledger.workspace import Workspace
 from dataops.outlets.site.pages import Site, fingerprint, is_id, render
 
 NEWEST = 40  # judged batches that the site shows; GX's pages slow down badly with history, the ledger keeps everything
+GX_INDEX = "gx/index.html"
 
 
 @dataclass(frozen=True)
 class _Page:
-    """A batch's page as it has to be; `batch` is None when the one on disk already is."""
+    """A batch's page: where it stands, what it was made from, and the batch unless the page is current."""
 
     path: str
     mark: str
-    batch: facts.BatchShown | None
-
-
-@dataclass(frozen=True)
-class _Content:
-    """What one look into the ledger gave."""
-
-    status: Status
-    standings: tuple[facts.Standing, ...]
-    pages: Mapping[str, _Page]
-    head: str
+    batch: BatchDocument | None
 
 
 def build(work: Workspace) -> Path:
@@ -49,41 +38,25 @@ def build(work: Workspace) -> Path:
     Raises PlatformError when the ledger cannot be read, a page cannot be written or another build takes too long.
     """
     with work.warehouse.lock("data_docs", "build Data Docs"):
-        site = Site.at(work.settings.paths.data_docs)
+        site = Site.at(work.settings.paths.data_docs, work.settings.project.title)
         stand = status.read(work)
-        with work.warehouse.reading() as connection:
-            content = _read(connection, work, site, stand)
-        runs = _gx_runs(work, site, content.pages)
-        _write_batches(site, content, runs)
-        _write_today(site, content, runs)
-        pages = {"index.html", *(page.path for page in content.pages.values())}
-        site.keep_only(pages | {path for run in runs.values() for path in run.values()} | {GX_INDEX})
+        judged = batches.judged(work, NEWEST, lambda name, facts: site.is_current(_path(name), fingerprint(facts)))
+        pages = {
+            item.batch: _Page(_path(item.batch), fingerprint(item.depends_on), item.document)
+            for item in judged.batches
+            if is_id(item.batch)
+        }
+        runs = _gx_runs(work, site, pages)
+        _write_batches(site, pages, runs)
+        _write_today(site, stand, list(pages), judged.head, has_gx=bool(runs))
+        kept = {"index.html", *(page.path for page in pages.values())}
+        site.keep_only(kept | {path for run in runs.values() for path in run.values()} | {GX_INDEX})
         site.close()
     return site.folder / "index.html"
 
 
-GX_INDEX = "gx/index.html"
-
-
-def _read(connection: Connection, work: Workspace, site: Site, stand: Status) -> _Content:
-    if ledger.version(connection) is None:
-        return _Content(stand, (), {}, "an empty warehouse")
-    pages = {}
-    for row in facts.judged(connection, NEWEST):
-        path = f"batches/{row['batch_id']}.html"
-        if is_id(row["batch_id"]):
-            rules = work.catalog.group(row["group_name"]).rules_hash if row["group_name"] in work.catalog.groups else ""
-            mark = fingerprint([facts.trace(connection, row), rules])
-            fresh = None if site.is_current(path, mark) else facts.shown(connection, work, row)
-            pages[row["batch_id"]] = _Page(path, mark, fresh)
-    return _Content(stand, tuple(facts.standings(connection, work, stand)), pages, _head(connection))
-
-
-def _head(connection: Connection) -> str:
-    """Names the ledger's newest entries, so that a page says what it was made from without saying when."""
-    batch = connection.execute(sa.select(sa.func.max(ledger.batches.c.seq))).scalar() or 0
-    publication = connection.execute(sa.select(sa.func.max(ledger.publications.c.seq))).scalar() or 0
-    return f"a ledger of {batch} batches and {publication} publications"
+def _path(batch_id: str) -> str:
+    return f"batches/{batch_id}.html"
 
 
 def _gx_runs(work: Workspace, site: Site, pages: Mapping[str, _Page]) -> dict[str, dict[str, str]]:
@@ -95,47 +68,43 @@ def _gx_runs(work: Workspace, site: Site, pages: Mapping[str, _Page]) -> dict[st
     runs = gx_pages.build(site, {batch_id: file for batch_id, file in kept.items() if file.exists()}, private)
     mark = fingerprint(runs)
     if not site.is_current(GX_INDEX, mark):
-        site.write(GX_INDEX, render("gx_index.html", root="../", runs=runs, has_batch=set(pages)), mark)
+        page = render("gx_index.html", root="../", title=site.title, runs=runs, has_batch=set(pages))
+        site.write(GX_INDEX, page, mark)
     return runs
 
 
-def _write_batches(site: Site, content: _Content, runs: Mapping[str, Mapping[str, str]]) -> None:
-    for batch_id, page in content.pages.items():
+def _write_batches(site: Site, pages: Mapping[str, _Page], runs: Mapping[str, Mapping[str, str]]) -> None:
+    for batch_id, page in pages.items():
         if page.batch:
-            gx = runs.get(batch_id, {})
             text = render(
                 "batch.html",
                 root="../",
-                shown=page.batch,
-                tables=facts.by_table(page.batch.rules),
-                gx=gx,
-                problems=[r for r in page.batch.rules if r.outcome != "passed"],
-                window=_window(page.batch.batch),
+                title=site.title,
+                batch=page.batch,
+                tables=_by_table(page.batch.results),
+                gx=runs.get(batch_id, {}),
+                window=_window(*page.batch.window),
             )
             site.write(page.path, text, page.mark)
 
 
-def _window(batch: Mapping[str, Any]) -> str:
-    start, end = batch["window_start"], batch["window_end"]
-    if start is None:
+def _by_table(rules: tuple[RuleFacts, ...]) -> dict[str, list[RuleFacts]]:
+    """Rules by table, the worst first."""
+    ordered = sorted(rules, key=lambda rule: rule.table)
+    return {table: list(own) for table, own in groupby(ordered, key=lambda rule: rule.table)}
+
+
+def _window(start: datetime | None, end: datetime | None) -> str:
+    if start is None or end is None:
         return "all there is"
     return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, end not included"
 
 
-def _write_today(site: Site, content: _Content, runs: Mapping[str, object]) -> None:
-    shown = [asdict(standing) for standing in content.standings]
-    mark = fingerprint([content.status.sentence, shown, content.head, list(content.pages), sorted(runs)])
+def _write_today(site: Site, stand: Status, pages: list[str], head: str, *, has_gx: bool) -> None:
+    facts = stand.model_dump(mode="json", exclude={"as_of"})
+    mark = fingerprint([facts, head, pages, has_gx])
     if not site.is_current("index.html", mark):
-        text = render(
-            "index.html",
-            root="",
-            standings=content.standings,
-            sentence=content.status.sentence,
-            head=content.head,
-            batches=list(content.pages),
-            has_gx=bool(runs),
-            anything=any(s.batch for s in content.standings),
-        )
+        text = render("index.html", root="", title=site.title, status=stand, head=head, batches=pages, has_gx=has_gx)
         site.write("index.html", text, mark)
 
 

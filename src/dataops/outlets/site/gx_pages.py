@@ -20,13 +20,18 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dataops.facts import masking
 from dataops.outlets.site.pages import HERE, Site, fingerprint, is_id, render
-from dataops.outlets.site.strip import strip
 
 # Characters of private use stand for < and & in every text until GX has made its markup around it.
 GUARD = str.maketrans({"<": "\ue000", "&": "\ue001"})
 UNGUARD = str.maketrans({"\ue000": "&lt;", "\ue001": "&amp;"})
-MASKED = "•••"
+KEPT = set(
+    "a b blockquote br caption code dd div dl dt em h1 h2 h3 h4 h5 h6 hr i li ol p pre section small span strong sub"  # noqa: SIM905
+    " sup table tbody td tfoot th thead tr ul".split()
+)
+DROPPED = set("script style iframe object svg math template noscript button form title textarea".split())  # noqa: SIM905
+EVERYWHERE = {"id", "class", "scope", "lang", "title", "hidden", "colspan", "rowspan"}
 
 
 def build(site: Site, kept: Mapping[str, Path], private: AbstractSet[str]) -> dict[str, dict[str, str]]:
@@ -59,7 +64,9 @@ def _render_run(
         if is_id(table):
             pages[table] = f"gx/{batch_id}/{table}.html"
             content = _content(_guarded(_without_values(document, masked=table in private)))
-            page = render("gx_page.html", root="../../", batch_id=batch_id, table=table, content=Markup(content))  # noqa: S704
+            inert_page = Markup(content)  # noqa: S704
+            names = {"title": site.title, "batch_id": batch_id, "table": table}
+            page = render("gx_page.html", root="../../", content=inert_page, **names)
             site.write(pages[table], page, mark)
     return pages
 
@@ -72,10 +79,10 @@ def _without_values(document: dict[str, Any], *, masked: bool) -> dict[str, Any]
             if part.get("exception_traceback"):
                 part["exception_traceback"] = "see the log"
             if masked and part.get("exception_message"):
-                part["exception_message"] = MASKED
+                part["exception_message"] = masking.MASKED
         result = item.get("result") or {}
         if masked and not isinstance(result.get("observed_value", 0), int | float):
-            result["observed_value"] = MASKED
+            result["observed_value"] = masking.MASKED
     return document
 
 
@@ -92,7 +99,25 @@ def _content(document: Mapping[str, Any]) -> str:
     load, renderer, view = _renderers()
     with redirect_stdout(io.StringIO()):  # GX prints a hint for every query that does not name {batch}
         made = view.render(renderer.render(load(document)), template="gx_sections.j2")
-    return strip(made).translate(UNGUARD)
+    return inert(made).translate(UNGUARD)
+
+
+def inert(html: str) -> str:
+    """The fragment without what could act or call the network: an allow-list, whatever else there is goes.
+
+    A link may only lead to a place on the same page: GX's others lead to its walkthrough and its web site.
+    """
+    import nh3
+
+    return nh3.clean(
+        html,
+        tags=KEPT,
+        clean_content_tags=DROPPED,
+        attributes={"*": EVERYWHERE, "a": {"href"}},
+        attribute_filter=lambda _tag, name, value: value if name != "href" or value.startswith("#") else None,
+        url_schemes=set(),
+        link_rel=None,
+    )
 
 
 @cache

@@ -32,16 +32,17 @@ class Site:
     """The folder of the site, and the fingerprint of what every page in it was made from."""
 
     folder: Path
+    title: str
     made: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def at(cls, folder: Path) -> Site:
+    def at(cls, folder: Path, title: str) -> Site:
         """The site as the last build left it; a manifest that cannot be read means that everything is made anew."""
         try:
             made = json.loads((folder / "built.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             made = {}
-        return cls(folder, made if isinstance(made, dict) else {})
+        return cls(folder, title, made if isinstance(made, dict) else {})
 
     def is_current(self, page: str, fingerprint: str) -> bool:
         """Whether the page was made from just these facts, by this release's templates."""

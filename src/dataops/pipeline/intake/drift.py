@@ -14,6 +14,9 @@ import pyarrow as pa
 from dataops.declared.catalog import Dataset
 from dataops.declared.declarations import Column
 from dataops.declared.errors import DataRejected
+from dataops.ledger.enums import VerdictName
+from dataops.ledger.incidents import Detail
+from dataops.ledger.incidents import Difference as DifferenceKept
 
 ALIKE = 0.6  # difflib's own threshold for a close match
 ARROW: dict[str, pa.DataType] = {
@@ -87,16 +90,17 @@ class Drift:
         names = [name for name in self.dataset.column_names if name in self.found.names]
         return pa.schema([(name, self.found.field(name).type) for name in names])
 
-    def detail(self) -> dict[str, object]:
-        """The facts that an incident keeps; JSON values."""
-        shown = [{"what": d.what, "column": d.column, "agreed": d.agreed, "found": d.found} for d in self.differences]
-        return {
-            "verdict": "FAILED",
-            "table": self.dataset.table,
-            "differences": shown,
-            "diff": self.lines(),
-            "files": [self.dataset.contract_file],
-        }
+    def detail(self) -> Detail:
+        """The facts that an incident keeps."""
+        return Detail(
+            verdict=VerdictName.FAILED,
+            table=self.dataset.table,
+            differences=tuple(
+                DifferenceKept(what=d.what, column=d.column, agreed=d.agreed, found=d.found) for d in self.differences
+            ),
+            diff=tuple(self.lines()),
+            files=(self.dataset.contract_file,),
+        )
 
     def notes(self) -> list[str]:
         """What to tell of a batch that is loaded all the same."""

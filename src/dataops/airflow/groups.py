@@ -1,0 +1,83 @@
+"""What DAG files must know of the declarations while they are parsed: groups, consumers, the first day. Reads lines.
+
+The engine reads the same files strictly, and with all that it needs for that, while a task runs.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from airflow.sdk import Asset
+
+from dataops.declared.layers import BUILT, Kind, published_as
+
+READS = "READS"
+"""The constant by which a consumer's DAG file says from whose publications it starts."""
+
+
+@dataclass(frozen=True)
+class DeclaredGroup:
+    """A group as its checkpoint declares it."""
+
+    name: str
+    layer: str
+    kind: Kind
+
+    @property
+    def asset(self) -> Asset:
+        """What its publications are announced as, one partition each: `curated/all` where it is the whole layer."""
+        layer = published_as(self.layer)
+        name = "all" if self.name == layer else self.name
+        return Asset(name=f"{layer}/{name}", uri=f"x-dataops://warehouse/{layer}/{name}", group="dataops")
+
+
+def project() -> Path:
+    """The folder with the declarations: DATAOPS_PROJECT, else the one that the engine lies in."""
+    return Path(os.environ.get("DATAOPS_PROJECT") or Path(__file__).parents[3])
+
+
+def declared() -> dict[str, DeclaredGroup]:
+    """All groups, loaded ones first, then built ones in the order of their layers."""
+    found = [_group(file) for file in sorted((project() / "checkpoints").glob("*.yml"))]
+    layers = _built_layers()
+    order = {layer: number for number, layer in enumerate(layers)}
+    ordered = sorted(found, key=lambda group: (order.get(group.layer, -1), group.name))
+    return {group.name: group for group in ordered}
+
+
+def first_day() -> datetime:
+    """The first day of the project's data."""
+    return datetime.fromisoformat(_value(project() / "project.yml", "first_day")).replace(tzinfo=UTC)
+
+
+def consumers() -> dict[str, tuple[str, ...]]:
+    """DAGs that start from publications -> the groups they read; each says so in its own file."""
+    found = {}
+    for file in sorted((project() / "dags").glob("*.py")):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and [getattr(target, "id", None) for target in node.targets] == [READS]:
+                found[file.stem] = tuple(ast.literal_eval(node.value))
+    return found
+
+
+def _group(file: Path) -> DeclaredGroup:
+    return DeclaredGroup(file.stem, _value(file, "layer"), Kind(_value(file, "kind")))
+
+
+def _value(file: Path, key: str) -> str:
+    """The value of a key at the top of a file."""
+    match = re.search(rf"^{key}:\s*([\w-]+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    if match is None:
+        raise ValueError(f'{file.name}: "{key}" is missing')
+    return match[1]
+
+
+def _built_layers() -> tuple[str, ...]:
+    text = (project() / "project.yml").read_text(encoding="utf-8")
+    match = re.search(r"^built_layers:\s*\[([^\]]*)\]", text, re.MULTILINE)
+    return tuple(part.strip() for part in match[1].split(",")) if match else BUILT

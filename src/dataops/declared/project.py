@@ -1,0 +1,73 @@
+"""The file project.yml: what is this project's own, and no business of the engine's."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field
+
+from dataops.declared.errors import DeclarationError
+from dataops.declared.layers import BUILT, CANDIDATE, LEDGER, QUARANTINE, RAW, VALIDATED, Layers, is_history
+from dataops.declared.yaml_files import Strict, read
+
+NAME = "project.yml"
+RESERVED = {RAW, VALIDATED, CANDIDATE, QUARANTINE, LEDGER}
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"{name!r} is no time zone such as UTC or America/Los_Angeles") from None
+    return name
+
+
+def _layers(names: tuple[str, ...]) -> tuple[str, ...]:
+    if bad := [name for name in names if name in RESERVED or is_history(name)]:
+        raise ValueError(f"{bad[0]!r} is a schema of the platform's own")
+    if len(set(names)) < len(names):
+        raise ValueError("a layer is listed twice")
+    return names
+
+
+Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Timeouts(Strict):
+    """Seconds; an environment variable of the same name (DATAOPS_QUERY_SECONDS) goes before."""
+
+    lock: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60
+    query: Seconds = 300
+    rule: Seconds = 3600
+    model: Seconds = 3600
+
+
+class Project(Strict):
+    """The file project.yml."""
+
+    name: Word  # the first part of every contract's `dataset`
+    title: str
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]  # ISO 4217
+    zone: Annotated[str, AfterValidator(_zone)]  # of the source's days
+    first_day: dt.date  # of the data; a back-fill may begin here
+    language: Literal["en"] = "en"
+    timeouts: Timeouts = Field(default_factory=Timeouts)
+    built_layers: Annotated[tuple[Word, ...], AfterValidator(_layers), Field(min_length=1)] = BUILT
+
+    @property
+    def layers(self) -> Layers:
+        return Layers(self.built_layers)
+
+
+def load(folder: Path) -> Project:
+    """The project of a folder. Raises DeclarationError naming file, line and key."""
+    file = folder / NAME
+    if not file.exists():
+        raise DeclarationError(
+            f"{NAME} is missing; say what is this project's own: name, title, currency, zone, first_day"
+        )
+    return read(file, Project, NAME)

@@ -1,0 +1,97 @@
+"""The closed sets of words that ledger rows use. Whoever tells them apart ends with `assert_never`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import assert_never
+
+
+class BatchState(StrEnum):
+    """Where a batch is in its life; what the gate said of it is its verdict."""
+
+    OPEN = "open"
+    SEALED = "sealed"
+    JUDGED = "judged"
+    PUBLISHED = "published"
+    UNCHANGED = "unchanged"  # it differed in nothing from what stood
+    DISCARDED = "discarded"
+
+
+SETTLED = (BatchState.PUBLISHED, BatchState.UNCHANGED, BatchState.DISCARDED)
+"""States of a batch in which nothing can happen to it any more."""
+STANDS = (BatchState.PUBLISHED, BatchState.UNCHANGED)
+"""States of a batch whose rows are what is published, or were before a later one."""
+
+
+class VerdictName(StrEnum):
+    """What a gate says of a batch."""
+
+    PASSED = "PASSED"
+    FAILED = "FAILED"
+    ERROR = "ERROR"
+
+
+class Outcome(StrEnum):
+    """What became of one rule on one batch."""
+
+    PASSED = "passed"
+    WARNED = "warned"
+    WAIVED = "waived"
+    FAILED = "failed"
+    ERROR = "error"
+
+    @property
+    def stops(self) -> bool:
+        """Whether it keeps the batch, or rows of it, from being published."""
+        match self:
+            case Outcome.FAILED | Outcome.ERROR:
+                return True
+            case Outcome.PASSED | Outcome.WARNED | Outcome.WAIVED:
+                return False
+            case _:
+                assert_never(self)
+
+
+class PublicationKind(StrEnum):
+    """What made a publication."""
+
+    LOAD = "load"
+    BUILD = "build"
+    ROLLBACK = "rollback"
+
+
+class IncidentKind(StrEnum):
+    """What an incident is about."""
+
+    HELD = "held"
+    ERROR = "error"
+    ANOMALY = "anomaly"
+    LATE = "late"
+    DRIFT = "drift"
+    WAREHOUSE = "warehouse"
+
+
+BYSTANDERS = (IncidentKind.ANOMALY, IncidentKind.LATE)
+"""Kinds that hold nothing back: what they are about is published, somebody looks at it."""
+
+
+class IncidentState(StrEnum):
+    """Where an incident is in its life."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+    WAIVED = "waived"
+
+
+UNSOLVED = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
+"""States in which somebody must still act."""
+
+
+class WaiverState(StrEnum):
+    """How a waiver stands at one instant."""
+
+    REVOKED = "revoked"
+    ENDED = "ended"
+    ASKED = "waiting for approval"
+    IN_FORCE = "in force"

@@ -1,0 +1,1 @@
+"""One file per version; alembic finds them here."""
