@@ -26,6 +26,7 @@ MARKERS = {"unit", "integration", "e2e", "faults"}
 KNOWN_PLACES = ("/usr/lib/postgresql/17/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/15/bin")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """An unmarked test is an error: nobody would know when it runs."""
     unmarked = [item.nodeid for item in items if not MARKERS & {mark.name for mark in item.iter_markers()}]

@@ -15,8 +15,11 @@ from tests.support.crash import kill_at, wait_until
 from dataops.declared.settings import load
 from dataops.lab.airflow.headless import Headless, running
 from dataops.lab.airflow.rest import Client, Run
-from dataops.ledger import publications, schema
+from dataops.ledger import publications, reading, schema
 from dataops.ledger import tables as ledger
+from dataops.ledger.batches import Batch
+from dataops.ledger.enums import VerdictName
+from dataops.ledger.incidents import Event, Incident
 from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.pipeline import backups, jobs
 from dataops.sources import Window
@@ -151,8 +154,9 @@ def test_two_people_release_a_held_day_and_the_corrected_delivery_closes_quarant
     """The steward's walk: held, incident, waiver, second approver, receipt, corrected day; continues the test above."""
     airflow, work = installation.airflow, installation.work
     with work.warehouse.reading() as connection:
-        held = ledger.one(connection, sa.select(ledger.batches).where(ledger.batches.c.state == "failed")) or {}
-    run_id = f"{held['batch_id']}__{held['rules_hash'][:12]}"
+        query = sa.select(ledger.batches).where(ledger.batches.c.verdict == VerdictName.FAILED)
+        held = reading.every(connection, Batch, query)[0]
+    run_id = f"{held.batch_id}__{str(held.rules_hash)[:12]}"
     form = {"reason": "price import, agreed", "quota": "100%"}
     _answer(airflow.client, run_id, "decide", "release with waiver", form)
     _answer(airflow.approver, run_id, "agree", "agree")
@@ -160,19 +164,24 @@ def test_two_people_release_a_held_day_and_the_corrected_delivery_closes_quarant
     assert ended.state == "success", ended
     assert [key for key, _ in installation.announced("validated/sales")][-1] == BAD
     with work.warehouse.reading() as connection:
-        made = publications.last(connection, "sales") or {}
+        made = _waivers(connection)
         states = [row[0] for row in connection.execute(sa.select(ledger.incidents.c.state))]
         waiting = connection.exec_driver_sql(WAITING).scalar_one()
-    assert [(w["owner"], w["approver"], w["reason"]) for w in made["waivers"]] == [
-        ("admin", "approver", "price import, agreed")
-    ]
+    assert made == [("admin", "approver", "price import, agreed")]
     assert states == ["waived"]
     assert waiting > 0
     again = installation.run("sales_etl", BAD)
     assert again.state == "success", again
     with work.warehouse.reading() as connection:
         assert connection.exec_driver_sql(WAITING).scalar_one() == 0
-        assert (publications.last(connection, "sales") or {})["waivers"] == []
+        assert _waivers(connection) == []
+
+
+def _waivers(connection: sa.Connection) -> list[tuple[str, str | None, str]]:
+    """Owner, approver and reason of what the newest publication of sales was waived."""
+    made = publications.last(connection, "sales")
+    assert made is not None
+    return [(kept.owner, kept.approver, kept.reason) for kept in made.waivers]
 
 
 WAITING = "SELECT COUNT(*) FROM quarantine.sales_order_detail WHERE _closed IS NULL"
@@ -187,12 +196,9 @@ def test_the_form_does_what_the_command_line_does_with_the_name_of_who_filled_it
     refused = client.wait("steward_actions", client.trigger("steward_actions", conf=form), LIMIT)
     assert refused.state == "failed", refused
     with installation.work.warehouse.reading() as connection:
-        events = ledger.rows(connection, sa.select(ledger.incident_events).order_by(ledger.incident_events.c.seq))
-    assert [(e["who"], e["action"], e["text"]) for e in events][-1] == (
-        "approver",
-        "reopened",
-        "seen again by the shop",
-    )
+        query = sa.select(ledger.incident_events).order_by(ledger.incident_events.c.seq)
+        last = reading.every(connection, Event, query)[-1]
+    assert (last.who, last.action, last.text) == ("approver", "reopened", "seen again by the shop")
 
 
 def _publish_unannounced(home: Path, source: str, day: str, last: bool) -> None:
@@ -232,7 +238,7 @@ def _missed_starts(installation: Installation) -> list[tuple[str, int]]:
     with installation.work.warehouse.reading() as connection:
         where = (ledger.incidents.c.kind == "late") & ledger.incidents.c.sentence.like("data_docs%")
         query = sa.select(ledger.incidents).where(where).order_by(ledger.incidents.c.seq)
-        return [(row["state"], row["times"]) for row in ledger.rows(connection, query)]
+        return [(found.state, found.times) for found in reading.every(connection, Incident, query)]
 
 
 def test_a_consumer_starts_from_a_publication_whose_run_died_before_it_announced_it(installation: Installation) -> None:

@@ -42,6 +42,7 @@ SCHEMAS = {
             ("note", pa.string()),
         ]
     ),
+    "Sales.Rate": pa.schema([("region", pa.string()), ("rate", MONEY)]),
 }
 Row = dict[str, Any]
 
@@ -67,6 +68,7 @@ class Shop:
     customers: list[Row] = field(default_factory=list)
     orders: list[Row] = field(default_factory=list)
     lines: list[Row] = field(default_factory=list)
+    rates: list[Row] = field(default_factory=list)
     schemas: dict[str, pa.Schema] = field(default_factory=lambda: dict(SCHEMAS))
     name: str = "shop"
 
@@ -78,9 +80,12 @@ class Shop:
         return self.schemas[source_table]
 
     def rows(self, source_table: str) -> list[Row]:
-        return {"Sales.Customer": self.customers, "Sales.SalesOrder": self.orders, "Sales.OrderLine": self.lines}[
-            source_table
-        ]
+        return {
+            "Sales.Customer": self.customers,
+            "Sales.SalesOrder": self.orders,
+            "Sales.OrderLine": self.lines,
+            "Sales.Rate": self.rates,
+        }[source_table]
 
     def read(self, request: Request) -> pa.RecordBatchReader:
         rows = [row for row in self.rows(request.source_table) if self._wanted(row, request)]

@@ -25,7 +25,7 @@ def check(
     """
     from dataops.declared import catalog as catalogs
     from dataops.declared import settings
-    from dataops.declared.models import render
+    from dataops.declared.models import SqlModel, render
     from dataops.declared.select import DIALECTS
     from dataops.gate import gx, soda
 
@@ -33,7 +33,7 @@ def check(
     paths = settings.load().paths
     catalog = catalogs.load(paths)
     require_complete(catalog, paths)
-    for model in catalog.models:
+    for model in (m for m in catalog.models if isinstance(m, SqlModel)):
         for dialect in DIALECTS:
             render(model, dialect, catalog.schema)
     for group in catalog.groups.values():
@@ -60,12 +60,12 @@ def require_complete(catalog: Catalog, paths: Paths) -> None:
 
     models = {model.table: model for model in catalog.models}
     missing = [
-        f"{dataset.contract_file} has no model; write {_sql(paths, dataset.layer, dataset.table)}"
+        f"{dataset.contract_file} has no model; write {_sql(paths, dataset.layer, dataset.table)} or .yml"
         for dataset in catalog.datasets.values()
         if not dataset.is_loaded and dataset.table not in models
     ]
     for model in catalog.models:
-        shown = _sql(paths, model.layer, model.table)
+        shown = paths.shown(model.path)
         if model.table not in catalog.datasets:
             missing.append(
                 f"{shown} has no contract; write {paths.shown(paths.contracts / model.layer / model.table)}.yml"

@@ -269,6 +269,7 @@ def load(paths: Paths) -> Catalog:
             raise DeclarationError(f"{dataset.contract_file}: no checkpoints/{dataset.group}.yml for its group")
     catalog = Catalog(groups, load_models(paths.transforms, layers), layers)
     _check_links(catalog)
+    _check_inputs(catalog)
     return catalog
 
 
@@ -452,6 +453,14 @@ def _group(checkpoint: CheckpointFile, datasets: list[Dataset], paths: Paths) ->
     outside = tuple(d for d in datasets if d.table in named)
     inside = tuple(d for d in datasets if d.table not in members and any(link.to in members for link in d.links))
     return Group(checkpoint.group, checkpoint, tuple(members[table] for table in order), outside, inside)
+
+
+def _check_inputs(catalog: Catalog) -> None:
+    for model in catalog.models:
+        for layer, table in model.inputs:
+            source = catalog.datasets.get(table)
+            if source is None or source.published_layer != layer:
+                raise DeclarationError(f"{model.path} reads {layer}.{table}, which has no contract; see: dataops check")
 
 
 def _check_links(catalog: Catalog) -> None:

@@ -1,4 +1,4 @@
-"""SQL models: what transforms/<layer>/<table>.sql declares, in which order to build it, and its SQL per engine.
+"""Models, and of those in SQL what transforms/<layer>/<table>.sql declares, in which order to build it, and its SQL.
 
 Pure: reads files, knows no warehouse, no contract and no batch. A model is written once, in PostgreSQL's dialect;
 whoever builds it says where its inputs are read from (`render`, `restrict`).
@@ -30,7 +30,7 @@ _OPTION = re.compile(r"--\s*([A-Za-z_][\w-]*)\s*:\s*(.*)")
 
 @dataclass(frozen=True)
 class Model:
-    """One SELECT that makes one table; `text` is the file as written, `ast` its parsed form (never modified)."""
+    """What makes one table from what is published; `text` is all that it depends on, for a fingerprint."""
 
     layer: str
     table: str
@@ -39,7 +39,6 @@ class Model:
     incremental_by: tuple[str, ...]
     inputs: tuple[Dataset, ...]
     text: str = field(repr=False)
-    ast: exp.Query = field(repr=False, compare=False)
 
     @property
     def dataset(self) -> Dataset:
@@ -52,6 +51,13 @@ class Model:
         return f"{self.layer}.{self.table}"
 
 
+@dataclass(frozen=True)
+class SqlModel(Model):
+    """One SELECT that makes one table; `text` is the file as written, `ast` its parsed form (never modified)."""
+
+    ast: exp.Query = field(repr=False, compare=False)
+
+
 def load_models(folder: Path, layers: Layers | None = None) -> tuple[Model, ...]:
     """Every model below `folder` (transforms/), in build order. DeclarationError names the first bad file."""
     if not folder.is_dir():
@@ -59,22 +65,29 @@ def load_models(folder: Path, layers: Layers | None = None) -> tuple[Model, ...]
     stray = sorted(folder.glob("*.sql"))
     if stray:
         raise DeclarationError(f"{stray[0]}: a model belongs into a layer's folder, e.g. transforms/curated/.")
-    return order(parse_model(path, layers) for path in sorted(folder.glob("*/*.sql")))
+    from dataops.declared import python_models
+
+    made: list[Model] = [parse_model(path, layers) for path in sorted(folder.glob("*/*.sql"))]
+    made += python_models.load(folder, layers or Layers())
+    twice = {model.dataset: model.path for model in made}
+    if len(twice) < len(made):
+        double = next(model for model in made if twice[model.dataset] != model.path)
+        raise DeclarationError(f"{double.name} is made twice: {double.path} and {twice[double.dataset]}")
+    return order(made)
 
 
-def parse_model(path: Path, layers: Layers | None = None) -> Model:
+def parse_model(path: Path, layers: Layers | None = None) -> SqlModel:
     """The model of transforms/<layer>/<table>.sql. DeclarationError says file, line and what is wrong."""
     layers = layers or Layers()
     layer, table = path.parent.name, path.stem
-    if layer not in layers.built:
-        _refuse(path, 1, f"`{layer}` is not a layer with models; use one of {', '.join(layers.built)}")
+    refuse_layer(path, layer, layers)
     if not _NAME.fullmatch(table):
         _refuse(path, 1, f"file name `{table}` is not a table name (lower case, digits, underscores)")
     text = _read(path)
     says, options = _header(path, text)
     ast = _query(path, text)
     columns = _projection(path, ast)
-    return Model(
+    return SqlModel(
         layer=layer,
         table=table,
         path=path,
@@ -99,7 +112,7 @@ def order(models: Iterable[Model]) -> tuple[Model, ...]:
     return tuple(by_dataset[dataset] for dataset in _in_waves(sorter))
 
 
-def render(model: Model, dialect: Dialect, schema: Schema, replace: Mapping[Dataset, str] | None = None) -> str:
+def render(model: SqlModel, dialect: Dialect, schema: Schema, replace: Mapping[Dataset, str] | None = None) -> str:
     """The model's SELECT in `dialect`, without comments, computing the same on every warehouse.
 
     `schema` has the columns of its inputs by table. `replace` maps inputs to where they are read instead: a relation
@@ -141,17 +154,23 @@ def restrict(
     }
 
 
-def output_columns(model: Model) -> tuple[str, ...]:
+def output_columns(model: SqlModel) -> tuple[str, ...]:
     """Names of the columns of the final SELECT, in order."""
     return tuple(projection.alias_or_name for projection in model.ast.selects)
 
 
-def output_types(model: Model) -> dict[str, str]:
+def output_types(model: SqlModel) -> dict[str, str]:
     """Column -> the type its final cast names, as PostgreSQL writes it (`DECIMAL(38, 6)`, `INT`, `VARCHAR`)."""
     return {
         projection.alias_or_name: str(projection.unalias().to.sql(dialect=WRITTEN_IN))
         for projection in model.ast.selects
     }
+
+
+def refuse_layer(path: Path, layer: str, layers: Layers) -> None:
+    """Raises DeclarationError for a folder that is no layer with models."""
+    if layer not in layers.built:
+        _refuse(path, 1, f"`{layer}` is not a layer with models; use one of {', '.join(layers.built)}")
 
 
 def _refuse(path: Path, line: int, what: str) -> NoReturn:

@@ -18,7 +18,7 @@ from sqlglot import exp
 
 from dataops.declared.catalog import Catalog, Dataset
 from dataops.declared.errors import DeclarationError
-from dataops.declared.models import Model
+from dataops.declared.models import Model, SqlModel
 from dataops.facts import masking
 from dataops.facts.document import Document, Fields, Moment, Part, Receipt, Values
 from dataops.ledger import batches, entries, publications, results
@@ -343,6 +343,8 @@ def _held(connection: Connection, dataset: Dataset, key: Mapping[str, str]) -> t
 
 def carried(model: Model) -> frozenset[str]:
     """Output columns that hold an input's value of the same name, only cast."""
+    if not isinstance(model, SqlModel):
+        return frozenset()
     casts = {s.alias_or_name: s.unalias().this for s in model.ast.selects}
     return frozenset(n for n, inner in casts.items() if isinstance(inner, exp.Column) and inner.name.lower() == n)
 

@@ -1,4 +1,4 @@
-"""Builds SQL models into `candidate`, where no consumer sees them, as a batch that the gate judges like any other.
+"""Builds models into `candidate`, where no consumer sees them, as a batch that the gate judges like any other.
 
 An incremental model is built for the keys whose inputs changed since its last build; any other change of its inputs
 makes it a whole build. Publishing compares either way, so both give the same published rows.
@@ -11,20 +11,24 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Catalog, Dataset, Group
 from dataops.declared.errors import DeclarationError, VerdictError
 from dataops.declared.failpoint import failpoint
-from dataops.declared.models import Model, render, restrict
+from dataops.declared.models import Model, SqlModel, render, restrict
+from dataops.declared.python_models import PythonModel
 from dataops.ledger import batches, entries, publications
 from dataops.ledger.schema import writing
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import leftovers
 from dataops.warehouse import tables
-from dataops.warehouse.limits import limited
+from dataops.warehouse.arrow_types import arrow_schema
+from dataops.warehouse.limits import TimeLimit, limited
 from dataops.warehouse.tables import controls, quoted
 
+Input = tuple[str, str]  # layer, table
 Together = Mapping[str, str]  # models built in the same batch so far -> where the whole of each is read
 
 
@@ -124,12 +128,12 @@ def _build_one(
             return None
     if not whole:
         restricted = restrict(model, places.__getitem__, f"candidate.affected_{model.table}", keyed)
-        _create(work, connection, dataset, render(model, work.warehouse.dialect, work.catalog.schema, restricted))
+        _create(work, connection, dataset, model, restricted)
     rows, totals = (0, {}) if whole else controls(connection, dataset, f"candidate.{model.table}")
     if not rows:
         # Every affected key is gone: an empty candidate could not be told from a broken build, so build it all.
         whole = True
-        _create(work, connection, dataset, render(model, work.warehouse.dialect, work.catalog.schema, places))
+        _create(work, connection, dataset, model, places)
         rows, totals = controls(connection, dataset, f"candidate.{model.table}")
     work.warehouse.analyze(connection, f"candidate.{model.table}")
     scope = "whole" if whole else f"keys:{','.join(model.incremental_by)}"
@@ -223,15 +227,46 @@ def _find_affected(
     return int(connection.exec_driver_sql(f"SELECT COUNT(*) FROM {affected}").scalar_one())
 
 
-def _create(work: Workspace, connection: Connection, dataset: Dataset, select: str) -> None:
-    columns = quoted(dataset.column_names)
+def _create(
+    work: Workspace, connection: Connection, dataset: Dataset, model: Model, places: Mapping[Input, str]
+) -> None:
+    """Makes the candidate from inputs read at these places."""
     connection.exec_driver_sql(f"DROP TABLE IF EXISTS candidate.{dataset.table}")
-    limit = limited(connection, work.settings.model_seconds, "DATAOPS_MODEL_SECONDS", f"the model {dataset.name}")
-    with work.warehouse.judging(connection), limit:
+    if isinstance(model, SqlModel):
+        _select(work, connection, dataset, render(model, work.warehouse.dialect, work.catalog.schema, places))
+    elif isinstance(model, PythonModel):
+        _call(work, connection, dataset, model, places)
+
+
+def _limit(work: Workspace, connection: Connection, dataset: Dataset) -> TimeLimit:
+    return limited(connection, work.settings.model_seconds, "DATAOPS_MODEL_SECONDS", f"the model {dataset.name}")
+
+
+def _select(work: Workspace, connection: Connection, dataset: Dataset, select: str) -> None:
+    columns = quoted(dataset.column_names)
+    with work.warehouse.judging(connection), _limit(work, connection, dataset):
         connection.exec_driver_sql(
             f"CREATE TABLE candidate.{dataset.table} AS SELECT {columns}, ROW_NUMBER() OVER () - 1 AS _row,"
             f" CAST(NULL AS VARCHAR) AS _problems FROM ({select}) AS model"
         )
+
+
+def _call(
+    work: Workspace, connection: Connection, dataset: Dataset, model: PythonModel, places: Mapping[Input, str]
+) -> None:
+    from dataops.pipeline import functions
+
+    read = {}
+    for layer, table in model.inputs:
+        source = work.catalog.dataset(table)
+        query = f"SELECT {quoted(source.column_names)} FROM {places[layer, table]} AS input"
+        with work.warehouse.judging(connection), _limit(work, connection, dataset):
+            read[f"{layer}.{table}"] = work.warehouse.fetch(connection, query, arrow_schema(source.columns))
+    rows = functions.rows_of(model, dataset, read, work.settings.model_seconds)
+    body = ", ".join(f'"{column.name}" {tables.sql_type(column)}' for column in dataset.columns)
+    connection.exec_driver_sql(f"CREATE TABLE candidate.{dataset.table} ({body}, _row BIGINT, _problems VARCHAR)")
+    numbered = rows.append_column("_row", pa.array(range(rows.num_rows), pa.int64()))
+    work.warehouse.stage(connection, f"candidate.{dataset.table}", numbered)
 
 
 __all__ = ["Build", "build"]

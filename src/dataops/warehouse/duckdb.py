@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -151,6 +152,18 @@ class DuckDBWarehouse:
             raw.register("arriving", reader)  # type: ignore[union-attr]
             connection.exec_driver_sql(f"INSERT INTO {RAW}.{table} ({names}) SELECT {names} FROM arriving")
             raw.unregister("arriving")  # type: ignore[union-attr]
+
+    def fetch(self, connection: Connection, sql: str, schema: pa.Schema) -> pa.Table:
+        own: Any = connection.connection.dbapi_connection
+        table: pa.Table = own.execute(sql).to_arrow_table()
+        return table.rename_columns(schema.names).cast(schema)
+
+    def stage(self, connection: Connection, place: str, rows: pa.Table) -> None:
+        names = ", ".join(f'"{name}"' for name in rows.column_names)
+        own: Any = connection.connection.dbapi_connection
+        own.register("arriving", rows)
+        connection.exec_driver_sql(f"INSERT INTO {place} ({names}) SELECT {names} FROM arriving")
+        own.unregister("arriving")
 
     @contextmanager
     def lock(self, name: str, purpose: str) -> Iterator[None]:

@@ -87,6 +87,12 @@ class Warehouse(Protocol):
     def land(self, table: str, reader: pa.RecordBatchReader) -> None:
         """Appends Arrow batches to `raw.<table>` in one transaction of its own; columns by position."""
 
+    def fetch(self, connection: Connection, sql: str, schema: pa.Schema) -> pa.Table:
+        """Rows of a query inside a transaction, as Arrow of this schema; columns by position."""
+
+    def stage(self, connection: Connection, place: str, rows: pa.Table) -> None:
+        """Appends Arrow to a table inside a transaction; columns by name."""
+
     def lock(self, name: str, purpose: str) -> AbstractContextManager[None]:
         """Only one process at a time; waits for the configured time, then PlatformError naming the holder."""
 

@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 from dataops.declared.errors import PlatformError
 from dataops.declared.layers import RAW, Layers, is_history
 from dataops.warehouse import connection as shared
-from dataops.warehouse import postgres_dump, roles
+from dataops.warehouse import postgres_copy, postgres_dump, roles
 from dataops.warehouse.port import Consumer, Dialect
 
 PUBLISH_LOCK = 7_302_411  # one number for "a publication is being written"
@@ -171,6 +171,12 @@ class PostgresWarehouse:
         except AdbcError as error:
             first = (str(error).strip().splitlines() or ["no reason given"])[0]
             raise PlatformError(f"{self.name}: loading raw.{table} failed: {first}") from error
+
+    def fetch(self, connection: Connection, sql: str, schema: pa.Schema) -> pa.Table:
+        return postgres_copy.fetch(connection, sql, schema)
+
+    def stage(self, connection: Connection, place: str, rows: pa.Table) -> None:
+        postgres_copy.stage(connection, place, rows)
 
     def _libpq_uri(self) -> str:
         url = self._url.set(drivername="postgresql")

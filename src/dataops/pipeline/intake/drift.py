@@ -12,30 +12,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from dataops.declared.catalog import Dataset
-from dataops.declared.declarations import Column
 from dataops.declared.errors import DataRejected
 from dataops.ledger.enums import VerdictName
 from dataops.ledger.incidents import Detail
 from dataops.ledger.incidents import Difference as DifferenceKept
+from dataops.warehouse.arrow_types import ARROW, arrow_type
 
 ALIKE = 0.6  # difflib's own threshold for a close match
-ARROW: dict[str, pa.DataType] = {
-    "integer": pa.int32(),
-    "smallint": pa.int16(),
-    "bigint": pa.int64(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us"),
-    "varchar": pa.string(),
-}
 WORDS = {kind: word for word, kind in ARROW.items()}
-
-
-def arrow_type(column: Column) -> pa.DataType:
-    """The Arrow type that a column is landed as."""
-    if column.data_type == "numeric":
-        return pa.decimal128(column.numeric_precision or 38, column.numeric_scale or 0)
-    return ARROW[column.data_type]
 
 
 def in_words(kind: pa.DataType) -> str:

@@ -18,9 +18,10 @@ from dataops.declared.errors import PlatformError
 from dataops.declared.failpoint import failpoint
 from dataops.ledger.exact import total
 from dataops.ledger.workspace import Workspace
-from dataops.pipeline.intake.drift import Drift, DriftRejectedError, arrow_type, compare
+from dataops.pipeline.intake.drift import Drift, DriftRejectedError, compare
 from dataops.sources.arrow import Array, nulls, pc, positions
 from dataops.sources.port import Also, Follow, Request, Source, Window
+from dataops.warehouse.arrow_types import arrow_type
 
 KEY_BYTES = 2_600  # a row of an index fits into a third of PostgreSQL's pages of 8 KiB
 SUMMABLE_DIGITS = 28  # ten thousand million such numbers fit into the 38 digits of a decimal sum

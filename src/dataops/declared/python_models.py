@@ -1,0 +1,79 @@
+"""Python models: a table that a function of `dataops.analysis` makes, declared by transforms/<layer>/<table>.yml.
+
+The function gets its inputs as Arrow and returns Arrow; what it may read is declared, and nothing else reaches it. The
+file is read here and the function's source only hashed: nothing of it is imported before it is built.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from dataops.declared.declarations import Sentence
+from dataops.declared.errors import DeclarationError
+from dataops.declared.layers import Layers
+from dataops.declared.models import Dataset, Model, refuse_layer
+from dataops.declared.yaml_files import Strict, read
+
+FUNCTION = re.compile(r"([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)")
+
+
+class _File(Strict):
+    """The file transforms/<layer>/<table>.yml."""
+
+    says: Sentence  # what one row is, and who reads it
+    function: Annotated[str, Field(pattern=f"^{FUNCTION.pattern}$")]  # module.name within dataops.analysis
+    inputs: Annotated[tuple[str, ...], Field(min_length=1)]
+    incremental_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PythonModel(Model):
+    """One function that makes one table; `text` is its declaration and its module's source."""
+
+    function: str
+
+
+def load(folder: Path, layers: Layers) -> Iterator[PythonModel]:
+    """Every declared function below transforms/. Raises DeclarationError naming file and key."""
+    for path in sorted(folder.glob("*/*.yml")):
+        yield _model(path, layers)
+
+
+def _model(path: Path, layers: Layers) -> PythonModel:
+    layer, table = path.parent.name, path.stem
+    refuse_layer(path, layer, layers)
+    declared = read(path, _File, f"transforms/{layer}/{path.name}")
+    module, _, name = declared.function.partition(".")
+    text = path.read_text(encoding="utf-8") + _source(path, module, name)
+    inputs = tuple(sorted({_input(path, text_, layer, layers) for text_ in declared.inputs}))
+    return PythonModel(layer, table, path, declared.says, declared.incremental_by, inputs, text, declared.function)
+
+
+def _source(path: Path, module: str, name: str) -> str:
+    """The module's text. Raises DeclarationError when it has no such function."""
+    places = (Path(folder) / f"{module}.py" for folder in import_module("dataops.analysis").__path__)
+    file = next((place for place in places if place.is_file()), None)
+    if file is None:
+        raise DeclarationError(f'{path}: "function" is {module}.{name}; there is no analysis/{module}.py')
+    text = file.read_text(encoding="utf-8")
+    functions = {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    if name not in functions:
+        known = ", ".join(sorted(f for f in functions if not f.startswith("_")))
+        raise DeclarationError(f'{path}: "function" is {module}.{name}; analysis/{module}.py has {known or "none"}')
+    return text
+
+
+def _input(path: Path, text: str, layer: str, layers: Layers) -> Dataset:
+    of, dot, table = text.partition(".")
+    if not dot or of not in layers.read_by(layer):
+        allowed = ", ".join(sorted(layers.read_by(layer)))
+        raise DeclarationError(f'{path}: "inputs": a {layer} model may not read {text!r}; it reads only {allowed}')
+    return of, table
