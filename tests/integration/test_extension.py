@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
 import dataops.analysis
@@ -22,11 +25,13 @@ from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.outlets.site import data_docs
 from dataops.pipeline import jobs
 from dataops.warehouse.limits import TimeLimitError
+from tests.support import cases
 from tests.support.shop import Shop, fetch, line, load, own_project, small_shop, workspace
 
 pytestmark = pytest.mark.integration
 
 EXTENSION = Path(__file__).parents[1] / "support" / "extension"
+CASES = EXTENSION / "tests" / "transforms" / "board" / "customer_rank"
 BUILT = ["curated", "daily", "board"]
 
 
@@ -107,6 +112,22 @@ def test_a_model_in_python_follows_its_inputs_and_keeps_its_history(work: Worksp
     assert len(fetch(work, "SELECT 1 FROM board_history.customer_rank")) == 3
     _build_all(work, full=True)
     assert fetch(work, "SELECT order_day, orders, amount FROM marts.daily_amount ORDER BY 1") == days
+
+
+@pytest.mark.parametrize("case", sorted(CASES.glob("*.yml")), ids=lambda path: path.stem)
+def test_a_model_in_python_has_cases_like_any_other(project: Path, tmp_path: Path, case: Path) -> None:
+    catalog = workspace(tmp_path / "home", project=project).catalog
+    model = next(model for model in catalog.models if model.table == "customer_rank")
+    with duckdb.connect() as connection:
+
+        def ask(sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+            cursor = connection.execute(sql)
+            return [column[0] for column in cursor.description or []], cursor.fetchall()
+
+        example = cases.load_case(case)
+        select = cases.as_select(catalog, model, cases.inputs_of(catalog, model, example), "duckdb", ask)
+        got = cases.answer(ask, "duckdb", select, example.query)
+    assert cases.differences(example, got) == (Counter(), Counter()), example.says
 
 
 @pytest.mark.parametrize(
