@@ -13,6 +13,9 @@ import pytest
 
 from dataops.airflow import groups
 from dataops.airflow.partitions import NoPartitionError, key_of, window_of
+from dataops.declared import catalog as catalogs
+from dataops.declared.layers import Kind
+from dataops.declared.paths import Paths
 
 pytestmark = pytest.mark.unit
 
@@ -48,30 +51,47 @@ print(json.dumps({"errors": bag.import_errors, "dags": {d.dag_id: {
 """
 
 PARSE = """
-import runpy, sys
+import json, multiprocessing, runpy, sys
 import airflow.sdk
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import DAG, Asset, BaseOperator, CronPartitionTimetable, Param, PartitionedAssetTimetable
 from airflow.sdk import PartitionedAtRuntime, TaskGroup
 before = set(sys.modules)
-runpy.run_path(sys.argv[1])
-print("\\n".join(sorted(set(sys.modules) - before)))
+def look(file):
+    runpy.run_path(file)
+    return sorted(set(sys.modules) - before)
+with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as each_in_its_own_process:
+    print(json.dumps(dict(zip(sys.argv[1:], each_in_its_own_process.map(look, sys.argv[1:], chunksize=1)))))
 """
 
 
-def _python(code: str, argument: object, home: Path) -> str:
+def _python(code: str, home: Path, *arguments: object) -> dict[str, Any]:
+    """What a process of its own prints last."""
     mine = {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     environ = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW__")} | mine
-    command = [sys.executable, "-c", code, str(argument)]
+    command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, cwd=home)
-    return done.stdout
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """All DAGs as Airflow itself loads them, in a process of their own."""
-    out = _python(LOOK, PROJECT / "dags", tmp_path_factory.mktemp("airflow"))
-    return dict(json.loads(out.splitlines()[-1]))
+    return _python(LOOK, tmp_path_factory.mktemp("airflow"), PROJECT / "dags")
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """Modules that parsing each DAG file imports, beyond Airflow's own."""
+    return _python(PARSE, tmp_path_factory.mktemp("airflow"), *FILES)
+
+
+def test_the_light_reading_of_checkpoints_agrees_with_the_strict_one() -> None:
+    catalog = catalogs.load(Paths(PROJECT, PROJECT / "var"))
+    strict = {name: (group.layer, group.is_loaded) for name, group in catalog.groups.items()}
+    read = groups.declared()
+    assert {name: (group.layer, group.kind is Kind.LOADED) for name, group in read.items()} == strict
+    assert [name for name in read if name in catalog.built] == list(catalog.built)
 
 
 def test_there_are_these_dags_and_none_fails_to_import(found: dict[str, Any]) -> None:
@@ -146,8 +166,8 @@ def test_the_schedules_are_those_of_the_mission(found: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_parsing_a_dag_file_imports_nothing_heavy(file: Path, tmp_path: Path) -> None:
-    new = set(_python(PARSE, file, tmp_path).split())
+def test_parsing_a_dag_file_imports_nothing_heavy(file: Path, imported: dict[str, list[str]]) -> None:
+    new = imported[str(file)]
     assert not {name for name in new if name.partition(".")[0] in HEAVY}
     assert {name for name in new if name.partition(".")[0] == "dataops"} == OURS | (
         {"dataops.airflow.upkeep"} if file.stem in UPKEEP else set() if file.stem in JOBS else FOR_PEOPLE
