@@ -20,7 +20,7 @@ from dataops.pipeline.publish import publish
 from dataops.sources import open_source
 from tests.support.shop import fetch, load, own_project, small_shop, workspace
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.quick]
 
 HOSTILE = [
     "x" * 2**20,

@@ -14,7 +14,7 @@ import pytest
 from dataops.cli import main
 from tests.support.shop import PROJECT, load, small_shop, workspace
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.quick]
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "json"
 

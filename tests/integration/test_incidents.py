@@ -15,7 +15,7 @@ from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs
 from tests.support.shop import Shop, customer, fetch, line, load, small_shop
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.quick]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from dataops.declared.rendering import render
 from dataops.declared.select import SelectError
 from tests.conftest import PostgresServer
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.quick]
 # ruff: noqa: E501  tables of expressions
 COLUMNS = {
     "k": "integer", "a": "integer", "b": "integer", "s": "smallint", "g": "bigint", "x": "numeric(19, 4)",

@@ -9,7 +9,7 @@ from dataops.pipeline import jobs
 from dataops.sources.port import Window
 from tests.support.shop import fetch, line, load, small_shop, state
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.quick]
 
 
 def test_a_clean_delivery_reaches_curated_and_a_second_one_changes_nothing(work: Workspace) -> None:

@@ -24,7 +24,7 @@ from dataops.declared.catalog import Catalog
 from dataops.declared.models import WRITTEN_IN, Dialect, Model, SqlModel, load_models, output_columns, render, restrict
 from dataops.declared.paths import Paths
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.quick]
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]

@@ -94,6 +94,15 @@ def test_the_light_reading_of_checkpoints_agrees_with_the_strict_one() -> None:
     assert [name for name in read if name in catalog.built] == list(catalog.built)
 
 
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="one process runs everything in one worker")
+def test_tests_that_share_a_modules_fixture_run_in_one_worker(
+    found: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
+    """pytest-xdist says so by what it adds to the node's id; beside pytest 9.2 it silently did not."""
+    assert found
+    assert request.node.nodeid.endswith("@tests/unit/test_dags.py")
+
+
 def test_there_are_these_dags_and_none_fails_to_import(found: dict[str, Any]) -> None:
     assert found["errors"] == {}
     assert sorted(found["dags"]) == EXPECTED
