@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset, Group
@@ -10,18 +13,32 @@ from dataops.ledger import batches
 from dataops.ledger.batches import Batch
 from dataops.warehouse import tables
 
+VIEWS = sa.text("SELECT viewname, definition FROM pg_catalog.pg_views WHERE schemaname = 'candidate'")
+SHOWN = re.compile(r"_batch = (\d+)")
+
 
 def point_at(connection: Connection, group: Group, batch: Batch) -> None:
-    """Lets `candidate` show this batch, whatever was landed or built since.
+    """Lets `candidate` show this batch, whatever was landed or built since; nothing is made where it does already.
 
     Raises DataRejected for a build whose candidates a later build has replaced.
     """
-    if group.is_loaded:
-        for dataset in group.datasets:
-            show(connection, dataset, batch.seq)
-        return
-    if batches.newest_number(connection, group.name) != batch.seq:
-        raise DataRejected(f"build {batch.batch_id} was replaced by a later one; run: dataops build")
+    for dataset in _elsewhere(connection, group, batch):
+        show(connection, dataset, batch.seq)
+
+
+def is_shown(connection: Connection, group: Group, batch: Batch) -> bool:
+    """Whether `candidate` shows this batch. Raises DataRejected as `point_at` does."""
+    return not _elsewhere(connection, group, batch)
+
+
+def _elsewhere(connection: Connection, group: Group, batch: Batch) -> list[Dataset]:
+    """The group's datasets of which `candidate` shows another batch, or nothing."""
+    if not group.is_loaded:
+        if batches.newest_number(connection, group.name) != batch.seq:
+            raise DataRejected(f"build {batch.batch_id} was replaced by a later one; run: dataops build")
+        return []
+    shown = {view: SHOWN.search(definition) for view, definition in connection.execute(VIEWS)}
+    return [d for d in group.datasets if not (at := shown.get(d.table)) or int(at[1]) != batch.seq]
 
 
 def show(connection: Connection, dataset: Dataset, seq: int) -> None:

@@ -64,6 +64,20 @@ def audit(work: Workspace, batch_id: str, engine: AuditEngine) -> list[RuleResul
     return results
 
 
+def is_shown(work: Workspace, batch_id: str) -> bool:
+    """Whether an audit of this batch finds all in place, so that it only reads. Raises DataRejected."""
+    with work.warehouse.transaction() as connection:
+        batch = batches.required(connection, batch_id)
+        return _is_settled(batch) or candidates.is_shown(connection, batches.group_of(connection, work, batch), batch)
+
+
+def show(work: Workspace, batch_id: str) -> None:
+    """Lets the engines see this batch. The caller holds the group's lock alone."""
+    with work.warehouse.transaction() as connection:
+        batch = batches.required(connection, batch_id)
+        candidates.point_at(connection, batches.group_of(connection, work, batch), batch)
+
+
 def _is_settled(batch: Batch) -> bool:
     """Whether a repeated task must change nothing any more. Raises DataRejected for a batch that was given up."""
     if batch.state is BatchState.DISCARDED:

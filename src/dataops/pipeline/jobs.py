@@ -35,6 +35,7 @@ class Opener(Protocol):
 
 
 log = logging.getLogger("dataops")
+ROUNDS = 5  # each one is lost only to somebody who showed another batch in between
 
 
 @dataclass(frozen=True)
@@ -141,9 +142,18 @@ def build_candidates(work: Workspace, group: str, *, full: bool = False) -> Buil
 
 
 def audit(work: Workspace, batch_id: str, engine: gate.AuditEngine) -> None:
-    """Lets Soda or GX judge a batch."""
-    with locked(work, batch_id, "gate"):
-        gate.audit(work, batch_id, engine)
+    """Lets Soda or GX judge a batch; both may do so at once, since they only read what is shown to them.
+
+    Raises PlatformError when others keep showing other batches of the group.
+    """
+    for _ in range(ROUNDS):
+        with locked(work, batch_id, "gate", shared=True):
+            if gate.is_shown(work, batch_id):
+                gate.audit(work, batch_id, engine)
+                return
+        with locked(work, batch_id, "gate"):
+            gate.show(work, batch_id)
+    raise PlatformError(f"{batch_id} was not judged: others judge other batches of its group. Run this again later.")
 
 
 def judge(work: Workspace, batch_id: str) -> Verdict:
@@ -200,10 +210,10 @@ def latest(work: Workspace, group: str | None, batch_id: str | None) -> str:
 
 
 @contextmanager
-def locked(work: Workspace, batch_id: str, purpose: str) -> Iterator[Group]:
+def locked(work: Workspace, batch_id: str, purpose: str, *, shared: bool = False) -> Iterator[Group]:
     """Holds the lock of the batch's group. Raises DataRejected when there is no such batch."""
     with writing(work.warehouse) as connection:
         batch = batches.find(connection, batch_id) or batches.required(connection, batch_id)
     group = work.catalog.group(batch.group)
-    with work.warehouse.lock(group.name, purpose):
+    with work.warehouse.lock(group.name, purpose, shared=shared):
         yield group

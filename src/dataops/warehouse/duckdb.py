@@ -166,7 +166,7 @@ class DuckDBWarehouse:
         own.unregister("arriving")
 
     @contextmanager
-    def lock(self, name: str, purpose: str) -> Iterator[None]:
+    def lock(self, name: str, purpose: str, *, shared: bool = False) -> Iterator[None]:  # noqa: ARG002  one file
         with file_lock(self._locks / f"{name}.lock", purpose, self._lock_seconds):
             yield
 

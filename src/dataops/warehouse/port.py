@@ -93,8 +93,11 @@ class Warehouse(Protocol):
     def stage(self, connection: Connection, place: str, rows: pa.Table) -> None:
         """Appends Arrow to a table inside a transaction; columns by name."""
 
-    def lock(self, name: str, purpose: str) -> AbstractContextManager[None]:
-        """Only one process at a time; waits for the configured time, then PlatformError naming the holder."""
+    def lock(self, name: str, purpose: str, *, shared: bool = False) -> AbstractContextManager[None]:
+        """Only one process at a time; waits for the configured time, then PlatformError naming the holder.
+
+        `shared`: several at a time that only read, and none that holds it alone. One file lets in one at a time anyway.
+        """
 
     def serialize_publications(self, connection: Connection) -> None:
         """Inside a transaction: publications follow one another from here to its end."""

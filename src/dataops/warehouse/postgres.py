@@ -185,21 +185,22 @@ class PostgresWarehouse:
         return url.render_as_string(hide_password=False)
 
     @contextmanager
-    def lock(self, name: str, purpose: str) -> Iterator[None]:
+    def lock(self, name: str, purpose: str, *, shared: bool = False) -> Iterator[None]:
         """A session-level advisory lock on a connection of its own: the server frees it when this process dies."""
         number = crc32(f"dataops {name}".encode())
         connection = self._connect()
         try:
-            self._acquire(connection, number, name)
+            self._acquire(connection, number, name, shared=shared)
             connection.exec_driver_sql(f"SET application_name = 'PID {os.getpid()} ({name}, {purpose})'")
             connection.commit()
             yield
         finally:
             connection.close()
 
-    def _acquire(self, connection: Connection, number: int, name: str) -> None:
+    def _acquire(self, connection: Connection, number: int, name: str, *, shared: bool) -> None:
         deadline = time.monotonic() + self._lock_seconds
-        while not connection.execute(text("SELECT pg_try_advisory_lock(:n)"), {"n": number}).scalar():
+        attempt = text(f"SELECT pg_try_advisory_lock{'_shared' if shared else ''}(:n)")
+        while not connection.execute(attempt, {"n": number}).scalar():
             connection.commit()
             if time.monotonic() > deadline:
                 raise PlatformError(
