@@ -87,6 +87,6 @@ class Act(Job):
 
         form = dict(context["params"])
         person = context["dag_run"].triggering_user_name or "unknown"
-        said = actions.act(work, form["action"], person, form)
-        self.log.info("%s", said)
-        return said
+        done = actions.act(work, form["action"], person, form)
+        self.log.info("%s", done)
+        return done

@@ -100,7 +100,7 @@ class Kinds:
             self._keep.append(node)
         return self._known[id(node)]
 
-    def required(self, node: exp.Expression) -> Kind:
+    def known_kind(self, node: exp.Expression) -> Kind:
         """Raises SelectError where it is not known."""
         found = self.of(node)
         if found is None:
@@ -278,7 +278,7 @@ def _product(kinds: Kinds, node: exp.Expression) -> Kind | None:
 
 
 def _quotient(kinds: Kinds, node: exp.Expression) -> Kind | None:
-    left, right = kinds.required(node.this), kinds.required(node.expression)
+    left, right = kinds.known_kind(node.this), kinds.known_kind(node.expression)
     if FLOAT in {left, right}:
         return FLOAT
     return _wider(left, right) if left.is_whole and right.is_whole else Kind("dec", SCALE)

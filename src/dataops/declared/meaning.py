@@ -65,7 +65,7 @@ def _checked(node: exp.Expression, result: exp.Expression) -> exp.Expression:
 
 
 def _divide(node: exp.Expression, kinds: Kinds, dialect: Dialect) -> None:
-    left, right = kinds.required(node.this), kinds.required(node.expression)
+    left, right = kinds.known_kind(node.this), kinds.known_kind(node.expression)
     if not (left.is_number and right.is_number):
         return
     whole = left.is_whole and right.is_whole
@@ -98,9 +98,9 @@ def _quotient_on_duckdb(left: exp.Expression, ls: int, right: exp.Expression, rs
 
 
 def _modulo(node: exp.Expression, kinds: Kinds, dialect: Dialect) -> None:
-    if dialect == "postgres" or not kinds.required(node.expression).is_number:
+    if dialect == "postgres" or not kinds.known_kind(node.expression).is_number:
         return
-    left, right = kinds.required(node.this), kinds.required(node.expression)
+    left, right = kinds.known_kind(node.this), kinds.known_kind(node.expression)
     whole = left.is_whole and right.is_whole
     _replace(node, _checked(node, node.copy() if whole else _rest_on_duckdb(node, max(left.scale, right.scale))))
 
@@ -117,7 +117,7 @@ def _rest_on_duckdb(node: exp.Expression, scale: int) -> exp.Expression:
 def _average(node: exp.Expression, kinds: Kinds, dialect: Dialect) -> None:
     """The sum by the count, each with the filter and the window that the average has."""
     inner = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
-    kind = kinds.required(inner)
+    kind = kinds.known_kind(inner)
     if not kind.is_number:
         return
     top = node

@@ -162,17 +162,17 @@ def explain(
     publication.
     """
     dataset = _dataset(work.catalog, name)
-    wanted = parsed_key(dataset, key)
+    values = parsed_key(dataset, key)
     with work.warehouse.reading() as connection:
         if not _is_there(connection, dataset):
             raise DeclarationError(f"nothing of {dataset.name} was loaded yet.\nRun: dataops load {dataset.group}")
         try:
-            return _explained(work.catalog, connection, dataset, wanted, as_of, clear=clear)
+            return _explained(work.catalog, connection, dataset, values, as_of, clear=clear)
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise
-            said = str(error.orig or error).strip().splitlines()[0]
-            raise DeclarationError(f"{key!r} is no key of {dataset.name}: {said}") from error
+            reason = str(error.orig or error).strip().splitlines()[0]
+            raise DeclarationError(f"{key!r} is no key of {dataset.name}: {reason}") from error
 
 
 def _dataset(catalog: Catalog, name: str) -> Dataset:

@@ -60,8 +60,8 @@ def sentence(states: Sequence[GroupState]) -> str:
         return NOTHING_YET
     if all(state.well for state in states):
         return ALL_WELL
-    said = [_held(states), *_late(states), *_own_waiting(states), *_partly(states), *_rolled_back(states)]
-    clauses = [clause for clause in said if clause]
+    parts = [_held(states), *_late(states), *_own_waiting(states), *_partly(states), *_rolled_back(states)]
+    clauses = [clause for clause in parts if clause]
     rest = [state for state in states if state.well]
     if rest:
         clauses.append("The rest is fresh.")

@@ -184,8 +184,8 @@ def _expectation(rule: Rule, schema: Schema, relations: Relations, dialect: Dial
     except ExpectationNotFoundError:
         raise DeclarationError(f"{rule.file}, rule {rule.id}: GX has no expectation {item.type!r}") from None
     except Exception as error:  # noqa: BLE001  GX raises pydantic v1 errors, and others, for a bad argument
-        said = "; ".join(str(error).split("\n")[1:3]).strip() or str(error)
-        raise DeclarationError(f"{rule.file}, rule {rule.id}: GX refuses {item.type}: {said}") from None
+        reason = "; ".join(str(error).split("\n")[1:3]).strip() or str(error)
+        raise DeclarationError(f"{rule.file}, rule {rule.id}: GX refuses {item.type}: {reason}") from None
 
 
 def rows_query(rule: Rule, schema: Schema, relations: Relations, dialect: Dialect, batch: str) -> str:

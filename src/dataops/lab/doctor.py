@@ -49,9 +49,9 @@ def run(names: Sequence[str] = (), seconds: float = SECONDS) -> list[Finding]:
         raise DeclarationError(f"nothing to look at under {', '.join(unknown)}; there are {', '.join(PROBES)}")
     # Another process that holds the warehouse file must be named before the time is over.
     settings = replace(settings_.load(), lock_seconds=seconds / 2)
-    wanted = [name for name in PROBES if not names or name in names]
+    chosen = [name for name in PROBES if not names or name in names]
     _import_first()
-    return _together(wanted, settings, seconds)
+    return _together(chosen, settings, seconds)
 
 
 def _import_first() -> None:
@@ -107,17 +107,17 @@ def _python(settings: Settings) -> Finding:
     where = f"{platform.python_version()}{', virtualenv' if sys.prefix != sys.base_prefix else ''}"
     if not lock.exists():
         return Finding("warn", "python", f"{where}; no requirements.txt to compare with")
-    wanted = [Requirement(line.rstrip("\\ \n")) for line in lock.read_text("utf-8").splitlines() if line[:1].isalnum()]
-    wanted = [item for item in wanted if item.marker is None or item.marker.evaluate()]
+    locked = [Requirement(line.rstrip("\\ \n")) for line in lock.read_text("utf-8").splitlines() if line[:1].isalnum()]
+    locked = [item for item in locked if item.marker is None or item.marker.evaluate()]
     wrong = []
-    for item in wanted:
+    for item in locked:
         try:
             there = version(item.name)
         except PackageNotFoundError:
             there = "not installed"
         if not item.specifier.contains(there if there[0].isdigit() else "0", prereleases=True):
             wrong.append(f"{item.name}: {there}, locked {str(item.specifier).removeprefix('==')}")
-    matching = f"{len(wanted) - len(wrong)} of {len(wanted)}"
+    matching = f"{len(locked) - len(wrong)} of {len(locked)}"
     if wrong:
         return Finding("FAIL", "python", f"{where}; lock differs ({matching} match)", "\n".join(wrong[:5]))
     return Finding("ok", "python", f"{where}, lock matches ({matching})")

@@ -237,9 +237,9 @@ def _rules(catalog: Catalog) -> dict[str, tuple[Rule, str]]:
     found: dict[str, tuple[Rule, str]] = {}
     for dataset in catalog.datasets.values():
         checks = [*dataset.contract.checks, *(c for column in dataset.columns for c in column.checks)]
-        said = {c.check.attributes.rule: c.model_dump_json() for c in checks}
+        stated = {c.check.attributes.rule: c.model_dump_json() for c in checks}
         for rule in dataset.rules:
-            found[rule.id] = (replace(rule, file=""), said.get(rule.id, ""))
+            found[rule.id] = (replace(rule, file=""), stated.get(rule.id, ""))
     return found
 
 

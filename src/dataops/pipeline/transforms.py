@@ -46,10 +46,10 @@ def build(work: Workspace, group: Group, names: Sequence[str] = (), *, full: boo
 
     Raises DeclarationError for an unknown name, VerdictError when no model has its inputs yet.
     """
-    wanted = _wanted(work.catalog, group, names)
+    chosen = _chosen(work.catalog, group, names)
     with writing(work.warehouse) as connection:
         tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
-        ready, waiting = _ready(connection, work.catalog, wanted)
+        ready, waiting = _ready(connection, work.catalog, chosen)
         if not ready:
             raise VerdictError(_nothing_ready(work.catalog, waiting))
         # A later build replaces the candidates of every earlier one, so none of those can be published any more.
@@ -69,7 +69,7 @@ def build(work: Workspace, group: Group, names: Sequence[str] = (), *, full: boo
     return Build(batch.batch_id, tuple(sorted(together)), tuple(m.table for m in waiting))
 
 
-def _wanted(catalog: Catalog, group: Group, names: Sequence[str]) -> tuple[Model, ...]:
+def _chosen(catalog: Catalog, group: Group, names: Sequence[str]) -> tuple[Model, ...]:
     members = {d.table for d in group.datasets}
     models = tuple(m for m in catalog.models if m.table in members)
     chosen = {name.rpartition(".")[2] for name in names}

@@ -211,13 +211,13 @@ class WarehouseFile:
     def _write_note(self, found: Healed) -> None:
         durable.write(self._note, json.dumps(asdict(found)).encode())
 
-    def _prove(self, told: OnHealed, explain: shared.Explain) -> None:
+    def _prove(self, on_healed: OnHealed, explain: shared.Explain) -> None:
         """Reads every table once and lets the ledger be proven; only then the rescue is given up."""
         content = json.loads(self._note.read_bytes())
         found = Healed(**content | {"torn": tuple(content["torn"])})
         with shared.transaction(self.writing.connect, explain) as connection:
             read_all(connection)
-            told(connection, found)
+            on_healed(connection, found)
             failpoint("healing_told")
         failpoint("healing_proven")
         rescue.beside(self.file).unlink(missing_ok=True)
@@ -277,13 +277,13 @@ def own_descriptor(file: Path) -> int | None:
     """The descriptor under which this process has the file open, None when it has not."""
     if not file.exists():
         return None
-    wanted = file.stat()
+    own = file.stat()
     for link in Path("/dev/fd").iterdir():
         try:
             there = os.fstat(int(link.name))
         except OSError:  # the one that listed the folder
             continue
-        if (there.st_dev, there.st_ino) == (wanted.st_dev, wanted.st_ino):
+        if (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino):
             return int(link.name)
     return None
 

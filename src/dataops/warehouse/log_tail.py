@@ -39,9 +39,9 @@ def _last_commit(content: bytes) -> tuple[int, int]:
     """(where the last whole commit ends, where the first entry that is not whole begins)."""
     end = at = _first_entry(content)
     while at + HEAD <= len(content):
-        size, wanted = struct.unpack_from("<QQ", content, at)
+        size, expected = struct.unpack_from("<QQ", content, at)
         entry = content[at + HEAD : at + HEAD + size]
-        if len(entry) < size or checksum(entry) != wanted:
+        if len(entry) < size or checksum(entry) != expected:
             break
         at += HEAD + size
         if entry == COMMITTED:

@@ -24,8 +24,8 @@ def dump(url: URL, file: Path, schemas: Sequence[str]) -> None:
     """The platform's schemas as one file in pg_dump's own format, of one snapshot. Raises PlatformError."""
     named = [f"--schema={name}" for name in schemas]
     arguments = ("--format=custom", "--no-owner", "--no-privileges", *named, f"--file={file}", _database(url))
-    with TemporaryFile() as said, _started("pg_dump", url, *arguments, stderr=said) as process:
-        _require_done(process, said)
+    with TemporaryFile() as messages, _started("pg_dump", url, *arguments, stderr=messages) as process:
+        _require_done(process, messages)
     durable.sync(file)
 
 
@@ -37,7 +37,7 @@ def load(url: URL, file: Path, schemas: Sequence[str], statements: Sequence[str]
     own = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={_database(url)}")
     begin = ["BEGIN", "SET client_min_messages = warning", f"SET LOCAL lock_timeout = {int(lock_seconds * 1000)}"]
     begin += [f"DROP SCHEMA IF EXISTS {name} CASCADE" for name in schemas]
-    with TemporaryFile() as said, _started("psql", url, *own, stdin=subprocess.PIPE, stderr=said) as psql:
+    with TemporaryFile() as messages, _started("psql", url, *own, stdin=subprocess.PIPE, stderr=messages) as psql:
         target = cast("IO[bytes]", psql.stdin)
         with suppress(BrokenPipeError):  # psql says why it ended
             target.write(_script(begin))
@@ -46,15 +46,15 @@ def load(url: URL, file: Path, schemas: Sequence[str], statements: Sequence[str]
                 failpoint("restore_copied")
             target.write(_script([*statements, "COMMIT"]))  # without it, the end of the input rolls back
             target.close()
-        _require_done(psql, said)
+        _require_done(psql, messages)
 
 
 def _copy(file: Path, target: IO[bytes]) -> None:
     """The statements that make what `file` holds; as a stream, so that no row lies in a file of its own."""
-    with TemporaryFile() as said, _started("pg_restore", None, "--no-owner", "--no-privileges", "--file=-", str(file),
-                                           stdout=subprocess.PIPE, stderr=said) as source:  # fmt: skip
+    with TemporaryFile() as errors, _started("pg_restore", None, "--no-owner", "--no-privileges", "--file=-", str(file),
+                                           stdout=subprocess.PIPE, stderr=errors) as source:  # fmt: skip
         shutil.copyfileobj(cast("IO[bytes]", source.stdout), target)
-        _require_done(source, said)
+        _require_done(source, errors)
 
 
 def _script(statements: Sequence[str]) -> bytes:
@@ -98,12 +98,12 @@ def _started(program: str, url: URL | None, *arguments: str, **streams: Any) -> 
     return subprocess.Popen([_found(program), *arguments], env=environ, **streams)  # noqa: S603  a list, no shell
 
 
-def _require_done(process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+def _require_done(process: subprocess.Popen[bytes], messages: IO[bytes]) -> None:
     """Raises PlatformError with the first line of what a program said when it failed."""
     code = process.wait()
     if code:
-        said.seek(0)
-        lines = [line for line in said.read().decode(errors="replace").splitlines() if line.strip()]
+        messages.seek(0)
+        lines = [line for line in messages.read().decode(errors="replace").splitlines() if line.strip()]
         raise PlatformError(f"{(lines or [f'exit code {code}'])[0]}\nNothing was changed.")
 
 

@@ -33,9 +33,9 @@ HEALTHY = {"dag_processor", "metadatabase", "scheduler", "triggerer"}
 STOP_SECONDS = 20
 
 
-def free_port(wanted: int = 0) -> int:
-    """`wanted` if nobody listens there on loopback, else any free port."""
-    for port in (wanted, 0):
+def free_port(preferred: int = 0) -> int:
+    """`preferred` if nobody listens there on loopback, else any free port."""
+    for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -89,7 +89,7 @@ class Drift:
     def notes(self) -> list[str]:
         """What to tell of a batch that is loaded all the same."""
         file = self.dataset.contract_file
-        said = {
+        sentences = {
             "new": lambda d: (
                 f"column {d.column} of the source is not in the contract and was ignored; to take it, add"
                 f" it to {file}: {d.column}, {d.found}"
@@ -98,7 +98,7 @@ class Drift:
             "retyped": lambda d: f"column {d.column} is {d.found} at the source and was read as {d.agreed}",
             "reordered": lambda d: f"column {d.column} stands elsewhere at the source; columns are read by name",
         }
-        return [said[d.what](d) for d in self.differences if d.what in said]
+        return [sentences[d.what](d) for d in self.differences if d.what in sentences]
 
 
 class DriftRejectedError(DataRejected):

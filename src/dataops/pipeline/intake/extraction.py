@@ -40,11 +40,11 @@ def extract(work: Workspace, group: Group, source: Source, window: Window | None
         tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
         leftovers.remove_unfinished(connection, group, batches.of_window(window))
         failpoint("leftovers_removed")
-        wanted = landing.Wanted(window, entries.asked_again(connection, group) if window else {})
+        selection = landing.Selection(window, entries.asked_again(connection, group) if window else {})
         batch = batches.begin(connection, group.name, _stem(group.name, window), source.name, window)
     failpoint("batch_opened")
     before = _agreed(work, group, source, batch.seq)
-    arrivals = [landing.land(work, source, group, before[d.table], wanted, batch.seq) for d in group.datasets]
+    arrivals = [landing.land(work, source, group, before[d.table], selection, batch.seq) for d in group.datasets]
     for dataset in group.datasets:
         after = source.schema(str(dataset.contract.platform.source))
         landing.refuse_change(dataset, before[dataset.table].found, after)

@@ -28,7 +28,7 @@ SUMMABLE_DIGITS = 28  # ten thousand million such numbers fit into the 38 digits
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Selection:
     """Which rows a load asks for: those in the window (None: all), and by table those that wait in quarantine."""
 
     window: Window | None
@@ -69,11 +69,11 @@ def refuse_change(dataset: Dataset, before: pa.Schema, after: pa.Schema) -> None
     )
 
 
-def land(work: Workspace, source: Source, group: Group, drift: Drift, wanted: Wanted, seq: int) -> Arrival:
+def land(work: Workspace, source: Source, group: Group, drift: Drift, selection: Selection, seq: int) -> Arrival:
     """Streams one dataset of batch `seq` into raw. Raises what source or warehouse raised while it streamed."""
     dataset = drift.dataset
     schema = pa.schema([(column.name, arrow_type(column)) for column in dataset.columns])
-    reader = source.read(_request(dataset, group, drift.readable, wanted))
+    reader = source.read(_request(dataset, group, drift.readable, selection))
     arrival = Arrival(dataset, controls=dict.fromkeys(dataset.control, Decimal(0)), notes=drift.notes())
     landed = pa.schema([*schema, ("_batch", pa.int64()), ("_row", pa.int64()), ("_problems", pa.string())])
     stream = pa.RecordBatchReader.from_batches(landed, _watched(_stamped(reader, arrival, landed, seq), arrival))
@@ -95,17 +95,17 @@ def _watched(stream: Iterator[pa.RecordBatch], arrival: Arrival) -> Iterator[pa.
         raise
 
 
-def _request(dataset: Dataset, group: Group, schema: pa.Schema, wanted: Wanted) -> Request:
-    platform, window = dataset.contract.platform, wanted.window
+def _request(dataset: Dataset, group: Group, schema: pa.Schema, selection: Selection) -> Request:
+    platform, window = dataset.contract.platform, selection.window
     follow = None
     if window and platform.follows:
         parent = group.dataset(platform.follows)
         columns = next(link.columns for link in dataset.links if link.to == parent.table)
         source, cursor = str(parent.contract.platform.source), str(parent.contract.platform.cursor)
-        follow = Follow(columns, source, parent.key, cursor, wanted.also.get(parent.table))
+        follow = Follow(columns, source, parent.key, cursor, selection.also.get(parent.table))
     if not window or not (platform.cursor or follow):
         return Request(str(platform.source), schema)
-    return Request(str(platform.source), schema, window, platform.cursor, follow, wanted.also.get(dataset.table))
+    return Request(str(platform.source), schema, window, platform.cursor, follow, selection.also.get(dataset.table))
 
 
 def _stamped(reader: pa.RecordBatchReader, arrival: Arrival, schema: pa.Schema, seq: int) -> Iterator[pa.RecordBatch]:
