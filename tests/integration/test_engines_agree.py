@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -91,6 +93,9 @@ class Sample:
 
     def schema(self, source_table: str) -> pa.Schema:  # noqa: ARG002  the port's words
         return SCHEMA
+
+    def snapshot(self, source_tables: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002  the port's words
+        return nullcontext()
 
     def read(self, request: Request) -> pa.RecordBatchReader:
         plain = [{"_problems": None} | row for row in self.rows]

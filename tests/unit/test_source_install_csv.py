@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from dataops.declared.errors import DataRejected, DeclarationError
+from dataops.declared.errors import DataRejected, DeclarationError, PlatformError
 from dataops.sources import Follow, Request, Source, Window, delimited, open_source
 from dataops.sources.delimited import UNDECODABLE
 from dataops.sources.generator.tables import TABLES
@@ -285,6 +285,17 @@ def test_a_changed_script_is_seen_between_two_reads(tmp_path: Path) -> None:
     delivery(tmp_path, script=SCRIPT.replace("[Amount] [money]", "[Amount] [decimal](8, 2)"))
     assert before.field("amount").type == pa.decimal128(19, 4)
     assert source.schema("Shop.Orders").field("amount").type == pa.decimal128(8, 2)
+
+
+def test_a_delivery_that_is_replaced_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    source = delivery(tmp_path)
+    with source.snapshot(["Shop.Orders", "Shop.Notes"]):
+        table(source, "Shop.Orders")
+    with (
+        pytest.raises(PlatformError, match=r"changed while it was read: Orders\.csv\. The batch mixes two deliveries"),
+        source.snapshot(["Shop.Orders"]),
+    ):
+        (tmp_path / "Orders.csv").write_bytes(ROWS * 2)
 
 
 def test_a_file_larger_than_a_read_is_cut_between_rows_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

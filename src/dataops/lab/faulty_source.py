@@ -9,7 +9,8 @@ stays as it is.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import chain
@@ -55,6 +56,10 @@ class Faulty:
     def schema(self, source_table: str) -> pa.Schema:
         """The inner source's."""
         return self._inner.schema(source_table)
+
+    def snapshot(self, source_tables: Sequence[str]) -> AbstractContextManager[None]:
+        """That of the inner source."""
+        return self._inner.snapshot(source_tables)
 
     def read(self, request: Request) -> pa.RecordBatchReader:
         """The inner source's rows, with the faults of this table planted."""

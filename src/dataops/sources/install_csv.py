@@ -3,12 +3,13 @@
 How each file is written is taken from the `instawdb.sql` beside it, read anew whenever it changes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 
-from dataops.declared.errors import DataRejected
+from dataops.declared.errors import DataRejected, PlatformError
 from dataops.sources.archive import open_archive, readable
 from dataops.sources.arrow import pc
 from dataops.sources.delimited import Rows, read_rows
@@ -38,6 +39,19 @@ class InstallCsv:
     def schema(self, source_table: str) -> pa.Schema:
         """Columns as `instawdb.sql` declares them at this moment."""
         return self._format(source_table).schema
+
+    @contextmanager
+    def snapshot(self, source_tables: Sequence[str]) -> Iterator[None]:
+        """Files cannot be kept still, so they are compared: a delivery that was replaced meanwhile is refused."""
+        files = sorted({_SCRIPT, *(self._format(name).file for name in source_tables)})
+        before = {file: self._archive.version(file) for file in files}
+        yield
+        changed = [file for file in files if self._archive.version(file) != before[file]]
+        if changed:
+            raise PlatformError(
+                f"{self._name} changed while it was read: {', '.join(changed)}. The batch mixes two deliveries, so it"
+                " cannot be judged; nothing was published. Run this again once the files are in place."
+            )
 
     def read(self, request: Request) -> pa.RecordBatchReader:
         """Rows in file order; see `Source.read`."""

@@ -3,6 +3,8 @@
 Nothing here knows a file format, a database or a warehouse; both ends of an extract import these words.
 """
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
@@ -102,6 +104,10 @@ class Source(Protocol):
 
     def schema(self, source_table: str) -> pa.Schema:
         """Columns the source has at this moment, snake_case; raises DataRejected for a table it does not have."""
+        ...
+
+    def snapshot(self, source_tables: Sequence[str]) -> AbstractContextManager[None]:
+        """What is read inside is of one moment; raises PlatformError at its end where the source changed meanwhile."""
         ...
 
     def read(self, request: Request) -> pa.RecordBatchReader:

@@ -43,11 +43,12 @@ def extract(work: Workspace, group: Group, source: Source, window: Window | None
         selection = landing.Selection(window, entries.asked_again(connection, group) if window else {})
         batch = batches.begin(connection, group.name, _stem(group.name, window), source.name, window)
     failpoint("batch_opened")
-    before = _agreed(work, group, source, batch.seq)
-    arrivals = [landing.land(work, source, group, before[d.table], selection, batch.seq) for d in group.datasets]
-    for dataset in group.datasets:
-        after = source.schema(str(dataset.contract.platform.source))
-        landing.refuse_change(dataset, before[dataset.table].found, after)
+    with source.snapshot([str(d.contract.platform.source) for d in group.datasets]):
+        before = _agreed(work, group, source, batch.seq)
+        arrivals = [landing.land(work, source, group, before[d.table], selection, batch.seq) for d in group.datasets]
+        for dataset in group.datasets:
+            after = source.schema(str(dataset.contract.platform.source))
+            landing.refuse_change(dataset, before[dataset.table].found, after)
     failpoint("batch_landed")
     with work.warehouse.transaction() as connection:
         _seal(connection, batch.seq, arrivals, window)

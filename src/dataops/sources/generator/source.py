@@ -1,7 +1,8 @@
 """The generator as a source: schemas as Microsoft's, rows made on the way, a chunk of about 64,000 at a time."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -43,6 +44,10 @@ class Generator:
         if source_table not in TABLES:
             raise DataRejected(f"{self.name} has no table {source_table}; check `source:` in the contract")
         return _schemas()[source_table]
+
+    def snapshot(self, source_tables: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002  never changes
+        """What is generated is the same at any moment."""
+        return nullcontext()
 
     def read(self, request: Request) -> pa.RecordBatchReader:
         """Rows by index; see `Source.read`."""
