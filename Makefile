@@ -36,6 +36,7 @@ lint: venv  ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=src:benchmarks $(BIN)/mypy benchmarks/*.py
 	$(BIN)/lint-imports --no-cache
 
 up: venv  ## Airflow and the docs site on this machine only, left running

@@ -64,11 +64,12 @@ def _load() -> None:
 
 def _operation() -> None:
     """What a judgement, an incident or a waiver writes: a few rows."""
+    from dataops.ledger import clock
     from dataops.ledger import tables as ledger
     from dataops.ledger.workspace import open_workspace
 
     with open_workspace().warehouse.transaction() as connection:
-        row = {"rule_id": f"X-{time.time_ns()}", "share": 0.5, "batch": 1, "set_at": ledger.now()}
+        row = {"rule_id": f"X-{time.time_ns()}", "share": 0.5, "batch": 1, "set_at": clock.now()}
         connection.execute(ledger.baselines.insert().values(row))
 
 

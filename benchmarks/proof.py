@@ -29,7 +29,9 @@ def _load(mode: str) -> float:
 
     if mode == "without":
         nothing = {"written": digest.EMPTY, "superseded": digest.EMPTY, "standing": digest.EMPTY}
-        row_proof.of_publication = lambda _, datasets, __: {d.table: row_proof.sealed(nothing) for d in datasets}
+        row_proof.of_publication = lambda connection, datasets, seq: {  # noqa: ARG005
+            d.table: row_proof.sealed(nothing) for d in datasets
+        }
     work = open_workspace()
     started = time.perf_counter()
     for group in GROUPS:
@@ -78,7 +80,7 @@ def _compare(scale: float, repeat: int) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scale", type=float, action="append")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--step", choices=("with", "without", "verify"))

@@ -97,8 +97,8 @@ class Found:
 
     def median(self, *names: str, cpu: bool = False) -> float:
         """Median over the runs of the sum of these steps' seconds (or of their CPU seconds)."""
-        told = self.cpu if cpu else self.seconds
-        return median(sum(run) for run in zip(*(told[name] for name in names), strict=True))
+        measured = self.cpu if cpu else self.seconds
+        return float(median(sum(run) for run in zip(*(measured[name] for name in names), strict=True)))
 
 
 def main() -> None:

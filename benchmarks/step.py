@@ -17,7 +17,9 @@ from by_hand_delta import apply_by_hand, stage
 from dataops.gate import candidates, gate
 from dataops.gate.verdict import Verdict
 from dataops.ledger import batches as batch_records
+from dataops.ledger import numbering
 from dataops.ledger import tables as ledger
+from dataops.ledger.enums import VerdictName
 from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.pipeline import jobs, publish, transforms
 from dataops.sources import Window
@@ -50,7 +52,8 @@ def others(work: Workspace, probe: Probe, _batch: str, _repeat: int) -> dict[str
             batch_id = _extracted(work, name)
             with work.warehouse.transaction() as connection:
                 seq = batch_records.required(connection, batch_id).seq
-                ledger.set_state(connection, seq, "passed", rules_hash=work.catalog.group(name).rules_hash)
+                rules = work.catalog.group(name).rules_hash
+                batch_records.record_verdict(connection, seq, VerdictName.PASSED, (), rules, ())
             publish.publish(work, batch_id)
             rows += _rows(work, batch_id)
     return {"rows": rows}
@@ -78,7 +81,7 @@ def judge(work: Workspace, probe: Probe, batch_id: str, repeat: int) -> dict[str
     for _ in range(repeat):
         for engine in ("soda", "gx"):
             with probe.step(f"gate: {engine}"):
-                gate.audit(work, batch_id, engine)  # type: ignore[arg-type]
+                gate.audit(work, batch_id, engine)
         with probe.step("gate: judge"):
             verdict = gate.judge(work, batch_id)
         with probe.step("gate by hand"):
@@ -151,7 +154,7 @@ def _publish(work: Workspace, probe: Probe, batch_id: str, name: str) -> dict[st
     with probe.step(name):
         done = publish.publish(work, batch_id)
     with probe.step(f"{name}, readers' copy"):
-        work.warehouse.refresh_published(ledger.described)
+        work.warehouse.refresh_published(numbering.described)
     return {"rows": sum(c.new + c.changed for c in done.counts), "status": done.status}
 
 
@@ -187,7 +190,7 @@ def by_hand_delta(work: Workspace, probe: Probe, batch_id: str, _repeat: int) ->
         candidates.point_at(connection, group, batch)
         stage(connection, group)
     with probe.step("delta by hand"), work.warehouse.transaction() as connection:
-        rows = apply_by_hand(connection, group, ledger.next_seq(connection, ledger.publications))
+        rows = apply_by_hand(connection, group, numbering.next_seq(connection, ledger.publications))
     return {"rows": rows}
 
 
