@@ -4,7 +4,7 @@ BIN := .venv/bin
 BARE := PYTHONPATH=src $(PYTHON) -m dataops.lab.demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-clean test all-tests test-fast soak soak-kills lint up down docs bench lock venv
+.PHONY: help demo demo-clean test all-tests test-fast soak lint up down docs bench lock venv
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -24,13 +24,10 @@ all-tests: venv
 test-fast: venv  ## unit and small integration tests, for the working day (at most 3 minutes)
 	$(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadgroup -m "unit or quick"
 
-soak: venv  ## random histories with kills, 20 minutes per engine, 300 kills, all detection; SEED=<n>, SECONDS=<n>
-	DATAOPS_TEST_KILLS=300 DATAOPS_TEST_DETECTION=all $(BIN)/python -m pytest -n 2 --dist loadgroup \
+soak: venv  ## random histories with kills, 20 minutes per engine, all detection; SEED, SECONDS, KILLS (of each engine, 300)
+	DATAOPS_TEST_KILLS=$(or $(KILLS),300) DATAOPS_TEST_DETECTION=all $(BIN)/python -m pytest -n 2 --dist loadgroup \
 	  tests/faults/test_f01_kill.py tests/faults/test_detection.py -k "random_kills or detection"
 	$(BIN)/python -m tests.support.soak --seconds $(or $(SECONDS),1200) $(if $(SEED),--seed $(SEED))
-
-soak-kills: venv  ## 10,000 random kills per engine (hours); DATAOPS_TEST_SEED=<n> repeats one
-	DATAOPS_TEST_KILLS=10000 $(BIN)/python -m pytest -n 2 -s tests/faults/test_f01_kill.py -k random_kills
 
 lint: venv  ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .

@@ -46,7 +46,7 @@ ELSEWHERE = {
         "restored",
     ),  # backup
 }
-KILLS = int(os.environ.get("DATAOPS_TEST_KILLS", "50"))  # on each push; `make soak` has 300, `make soak-kills` more
+KILLS = int(os.environ.get("DATAOPS_TEST_KILLS", "50"))  # on each push; `make soak` has 300
 SOAK = KILLS > 300  # takes all
 
 

@@ -29,6 +29,7 @@ import duckdb_sqlalchemy
 from sqlalchemy.engine import Connection
 
 import dataops.warehouse.duckdb
+from dataops.declared.layers import Layers
 from dataops.warehouse import duckdb_file, rescue
 from dataops.warehouse.duckdb_file import Healed
 
@@ -64,7 +65,13 @@ class Warehouse:
     def open(self) -> dataops.warehouse.duckdb.DuckDBWarehouse:
         folder, note = self.file.parent, lambda _, found: self.healed.append(found)
         return dataops.warehouse.duckdb.DuckDBWarehouse(
-            f"duckdb:///{self.file}", folder / "published.duckdb", folder / "backups", folder / "locks", 5, note
+            f"duckdb:///{self.file}",
+            folder / "published.duckdb",
+            folder / "backups",
+            folder / "locks",
+            5,
+            Layers(),
+            note,
         )
 
     def write(self, number: int) -> None:
