@@ -37,7 +37,8 @@ def _home() -> Path:
 def _blocks(page: str) -> list[list[str]]:
     """The code blocks of a how-to, as commands without their first word."""
     text = (HOW_TO / page).read_text(encoding="utf-8")
-    return [block.strip().splitlines() for block in re.findall(r"```\n(.*?)```", text, re.DOTALL)]
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [block.strip().splitlines() for language, block in fenced if not language]
 
 
 def _ok(done: Ran) -> Ran:

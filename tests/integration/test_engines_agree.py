@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from dataops.pipeline.intake import extraction
 from dataops.sources.port import Request, delivered
 from tests.conftest import PROJECT as REPOSITORY
 from tests.conftest import PostgresServer
+from tests.support.shop import PROJECT as SMALL
 from tests.support.shop import fetch, workspace
 
 pytestmark = pytest.mark.integration
@@ -135,11 +137,13 @@ def _declared(folder: Path) -> Path:
         }
         for number, (kind, kwargs) in enumerate(RULES, 1)
     ]
-    checkpoint = {"group": "sample", "quota": {"rows": "100%"}, "owner": "t@adventure-works.example"}
+    checkpoint = {"group": "sample", "layer": "raw", "kind": "loaded", "quota": {"rows": "100%"}}
+    checkpoint |= {"owner": "t@adventure-works.example"}
     _write(folder / "contracts/raw/sample.yml", contract)
     _write(folder / "expectations/raw/sample.yml", {"suite": "raw.sample", "expectations": items})
     _write(folder / "checkpoints/sample.yml", checkpoint)
     (folder / "transforms").mkdir()
+    shutil.copy(SMALL / "project.yml", folder)
     return folder
 
 

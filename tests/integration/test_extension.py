@@ -31,7 +31,7 @@ from tests.support.shop import Shop, fetch, line, load, own_project, small_shop,
 pytestmark = pytest.mark.integration
 
 EXTENSION = Path(__file__).parents[1] / "support" / "extension"
-CASES = EXTENSION / "tests" / "transforms" / "board" / "customer_rank"
+CASES = EXTENSION / "tests" / "transforms"
 BUILT = ["curated", "daily", "board"]
 
 
@@ -114,10 +114,10 @@ def test_a_model_in_python_follows_its_inputs_and_keeps_its_history(work: Worksp
     assert fetch(work, "SELECT order_day, orders, amount FROM marts.daily_amount ORDER BY 1") == days
 
 
-@pytest.mark.parametrize("case", sorted(CASES.glob("*.yml")), ids=lambda path: path.stem)
-def test_a_model_in_python_has_cases_like_any_other(project: Path, tmp_path: Path, case: Path) -> None:
+@pytest.mark.parametrize("case", sorted(CASES.glob("*/*/*.yml")), ids=lambda path: path.stem)
+def test_models_in_sql_and_python_have_cases_alike(project: Path, tmp_path: Path, case: Path) -> None:
     catalog = workspace(tmp_path / "home", project=project).catalog
-    model = next(model for model in catalog.models if model.table == "customer_rank")
+    model = next(model for model in catalog.models if model.table == case.parent.name)
     with duckdb.connect() as connection:
 
         def ask(sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
