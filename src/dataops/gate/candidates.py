@@ -13,7 +13,9 @@ from dataops.ledger import batches
 from dataops.ledger.batches import Batch
 from dataops.warehouse import tables
 
-VIEWS = sa.text("SELECT viewname, definition FROM pg_catalog.pg_views WHERE schemaname = 'candidate'")
+VIEWS = sa.text(  # of one group: those of others, whose lock is not held, may be replaced while they are read
+    "SELECT viewname, definition FROM pg_catalog.pg_views WHERE schemaname = 'candidate' AND viewname IN :names"
+).bindparams(sa.bindparam("names", expanding=True))
 SHOWN = re.compile(r"_batch = (\d+)")
 
 
@@ -37,7 +39,8 @@ def _elsewhere(connection: Connection, group: Group, batch: Batch) -> list[Datas
         if batches.newest_number(connection, group.name) != batch.seq:
             raise DataRejected(f"build {batch.batch_id} was replaced by a later one; run: dataops build")
         return []
-    shown = {view: SHOWN.search(definition) for view, definition in connection.execute(VIEWS)}
+    views = connection.execute(VIEWS, {"names": [dataset.table for dataset in group.datasets]})
+    shown = {view: SHOWN.search(definition) for view, definition in views}
     return [d for d in group.datasets if not (at := shown.get(d.table)) or int(at[1]) != batch.seq]
 
 
