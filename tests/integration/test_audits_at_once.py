@@ -11,7 +11,7 @@ from dataops.declared.errors import PlatformError
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs
 from dataops.sources import Window
-from tests.support.shop import land, load, small_shop, workspace
+from tests.support.shop import fetch, land, load, small_shop, workspace
 
 DAYS = ("2014-05-01..2014-05-02", "2014-05-02..2014-05-03")
 pytestmark = pytest.mark.integration
@@ -56,3 +56,18 @@ def test_an_audit_waits_while_another_batch_of_its_group_is_judged(server: Works
     jobs.audit(server, batch, "soda")
     jobs.audit(server, batch, "gx")
     assert jobs.judge(server, batch).passed
+
+
+def test_an_audit_sees_the_columns_that_the_contract_has_now(server: Workspace) -> None:
+    batch = land(server, small_shop(), "sales")
+    with server.warehouse.transaction() as connection:  # as an earlier contract without `note` left it
+        connection.exec_driver_sql("DROP VIEW candidate.order_line")
+        connection.exec_driver_sql(
+            "CREATE VIEW candidate.order_line AS SELECT order_id, line_id, qty, price, amount, _row, _problems"
+            f" FROM raw.order_line WHERE _batch = {_number(server, batch)}"
+        )
+    assert jobs.run_gate(server, "sales", batch).passed
+
+
+def _number(work: Workspace, batch: str) -> int:
+    return int(fetch(work, f"SELECT seq FROM ops.batches WHERE batch_id = '{batch}'")[0][0])

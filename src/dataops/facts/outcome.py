@@ -9,6 +9,7 @@ from pydantic import Field
 
 from dataops.declared.catalog import Catalog
 from dataops.declared.declarations import Quota
+from dataops.facts.counts import PublishedCounts
 from dataops.facts.document import Document, Part
 from dataops.gate.policy import money_share
 from dataops.gate.verdict import RuleResult, Verdict
@@ -47,21 +48,6 @@ class RuleCounts(Part):
     waived: int
     failed: int
     error: int
-
-
-class PublishedCounts(Part):
-    """What was published of one dataset."""
-
-    table_name: str
-    received: int
-    new: int
-    changed: int
-    unchanged: int
-    quarantined: int
-    deleted: int
-    retained: int
-    controls: Mapping[str, str]
-    """control totals, exact"""
 
 
 class OutcomeDocument(Document):

@@ -8,6 +8,7 @@ from typing import ClassVar
 from sqlalchemy.engine import Connection
 
 from dataops.facts import choosing
+from dataops.facts.counts import PublishedCounts
 from dataops.facts.document import Document, Fields, Moment, Part, Receipt
 from dataops.ledger import batches, incidents, publications, results
 from dataops.ledger.enums import IncidentKind, Outcome, PublicationKind, VerdictName
@@ -42,20 +43,9 @@ class PublicationList(Document):
     publications: tuple[PublicationFacts, ...]
 
 
-class DatasetCounts(Part):
+class DatasetCounts(PublishedCounts):
     """What a publication did to one dataset."""
 
-    table_name: str
-    received: int
-    new: int
-    changed: int
-    unchanged: int
-    quarantined: int
-    deleted: int
-    retained: int
-    """gone at the source, kept because published rows refer to them"""
-    controls: Mapping[str, str]
-    """control totals, exact"""
     published_controls: Mapping[str, str] | None
     """the part of controls of rows published"""
     unchanged_controls: Mapping[str, str] | None

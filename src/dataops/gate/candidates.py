@@ -16,6 +16,10 @@ from dataops.warehouse import tables
 VIEWS = sa.text(  # of one group: those of others, whose lock is not held, may be replaced while they are read
     "SELECT viewname, definition FROM pg_catalog.pg_views WHERE schemaname = 'candidate' AND viewname IN :names"
 ).bindparams(sa.bindparam("names", expanding=True))
+COLUMNS = sa.text(
+    "SELECT table_name, column_name FROM information_schema.columns"
+    " WHERE table_schema = 'candidate' AND table_name IN :names ORDER BY ordinal_position"
+).bindparams(sa.bindparam("names", expanding=True))
 SHOWN = re.compile(r"_batch = (\d+)")
 
 
@@ -29,7 +33,7 @@ def point_at(connection: Connection, group: Group, batch: Batch) -> None:
 
 
 def is_shown(connection: Connection, group: Group, batch: Batch) -> bool:
-    """Whether `candidate` shows this batch. Raises DataRejected as `point_at` does."""
+    """Whether `candidate` shows this batch in the columns of its contracts. May raise as `point_at` does."""
     return not _elsewhere(connection, group, batch)
 
 
@@ -39,14 +43,25 @@ def _elsewhere(connection: Connection, group: Group, batch: Batch) -> list[Datas
         if batches.newest_number(connection, group.name) != batch.seq:
             raise DataRejected(f"build {batch.batch_id} was replaced by a later one; run: dataops build")
         return []
-    views = connection.execute(VIEWS, {"names": [dataset.table for dataset in group.datasets]})
-    shown = {view: SHOWN.search(definition) for view, definition in views}
-    return [d for d in group.datasets if not (at := shown.get(d.table)) or int(at[1]) != batch.seq]
+    names = {"names": [dataset.table for dataset in group.datasets]}
+    shown = {view: SHOWN.search(definition) for view, definition in connection.execute(VIEWS, names)}
+    columns: dict[str, list[str]] = {}
+    for view, column in connection.execute(COLUMNS, names):
+        columns.setdefault(view, []).append(column)
+    return [
+        d
+        for d in group.datasets
+        if not (at := shown.get(d.table)) or int(at[1]) != batch.seq or columns[d.table] != _columns(d)
+    ]
+
+
+def _columns(dataset: Dataset) -> list[str]:
+    return [*dataset.column_names, "_row", "_problems"]
 
 
 def show(connection: Connection, dataset: Dataset, seq: int) -> None:
     """Points `candidate.<table>` at the batch's rows."""
-    columns = tables.quoted([*dataset.column_names, "_row", "_problems"])
+    columns = tables.quoted(_columns(dataset))
     connection.exec_driver_sql(f"DROP VIEW IF EXISTS candidate.{dataset.table}")
     connection.exec_driver_sql(
         f"CREATE VIEW candidate.{dataset.table} AS SELECT {columns} FROM raw.{dataset.table} WHERE _batch = {int(seq)}"
