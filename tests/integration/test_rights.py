@@ -182,7 +182,7 @@ def test_models_and_engines_run_with_the_gates_rights(filled: Callable[[str], Wo
         with pytest.raises(DBAPIError), work.warehouse.transaction() as connection, work.warehouse.judging(connection):
             connection.exec_driver_sql(f"CREATE TABLE candidate.mine AS {text}")
     if kind == "postgres":
-        with psycopg.connect(work.warehouse.url.replace("+psycopg", "")) as engine:
+        with work.warehouse.audit_url() as url, psycopg.connect(url.replace("+psycopg", "")) as engine:
             assert engine.execute("SELECT current_user").fetchone() == ("dataops_gate",)
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 engine.execute("SELECT * FROM raw.customer")

@@ -44,7 +44,7 @@ def place(work: Workspace) -> str:
     if work.warehouse.dialect == "duckdb":
         from dataops.warehouse.duckdb import file_of
 
-        file = file_of(work.warehouse.url)
+        file = file_of(work.settings.warehouse_url)
         size = f", {file.stat().st_size / 2**20:,.0f} MB" if file.exists() else ", not there yet"
         name = f"duckdb {paths.shown(file)}{size}"
     return f"{name}; source {work.settings.source_url or 'found when loading'}"

@@ -39,13 +39,12 @@ UNANSWERABLE = (sa.exc.DataError, sa.exc.ProgrammingError, sa.exc.NotSupportedEr
 
 def run(work: Workspace, batch_id: str) -> Verdict:
     """Audits and judges a sealed batch. Raises PlatformError and VerdictError; never publishes."""
-    for engine in ("soda", "gx"):
-        audit(work, batch_id, engine)
+    audit(work, batch_id, "soda", "gx")
     return judge(work, batch_id)
 
 
-def audit(work: Workspace, batch_id: str, engine: AuditEngine) -> list[RuleResult]:
-    """Lets one engine judge the batch and stores the result of every rule it owns."""
+def audit(work: Workspace, batch_id: str, *engines: AuditEngine) -> list[RuleResult]:
+    """Lets engines judge the batch and stores the result of every rule they own."""
     with work.warehouse.transaction() as connection:
         batch = batches.required(connection, batch_id)
         group = batches.group_of(connection, work, batch)
@@ -55,11 +54,13 @@ def audit(work: Workspace, batch_id: str, engine: AuditEngine) -> list[RuleResul
         with _explained(batch):
             candidates.point_at(connection, group, batch)
             seen = relations(connection, group, batch.seq, work.catalog.layers)
-    with _explained(batch):
-        results = _ask(work, group, batch_id, engine, seen)
-    failpoint("audited")
+    results: list[RuleResult] = []
+    for engine in engines:
+        with _explained(batch):
+            results += _ask(work, group, batch_id, engine, seen)
+        failpoint("audited")
     with work.warehouse.transaction() as connection:
-        _store(connection, batch.seq, group, results, engine)
+        _store(connection, batch.seq, group, results, engines)
         failpoint("results_stored")
     return results
 
@@ -262,7 +263,7 @@ def _sampled(connection: Connection, group: Group, result: RuleResult) -> RuleRe
 
 
 def _record(connection: Connection, batch: Batch, group: Group, verdict: Verdict) -> None:
-    _store(connection, batch.seq, group, verdict.results, None)
+    _store(connection, batch.seq, group, verdict.results, ())
     batches.record_verdict(connection, batch.seq, verdict.name, verdict.reasons, group.rules_hash, verdict.waivers)
     if not verdict.passed:
         detail = pattern.evidence(connection, group, verdict)
@@ -270,11 +271,11 @@ def _record(connection: Connection, batch: Batch, group: Group, verdict: Verdict
 
 
 def _store(
-    connection: Connection, seq: int, group: Group, results: Sequence[RuleResult], engine: AuditEngine | None
+    connection: Connection, seq: int, group: Group, results: Sequence[RuleResult], engines: Sequence[str]
 ) -> None:
-    """Replaces the stored results of one engine, or of all."""
+    """Replaces the stored results of these engines; none named: of all."""
     at = clock.now()
-    kept_results.replace(connection, seq, [_kept(seq, r, group.rules_hash, at) for r in results], engine)
+    kept_results.replace(connection, seq, [_kept(seq, r, group.rules_hash, at) for r in results], engines)
 
 
 def _kept(seq: int, result: RuleResult, rules_hash: str, at: datetime) -> CheckResult:

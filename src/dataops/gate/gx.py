@@ -96,16 +96,17 @@ def _context() -> Iterator[Any]:
 def _engine(context: Any, warehouse: Warehouse) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401  GX's own types
     from dataops.gate import gx_duckdb
 
-    source = context.data_sources.add_sql("warehouse", connection_string=warehouse.url)
-    engine = source.get_execution_engine()
-    if warehouse.dialect == "duckdb":
-        gx_duckdb.give_regex(engine)
-    try:
-        yield source, engine
-    finally:
-        engine.close()
-        engine.engine.dispose()
-        source.get_engine().dispose()
+    with warehouse.audit_url() as url:
+        source = context.data_sources.add_sql("warehouse", connection_string=url)
+        engine = source.get_execution_engine()
+        if warehouse.dialect == "duckdb":
+            gx_duckdb.give_regex(engine)
+        try:
+            yield source, engine
+        finally:
+            engine.close()
+            engine.engine.dispose()
+            source.get_engine().dispose()
 
 
 def _limit(engine: Any, group: Group, seconds: float) -> TimeLimit:  # noqa: ANN401  GX's own type

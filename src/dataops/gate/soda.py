@@ -35,8 +35,8 @@ def audit(warehouse: Warehouse, group: Group) -> list[RuleResult]:
     from soda_core.common.yaml import ContractYamlSource  # noqa: TID251  this is the file that may
     from soda_core.contracts.contract_verification import ContractVerificationSession  # noqa: TID251
 
-    contracts = [ContractYamlSource.from_str(_contract_text(d, warehouse)) for d in group.datasets]
-    with _data_source(warehouse) as source, _quiet():
+    with _data_source(warehouse) as (source, prefixes), _quiet():
+        contracts = [ContractYamlSource.from_str(_dumped(contract_of(d, prefixes))) for d in group.datasets]
         session = ContractVerificationSession.execute(contract_yaml_sources=contracts, data_source_impls=[source])
     found = {str(r.check.attributes.get("rule")): r for c in session.results for r in c.check_results}
     errors = _errors(session)
@@ -75,11 +75,6 @@ def contract_of(dataset: Dataset, prefixes: Iterable[str]) -> Content:
     }
 
 
-def _contract_text(dataset: Dataset, warehouse: Warehouse) -> str:
-    prefixes = [str(make_url(warehouse.url).database)] if warehouse.dialect == "postgres" else []
-    return _dumped(contract_of(dataset, prefixes))
-
-
 def _dumped(content: Content) -> str:
     text = io.StringIO()
     YAML(typ="safe").dump(content, text)
@@ -99,27 +94,29 @@ def _item(item: CheckItem) -> Content:
 
 
 @contextmanager
-def _data_source(warehouse: Warehouse) -> Iterator[Any]:
+def _data_source(warehouse: Warehouse) -> Iterator[tuple[Any, list[str]]]:
+    """Soda's way into the warehouse, and what it puts before the names of datasets."""
     if warehouse.dialect == "duckdb":
         from soda_duckdb.common.data_sources.duckdb_data_source import DuckDBDataSourceImpl
 
         with warehouse.reading() as connection:
             # The dialect wraps the connection; Soda wants DuckDB's own, so the wrapped one gives a second cursor.
             own = connection.connection.dbapi_connection.__getattr__("cursor")()  # type: ignore[union-attr]
-            yield DuckDBDataSourceImpl.from_existing_cursor(own, SOURCE)
+            yield DuckDBDataSourceImpl.from_existing_cursor(own, SOURCE), []
             own.close()
         return
     from soda_core.common.data_source_impl import DataSourceImpl  # noqa: TID251
     from soda_core.common.yaml import DataSourceYamlSource  # noqa: TID251
 
-    source = DataSourceImpl.from_yaml_source(DataSourceYamlSource.from_str(_dumped(_postgres(warehouse.url))))
-    source.open_connection()
-    if warehouse.gate_role:
-        source.data_source_connection.connection.execute(f"SET ROLE {warehouse.gate_role}")
-    try:
-        yield source
-    finally:
-        source.close_connection()
+    with warehouse.audit_url() as url:
+        source = DataSourceImpl.from_yaml_source(DataSourceYamlSource.from_str(_dumped(_postgres(url))))
+        source.open_connection()
+        if warehouse.gate_role:
+            source.data_source_connection.connection.execute(f"SET ROLE {warehouse.gate_role}")
+        try:
+            yield source, [str(make_url(url).database)]
+        finally:
+            source.close_connection()
 
 
 def _postgres(url: str) -> Content:

@@ -34,11 +34,11 @@ class CheckResult(Record):
     judged_at: datetime
 
 
-def replace(connection: Connection, batch: int, results: Sequence[CheckResult], engine: str | None = None) -> None:
-    """Replaces the stored results of one engine, or of all."""
+def replace(connection: Connection, batch: int, results: Sequence[CheckResult], engines: Sequence[str]) -> None:
+    """Replaces the stored results of these engines; none named: of all."""
     table = t.check_results
     where = table.c.batch == batch
-    connection.execute(table.delete().where(where & (table.c.engine == engine) if engine else where))
+    connection.execute(table.delete().where(where & table.c.engine.in_(engines) if engines else where))
     if results:
         connection.execute(table.insert(), [result.model_dump(mode="python", by_alias=True) for result in results])
 

@@ -74,17 +74,19 @@ class DuckDBWarehouse:
     def name(self) -> str:
         return f"duckdb {self.file.name}"
 
-    @property
-    def url(self) -> str:
+    @contextmanager
+    def audit_url(self) -> Iterator[str]:
         """Read-only: an engine that could write would checkpoint as it likes."""
-        return self._door.reading_url.render_as_string(hide_password=False)
+        with self._door.kept(), self.reading():
+            yield self._door.reading_url.render_as_string(hide_password=False)
 
     gate_role: str | None = None
 
     @contextmanager
     def judging(self, connection: Connection) -> Iterator[None]:
-        """For as long as the file is open: it cannot be taken back."""
+        """For as long as the file is open: it cannot be taken back, so the next connection opens it again."""
         connection.exec_driver_sql("SET enable_external_access = false")
+        self._door.spend()
         yield
 
     def initialise(self) -> list[str]:
@@ -93,12 +95,17 @@ class DuckDBWarehouse:
     def init_statements(self) -> list[str]:
         return []
 
-    def transaction(self) -> AbstractContextManager[Connection]:
-        return shared.transaction(self._connect, self._explain, self._door.settle)
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        with self._door.resting(), shared.transaction(self._connect, self._explain, self._door.settle) as connection:
+            yield connection
 
-    def reading(self) -> AbstractContextManager[Connection]:
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
         """Where there is no file yet, an empty warehouse in memory: who only looks creates nothing."""
-        return shared.transaction(partial(self._connect, read_only=True), self._explain)
+        connect = partial(self._connect, read_only=True)
+        with self._door.resting(), shared.transaction(connect, self._explain) as connection:
+            yield connection
 
     def _connect(self, *, read_only: bool = False) -> Connection:
         if not self.file.exists() and not swap.marker(self.file).exists():
@@ -167,7 +174,7 @@ class DuckDBWarehouse:
 
     @contextmanager
     def lock(self, name: str, purpose: str, *, shared: bool = False) -> Iterator[None]:  # noqa: ARG002  one file
-        with file_lock(self._locks / f"{name}.lock", purpose, self._lock_seconds):
+        with file_lock(self._locks / f"{name}.lock", purpose, self._lock_seconds), self._door.kept():
             yield
 
     def serialize_publications(self, connection: Connection) -> None:
@@ -213,6 +220,7 @@ class DuckDBWarehouse:
 
     def _copied(self, file: Path) -> bool:
         """Copies file and log while nobody has them open; not in the middle of a checkpoint."""
+        self._door.close()
         with exclusively(self.file, self._lock_seconds) as stream:
             if rescue.beside(self.file).exists():
                 return False
@@ -234,6 +242,7 @@ class DuckDBWarehouse:
         replaced = self.file.with_name(f"{self.file.name}.replaced-{datetime.now(tz=UTC):%Y%m%dT%H%M%S.%f}")
         self.file.parent.mkdir(parents=True, exist_ok=True)
         there = self.file.exists()
+        self._door.close()
         with exclusively(self.file, self._lock_seconds) if there else nullcontext():
             for path in (fresh, rescue.log_of(fresh)):
                 path.unlink(missing_ok=True)

@@ -55,9 +55,11 @@ class Warehouse(Protocol):
     def dialect(self) -> Dialect:
         """The dialect that SQL is rendered in."""
 
-    @property
-    def url(self) -> str:
-        """SQLAlchemy URL for engines that open their own connection, to read; holds the password."""
+    def audit_url(self) -> AbstractContextManager[str]:
+        """SQLAlchemy URL for an engine that opens connections of its own, to read; holds the password.
+
+        Raises PlatformError when the warehouse cannot be opened now.
+        """
 
     @property
     def gate_role(self) -> str | None:

@@ -42,13 +42,13 @@ class PostgresWarehouse:
     def name(self) -> str:
         return f"postgresql {self._url.host or 'local'}:{self._url.port or 5432}/{self._url.database}"
 
-    @property
-    def url(self) -> str:
+    @contextmanager
+    def audit_url(self) -> Iterator[str]:
         """With the gate's rights, where the roles are in use."""
         url = self._url
         if self.roles_in_use:
             url = url.update_query_dict({"options": f"-crole={roles.GATE}"})
-        return url.render_as_string(hide_password=False)
+        yield url.render_as_string(hide_password=False)
 
     @property
     def gate_role(self) -> str | None:
