@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset, Group
 from dataops.declared.errors import DataRejected
-from dataops.ledger import batches
+from dataops.declared.layers import CANDIDATE
 from dataops.ledger.batches import Batch
 from dataops.warehouse import tables
 
@@ -20,7 +20,8 @@ COLUMNS = sa.text(
     "SELECT table_name, column_name FROM information_schema.columns"
     " WHERE table_schema = 'candidate' AND table_name IN :names ORDER BY ordinal_position"
 ).bindparams(sa.bindparam("names", expanding=True))
-SHOWN = re.compile(r"_batch = (\d+)")
+MADE = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'candidate' AND table_type = 'BASE TABLE'"
+SHOWN = re.compile(r"_batch = (\d+)|\b_(\d+)_")  # rows of a load, the table of a build
 
 
 def point_at(connection: Connection, group: Group, batch: Batch) -> None:
@@ -37,12 +38,23 @@ def is_shown(connection: Connection, group: Group, batch: Batch) -> bool:
     return not _elsewhere(connection, group, batch)
 
 
+def require_there(connection: Connection, group: Group, batch: Batch) -> None:
+    """Raises DataRejected for a build whose candidates a later build has replaced."""
+    if group.is_loaded:
+        return
+    made = _made(connection)
+    if any(tables.landed(dataset, batch.seq) not in made for dataset in group.datasets):
+        raise DataRejected(f"build {batch.batch_id} was replaced by a later one; run: dataops build {group.name}")
+
+
+def _made(connection: Connection) -> set[str]:
+    """The tables that builds made."""
+    return {f"{CANDIDATE}.{name}" for name in connection.exec_driver_sql(MADE).scalars()}
+
+
 def _elsewhere(connection: Connection, group: Group, batch: Batch) -> list[Dataset]:
     """The group's datasets of which `candidate` shows another batch, or nothing."""
-    if not group.is_loaded:
-        if batches.newest_number(connection, group.name) != batch.seq:
-            raise DataRejected(f"build {batch.batch_id} was replaced by a later one; run: dataops build")
-        return []
+    require_there(connection, group, batch)
     names = {"names": [dataset.table for dataset in group.datasets]}
     shown = {view: SHOWN.search(definition) for view, definition in connection.execute(VIEWS, names)}
     columns: dict[str, list[str]] = {}
@@ -51,18 +63,29 @@ def _elsewhere(connection: Connection, group: Group, batch: Batch) -> list[Datas
     return [
         d
         for d in group.datasets
-        if not (at := shown.get(d.table)) or int(at[1]) != batch.seq or columns[d.table] != _columns(d)
+        if not (at := shown.get(d.table))
+        or int(at[1] or at[2]) != batch.seq
+        or columns[d.table] != tables.landed_columns(d)
     ]
-
-
-def _columns(dataset: Dataset) -> list[str]:
-    return [*dataset.column_names, "_row", "_problems"]
 
 
 def show(connection: Connection, dataset: Dataset, seq: int) -> None:
     """Points `candidate.<table>` at the batch's rows."""
-    columns = tables.quoted(_columns(dataset))
-    connection.exec_driver_sql(f"DROP VIEW IF EXISTS candidate.{dataset.table}")
+    connection.exec_driver_sql(f"DROP VIEW IF EXISTS {CANDIDATE}.{dataset.table}")
     connection.exec_driver_sql(
-        f"CREATE VIEW candidate.{dataset.table} AS SELECT {columns} FROM raw.{dataset.table} WHERE _batch = {int(seq)}"
+        f"CREATE VIEW {CANDIDATE}.{dataset.table} AS SELECT * FROM {tables.landed_rows(dataset, seq)} AS landed"
     )
+
+
+def replace_build(connection: Connection, group: Group, seq: int) -> None:
+    """Lets `candidate` show what build number `seq` made of a group, and drops what its other builds made."""
+    made = _made(connection)
+    for dataset in group.datasets:
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {CANDIDATE}.{dataset.table}")
+        if tables.landed(dataset, seq) in made:
+            show(connection, dataset, seq)
+    kept = {place(d, seq) for d in group.datasets for place in (tables.landed, tables.affected)}
+    own = re.compile(rf"_(keys_)?\d+_({'|'.join(d.table for d in group.datasets)})")
+    for place in made - kept:
+        if own.fullmatch(place.removeprefix(f"{CANDIDATE}.")):
+            connection.exec_driver_sql(f"DROP TABLE {place}")

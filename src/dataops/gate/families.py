@@ -11,7 +11,12 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset, Group
-from dataops.warehouse.tables import absent, equal, quoted
+from dataops.warehouse.tables import absent, equal, keys_table, quoted
+
+
+def scratch(group: Group) -> tuple[str, ...]:
+    """The temporary tables that `falling` needs: of each family's root, the keys of those that fall."""
+    return tuple(keys_table(f"family_{root.table}", root) for root in group.datasets if len(group.family(root)) > 1)
 
 
 def falling(connection: Connection, group: Group) -> Iterator[tuple[str, str, str]]:
@@ -20,18 +25,19 @@ def falling(connection: Connection, group: Group) -> Iterator[tuple[str, str, st
         members = group.family(root)
         if len(members) == 1:
             continue
-        connection.exec_driver_sql("DROP TABLE IF EXISTS family")
+        family = f"family_{root.table}"
+        connection.exec_driver_sql(f"DELETE FROM {family}")
         held = " UNION ".join(
             f"SELECT {_as_key(root)} FROM ({ties}) AS t JOIN bad AS b ON b.table_name = '{d.table}' AND b._row = t._row"
             for d, columns in members
             for ties in _ties(root, d, columns)
         )
-        connection.exec_driver_sql(f"CREATE TEMPORARY TABLE family AS {held}")
+        connection.exec_driver_sql(f"INSERT INTO {family} {held}")
         for dataset, columns in members:
             bad = f"SELECT _row FROM bad WHERE table_name = '{dataset.table}'"
             for ties in _ties(root, dataset, columns):
                 rows = (
-                    f"SELECT t._row FROM ({ties}) AS t JOIN family AS f ON {equal('f', 't', root.key)}"
+                    f"SELECT t._row FROM ({ties}) AS t JOIN {family} AS f ON {equal('f', 't', root.key)}"
                     f" WHERE {absent('t._row', bad)}"
                 )
                 yield dataset.table, rows, f"'family of {root.table}'"

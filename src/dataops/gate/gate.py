@@ -51,9 +51,9 @@ def audit(work: Workspace, batch_id: str, *engines: AuditEngine) -> list[RuleRes
         if _is_settled(batch):
             return []
         _require_parents(connection, group)
-        with _explained(batch):
-            candidates.point_at(connection, group, batch)
-            seen = relations(connection, group, batch.seq, work.catalog.layers)
+        seen = relations(connection, group, batch.seq, work.catalog.layers)
+    with _explained(batch):
+        show(work, batch_id)
     results: list[RuleResult] = []
     for engine in engines:
         with _explained(batch):
@@ -72,11 +72,17 @@ def is_shown(work: Workspace, batch_id: str) -> bool:
         return _is_settled(batch) or candidates.is_shown(connection, batches.group_of(connection, work, batch), batch)
 
 
-def show(work: Workspace, batch_id: str) -> None:
-    """Lets the engines see this batch. The caller holds the group's lock alone."""
+def show(work: Workspace, batch_id: str) -> Group:
+    """Lets the engines see this batch, where they do not yet: then the caller holds the group's lock alone.
+
+    Returns the group with the datasets that the batch brings.
+    """
     with work.warehouse.transaction() as connection:
         batch = batches.required(connection, batch_id)
-        candidates.point_at(connection, batches.group_of(connection, work, batch), batch)
+        group = batches.group_of(connection, work, batch)
+        if not _is_settled(batch):
+            candidates.point_at(connection, group, batch)
+    return group
 
 
 def _is_settled(batch: Batch) -> bool:
@@ -120,7 +126,8 @@ def _require_parents(connection: Connection, group: Group) -> None:
 
 def judge(work: Workspace, batch_id: str) -> Verdict:
     """Draws the consequence of both audits: held rows, verdict, incident; one transaction."""
-    with work.warehouse.transaction() as connection:
+    scratch = quarantine.scratch(show(work, batch_id))
+    with work.warehouse.transaction(scratch) as connection:
         batch = batches.required(connection, batch_id)
         group = batches.group_of(connection, work, batch)
         if _is_settled(batch):
@@ -138,7 +145,6 @@ def judge(work: Workspace, batch_id: str) -> Verdict:
 
 def _decided(work: Workspace, connection: Connection, group: Group, batch: Batch) -> Verdict:
     """The verdict from what both engines said and the platform's own rules; the rows that it holds are kept."""
-    candidates.point_at(connection, group, batch)
     received = {table: d.received for table, d in batches.datasets(connection, batch.seq).items()}
     stored = _stored(connection, group, batch.seq)
     results = [_agreeing(result, received) for result in stored]

@@ -20,15 +20,23 @@ from dataops.ledger import clock
 from dataops.ledger.batches import Batch
 from dataops.ledger.enums import Outcome
 from dataops.ledger.waivers import Waiver
-from dataops.warehouse.tables import absent, equal, quoted
+from dataops.warehouse.tables import absent, broke, equal, quoted
 
-BAD = "CREATE TEMPORARY TABLE bad (table_name VARCHAR, _row BIGINT, rules VARCHAR, fell_with VARCHAR)"
+SCRATCH = (
+    "bad (table_name VARCHAR, _row BIGINT, rules VARCHAR, fell_with VARCHAR)",
+    "exempt (rule_id VARCHAR, _row BIGINT)",
+    "discarded (table_name VARCHAR, _row BIGINT, how VARCHAR, moment TIMESTAMP, person VARCHAR, reason VARCHAR)",
+)
 REASONS = (
     "SELECT _row, COALESCE(STRING_AGG(NULLIF(rules, ''), ',' ORDER BY rules), '') AS rules, MAX(fell_with) AS fell_with"
     " FROM bad WHERE table_name = :t GROUP BY _row"
 )
-EXEMPT = "CREATE TEMPORARY TABLE exempt (rule_id VARCHAR, _row BIGINT)"
 MAX_PASSES = 20
+
+
+def scratch(group: Group) -> tuple[str, ...]:
+    """The temporary tables that judging a batch of the group needs."""
+    return (*SCRATCH, *families.scratch(group))
 
 
 def collect(
@@ -38,9 +46,8 @@ def collect(
 
     Those are the references' results, waived ones, and counts that disagree as errors.
     """
-    for name, create in (("bad", BAD), ("exempt", EXEMPT)):
-        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
-        connection.exec_driver_sql(create)
+    for name in ("bad", "exempt"):
+        connection.exec_driver_sql(f"DELETE FROM {name}")
     found: list[RuleResult] = []
     for dataset in group.datasets:
         failing = [r for r in results if r.rule.table == dataset.table and r.outcome is Outcome.FAILED and r.predicate]
@@ -121,25 +128,29 @@ def _mark_broken(connection: Connection, dataset: Dataset, failing: Sequence[Rul
 
 
 def _scan(connection: Connection, dataset: Dataset, conditions: Sequence[RuleResult]) -> dict[str, int]:
-    texts = [f"COALESCE({r.predicate.sql}, FALSE)" for r in conditions if r.predicate]
-    flags = ", ".join(f"{sql} AS r{n}" for n, sql in enumerate(texts))
-    connection.exec_driver_sql("DROP TABLE IF EXISTS flags")
+    """Adds the rows for which any condition is true, with the rules; how many each found, exempt ones among them."""
+    broken = {r.rule.id: f"COALESCE({r.predicate.sql}, FALSE)" for r in conditions if r.predicate}
+    named = ", ".join(f"CASE WHEN {sql} THEN '{rule}' END" for rule, sql in broken.items())
     connection.exec_driver_sql(
-        f"CREATE TEMPORARY TABLE flags AS SELECT _row, {flags}"
-        f" FROM candidate.{dataset.table} WHERE {' OR '.join(texts)}"
+        f"INSERT INTO bad SELECT '{dataset.table}', _row, CONCAT_WS(',', {named}), NULL"
+        f" FROM candidate.{dataset.table} WHERE {' OR '.join(broken.values())}"
     )
-    counts = ", ".join(f"COUNT(*) FILTER (WHERE r{n})" for n in range(len(texts)))
-    counted = connection.exec_driver_sql(f"SELECT {counts} FROM flags").one()
+    own = f"FROM bad WHERE table_name = '{dataset.table}'"
+    counts = ", ".join(f"COUNT(*) FILTER (WHERE {broke('rules', _among(rule))})" for rule in broken)
+    counted = connection.exec_driver_sql(f"SELECT {counts} {own}").one()
     exempted = set(connection.exec_driver_sql("SELECT DISTINCT rule_id FROM exempt").scalars())
-    for n, result in enumerate(conditions):
-        if result.rule.id in exempted:
-            connection.exec_driver_sql(f"UPDATE flags SET r{n} = FALSE WHERE {_is_exempt(result.rule)}")
-    names = ", ".join(f"CASE WHEN r{n} THEN '{r.rule.id}' END" for n, r in enumerate(conditions))
-    connection.exec_driver_sql(
-        f"INSERT INTO bad SELECT * FROM (SELECT '{dataset.table}', _row, CONCAT_WS(',', {names}) AS rules, NULL"
-        " FROM flags) AS f WHERE rules <> ''"
-    )
-    return {r.rule.id: int(count) for r, count in zip(conditions, counted, strict=True)}
+    for rule in (r.rule for r in conditions if r.rule.id in exempted):
+        others = f"TRIM(BOTH ',' FROM REPLACE(',' || rules || ',', {_among(rule.id)}, ','))"
+        connection.exec_driver_sql(
+            f"UPDATE bad SET rules = {others} WHERE table_name = '{dataset.table}'"
+            f" AND {broke('rules', _among(rule.id))} AND {_is_exempt(rule)}"
+        )
+    connection.exec_driver_sql(f"DELETE {own} AND rules = ''")
+    return {rule: int(count) for rule, count in zip(broken, counted, strict=True)}
+
+
+def _among(rule: str) -> str:
+    return f"',{rule},'"
 
 
 def _is_exempt(rule: Rule) -> str:
@@ -279,9 +290,8 @@ def keep(connection: Connection, datasets: Iterable[Dataset], seq: int) -> None:
     Who discarded a row, and why, is kept.
     """
     for dataset in datasets:
-        connection.exec_driver_sql("DROP TABLE IF EXISTS discarded")
         connection.exec_driver_sql(
-            "CREATE TEMPORARY TABLE discarded AS SELECT _row, _closed, _closed_at, _closed_by, _closed_reason"
+            f"INSERT INTO discarded SELECT '{dataset.table}', _row, _closed, _closed_at, _closed_by, _closed_reason"
             f" FROM quarantine.{dataset.table} WHERE _batch = {int(seq)} AND _closed = 'discarded'"
         )
         connection.exec_driver_sql(f"DELETE FROM quarantine.{dataset.table} WHERE _batch = {int(seq)}")
@@ -291,9 +301,9 @@ def keep(connection: Connection, datasets: Iterable[Dataset], seq: int) -> None:
                 f"INSERT INTO quarantine.{dataset.table} ({quoted(columns)}, _batch, _rules, _fell_with, _since,"
                 " _closed, _closed_at, _closed_by, _closed_reason)"
                 f" SELECT {quoted(columns, 'c')}, {int(seq)}, b.rules, b.fell_with, CAST(:now AS TIMESTAMP),"
-                " d._closed, d._closed_at, d._closed_by, d._closed_reason"
+                " d.how, d.moment, d.person, d.reason"
                 f" FROM candidate.{dataset.table} AS c JOIN ({REASONS}) AS b ON b._row = c._row"
-                " LEFT JOIN discarded AS d ON d._row = c._row"
+                " LEFT JOIN discarded AS d ON d.table_name = :t AND d._row = c._row"
             ),
             {"t": dataset.table, "now": clock.now()},
         )

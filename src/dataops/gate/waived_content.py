@@ -24,7 +24,7 @@ def kept(connection: Connection, group: Group, seq: int, rule: str | None) -> st
     """
     where = f"_batch = {int(seq)}"
     if rule is not None:
-        where += f" AND {broke('k', _known(group, rule))}"
+        where += f" AND {broke('k._rules', _known(group, rule))}"
     rows = [(d, f"(SELECT * FROM quarantine.{d.table} AS k WHERE {where})") for d in group.datasets]
     observed = results.observed_without_rows(connection, seq, rule)
     return _written(observed, _digests(connection, rows))

@@ -314,15 +314,17 @@ def of_window(window: Window | None) -> Condition:
     return b.window_start.is_not_distinct_from(start) & b.window_end.is_not_distinct_from(end)
 
 
-def unfinished(connection: Connection, group: str, repeated: Condition) -> list[int]:
+def unfinished(connection: Connection, group: str, repeated: Condition, before: int | None = None) -> list[int]:
     """Numbers of batches that runs left which broke off, and of those among `repeated` that were never published.
 
-    One that anybody was told of (held, or with an incident) is not among them.
+    One that anybody was told of (held, or with an incident) is not among them, nor are number `before` and later ones.
     """
     b = t.batches.c
     passing = (b.state == BatchState.SEALED) | ((b.state == BatchState.JUDGED) & (b.verdict == VerdictName.PASSED))
     unpublished = passing & repeated & b.seq.not_in(sa.select(t.incidents.c.batch))
     where = (b.group_name == group) & ((b.state == BatchState.OPEN) | unpublished)
+    if before is not None:
+        where &= b.seq < before
     return list(connection.execute(sa.select(b.seq).where(where)).scalars())
 
 

@@ -19,7 +19,7 @@ from dataops.ledger import batches, clock
 from dataops.ledger.batches import Batch
 from dataops.ledger.enums import BatchState, VerdictName
 from dataops.sources.port import Also
-from dataops.warehouse.tables import broke, equal, quoted
+from dataops.warehouse.tables import broke, equal, landed_rows, quoted
 
 OPEN = "_closed IS NULL"
 REASONS = {"_rules": "rules", "_fell_with": "fell_with", "_problems": "problems", "_since": "since"}
@@ -69,7 +69,7 @@ def close(connection: Connection, group: Group, dataset: Dataset, batch: Batch, 
     if not open_in:
         return
     held = f"SELECT 1 FROM quarantine.{dataset.table} AS h WHERE h._batch = {seq} AND {equal('h', 'q', dataset.key)}"
-    came = f"SELECT 1 FROM candidate.{dataset.table} AS c WHERE {equal('c', 'q', dataset.key)}"
+    came = f"SELECT 1 FROM {landed_rows(dataset, seq)} AS c WHERE {equal('c', 'q', dataset.key)}"
     _mark(connection, dataset, f"{earlier} AND EXISTS ({held})", "replaced", publication)
     _mark(connection, dataset, f"{earlier} AND EXISTS ({came})", "released", publication)
     if gone := _gone(connection, group, dataset, batch, open_in):
@@ -122,7 +122,7 @@ def require_open(connection: Connection, group: Group, batch: Batch) -> None:
     for dataset in group.datasets:
         columns = quoted(dataset.key)
         count = connection.exec_driver_sql(
-            f"SELECT COUNT(*) FROM (SELECT {columns} FROM candidate.{dataset.table}"
+            f"SELECT COUNT(*) FROM (SELECT {columns} FROM {landed_rows(dataset, batch.seq)} AS c"
             f" EXCEPT SELECT {columns} FROM ({waiting(dataset)}) AS w) AS q"
         ).scalar_one()
         if count:
@@ -148,7 +148,7 @@ def discard(
     chosen = f"SELECT _batch, _row FROM quarantine.{dataset.table} AS q WHERE {OPEN}"
     values = {"now": clock.now(), "by": by, "reason": " ".join(reason.split())}
     if rule:
-        chosen += f" AND {broke('q', ':rule')}"
+        chosen += f" AND {broke('q._rules', ':rule')}"
         values["rule"] = f",{rule},"
     if batch:
         chosen += " AND q._batch = (SELECT seq FROM ops.batches WHERE batch_id = :batch)"
@@ -246,7 +246,7 @@ def open_rows(
     reasons = ", ".join(f"q.{name} AS {shown}" for name, shown in REASONS.items())
     where, values = [f"q.{OPEN}"], dict[str, str]()
     if rule:
-        where, values = [*where, broke("q", ":rule")], values | {"rule": f",{rule},"}
+        where, values = [*where, broke("q._rules", ":rule")], values | {"rule": f",{rule},"}
     if batch:
         where, values = [*where, "b.batch_id = :batch"], values | {"batch": batch}
     result = connection.execute(

@@ -18,7 +18,7 @@ from dataops.ledger import clock, numbering, receipts
 from dataops.ledger import tables as t
 from dataops.ledger.enums import PublicationKind, VerdictName
 from dataops.ledger.reading import Record, Row, every, one
-from dataops.warehouse.tables import equal, place
+from dataops.warehouse.tables import equal, landed_rows, place
 
 
 class KeptWaiver(Record):
@@ -270,11 +270,11 @@ def rolled_back_since(connection: Connection, group: str, number: int) -> bool:
 
 
 def stands_later(connection: Connection, dataset: Dataset, batch: int) -> bool:
-    """Whether a row of the batch that `candidate` shows stands already, in a version that a later batch brought."""
+    """Whether a row of the batch stands already, in a version that a later batch brought."""
     query = (
         f"SELECT 1 FROM {place(dataset)} AS v"
         f" JOIN ops.publications AS p ON p.seq = v._publication AND p.batch > {int(batch)}"
-        f" JOIN candidate.{dataset.table} AS c ON {equal('c', 'v', dataset.key)} LIMIT 1"
+        f" JOIN {landed_rows(dataset, batch)} AS c ON {equal('c', 'v', dataset.key)} LIMIT 1"
     )
     return connection.exec_driver_sql(query).first() is not None
 

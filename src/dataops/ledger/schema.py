@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from dataops.declared.catalog import Dataset
 from dataops.declared.errors import PlatformError
 from dataops.declared.failpoint import failpoint
 from dataops.declared.layers import Layers
 from dataops.ledger import tables
+from dataops.warehouse import tables as physical
 
 if TYPE_CHECKING:
     from dataops.warehouse import Warehouse
@@ -22,19 +24,23 @@ VERSION = 5
 
 
 @contextmanager
-def writing(warehouse: Warehouse) -> Iterator[Connection]:
-    """A transaction in which the ledger is there. Raises what `ensure` raises.
+def writing(
+    warehouse: Warehouse, datasets: Collection[Dataset] = (), scratch: Sequence[str] = ()
+) -> Iterator[Connection]:
+    """A transaction in which the ledger and the tables of these datasets are there. Raises what making them raises.
 
-    It is created or migrated in a transaction of its own before: a warehouse may end one at DDL, and DuckDB cannot
+    They are made or brought up in transactions of their own before: a warehouse may end one at DDL, and DuckDB cannot
     write to a table that the same transaction has altered.
     """
-    with warehouse.transaction() as connection:
-        if version(connection) == VERSION:
+    with warehouse.transaction(scratch) as connection:
+        if version(connection) == VERSION and physical.are_ready(warehouse, connection, datasets):
             yield connection
             return
     with warehouse.transaction() as connection:
         ensure(connection, warehouse.layers)
     with warehouse.transaction() as connection:
+        physical.ensure(warehouse, connection, datasets)
+    with warehouse.transaction(scratch) as connection:
         yield connection
 
 

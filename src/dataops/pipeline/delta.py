@@ -16,7 +16,28 @@ from dataops.gate import families
 from dataops.gate.quarantine import excluded
 from dataops.ledger.batches import BatchDataset
 from dataops.ledger.publications import Counts
-from dataops.warehouse.tables import absent, controls, distinct, equal, history, place, quoted
+from dataops.warehouse.tables import (
+    absent,
+    affected,
+    controls,
+    distinct,
+    equal,
+    history,
+    keys_table,
+    landed_rows,
+    place,
+    quoted,
+)
+
+
+def scratch(datasets: Sequence[Dataset]) -> tuple[str, ...]:
+    """The temporary tables that `apply` needs: what differs, and by dataset the keys of what is to go."""
+    return ("difference (table_name VARCHAR, _row BIGINT, is_new BOOLEAN)", *(keys_table(gone(d), d) for d in datasets))
+
+
+def gone(dataset: Dataset) -> str:
+    """The temporary table of keys that are to go."""
+    return f"gone_{dataset.table}"
 
 
 def apply(
@@ -28,36 +49,32 @@ def apply(
     publication: int,
 ) -> list[Counts]:
     """Writes every dataset's difference; children are deleted before their parents. Counts in the order given."""
-    gone = {
+    removed = {
         d.table: _delete(connection, group, d, brought[d.table].scope, batch, publication) for d in reversed(datasets)
     }
     found = []
     for dataset in datasets:
-        counts = _write(connection, dataset, _accepted(dataset, batch), publication, brought[dataset.table].received)
+        counts = _write(connection, dataset, batch, publication, brought[dataset.table].received)
         held = controls(connection, dataset, f"(SELECT * FROM quarantine.{dataset.table} WHERE _batch = {int(batch)})")
-        found.append(_completed(counts, dataset, brought, held, gone[dataset.table]))
+        found.append(_completed(counts, dataset, brought, held, removed[dataset.table]))
         failpoint("dataset_written")
     return found
 
 
 def _accepted(dataset: Dataset, batch: int) -> str:
     """The batch's rows that are not held, as a relation."""
-    return f"(SELECT n.* FROM candidate.{dataset.table} AS n WHERE {absent('n._row', excluded(dataset, batch))})"
+    held = excluded(dataset, batch)
+    return f"(SELECT n.* FROM {landed_rows(dataset, batch)} AS n WHERE {absent('n._row', held)})"
 
 
-def _write(connection: Connection, dataset: Dataset, accepted: str, publication: int, received: int) -> Counts:
-    _find_difference(connection, dataset, accepted)
-    new, changed = (
-        int(n or 0)
-        for n in connection.exec_driver_sql(
-            "SELECT COUNT(*) FILTER (WHERE is_new), COUNT(*) FILTER (WHERE NOT is_new) FROM difference"
-        ).one()
-    )
+def _write(connection: Connection, dataset: Dataset, batch: int, publication: int, received: int) -> Counts:
+    accepted = _accepted(dataset, batch)
+    new, changed = _find_difference(connection, dataset, accepted)
     unchanged, unchanged_controls = _unchanged(connection, dataset, accepted, new + changed)
     if changed:
         keys = (
-            f"SELECT {quoted(dataset.key, 'n')} FROM candidate.{dataset.table} AS n"
-            " JOIN difference AS d ON d._row = n._row WHERE NOT d.is_new"
+            f"SELECT {quoted(dataset.key, 'n')} FROM {landed_rows(dataset, batch)} AS n"
+            f" JOIN {_different(dataset)} AS d ON d._row = n._row WHERE NOT d.is_new"
         )
         supersede(connection, dataset, keys, publication, "changed")
         failpoint("changed_superseded")
@@ -66,25 +83,31 @@ def _write(connection: Connection, dataset: Dataset, accepted: str, publication:
         connection.exec_driver_sql(
             f"INSERT INTO {place(dataset)} ({columns}, _publication)"
             f" SELECT {quoted(dataset.column_names, 'n')}, {publication}"
-            f" FROM candidate.{dataset.table} AS n JOIN difference AS d ON d._row = n._row"
+            f" FROM {landed_rows(dataset, batch)} AS n JOIN {_different(dataset)} AS d ON d._row = n._row"
         )
         failpoint("rows_inserted")
     return Counts(dataset.table, received, new, changed, unchanged, unchanged_controls=unchanged_controls)
 
 
-def _find_difference(connection: Connection, dataset: Dataset, accepted: str) -> None:
-    """`difference`: the accepted rows that are new or differ in any column from the published row of their key."""
+def _find_difference(connection: Connection, dataset: Dataset, accepted: str) -> tuple[int, int]:
+    """Notes the accepted rows that are new, or differ in any column from the published row of their key; how many."""
     compared = [name for name in dataset.column_names if name not in dataset.key]
-    connection.exec_driver_sql("DROP TABLE IF EXISTS difference")
     connection.exec_driver_sql(
-        f"CREATE TEMPORARY TABLE difference AS SELECT n._row, v._publication IS NULL AS is_new FROM {accepted} AS n"
+        f"INSERT INTO difference SELECT '{dataset.table}', n._row, v._publication IS NULL FROM {accepted} AS n"
         f" LEFT JOIN {place(dataset)} AS v ON {equal('n', 'v', dataset.key)}"
         f" WHERE v._publication IS NULL OR {distinct('n', 'v', compared)}"
     )
+    counts = "COUNT(*) FILTER (WHERE is_new), COUNT(*) FILTER (WHERE NOT is_new)"
+    new, changed = connection.exec_driver_sql(f"SELECT {counts} FROM {_different(dataset)} AS d").one()
+    return int(new), int(changed)
+
+
+def _different(dataset: Dataset) -> str:
+    return f"(SELECT _row, is_new FROM difference WHERE table_name = '{dataset.table}')"
 
 
 def _unchanged(connection: Connection, dataset: Dataset, accepted: str, differing: int) -> tuple[int, dict[str, str]]:
-    same = f"(SELECT a.* FROM {accepted} AS a WHERE {absent('a._row', 'SELECT _row FROM difference')})"
+    same = f"(SELECT a.* FROM {accepted} AS a WHERE {absent('a._row', f'SELECT _row FROM {_different(dataset)} AS d')})"
     rows = same if differing else accepted
     return controls(connection, dataset, rows)
 
@@ -113,18 +136,18 @@ def _delete(
     missing = _missing(group, dataset, scope, batch)
     if missing is None:
         return 0, 0
-    connection.exec_driver_sql("DROP TABLE IF EXISTS gone")
-    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE gone AS {missing}")
-    if not connection.exec_driver_sql("SELECT COUNT(*) FROM gone").scalar_one():
+    going = gone(dataset)
+    connection.exec_driver_sql(f"INSERT INTO {going} {missing}")
+    if not connection.exec_driver_sql(f"SELECT COUNT(*) FROM {going}").scalar_one():
         return 0, 0
     retained = 0
     for rows, columns in _children(group, dataset, batch):
         match = equal("c", "g", columns, dataset.key)
         done = connection.exec_driver_sql(
-            f"DELETE FROM gone AS g WHERE EXISTS (SELECT 1 FROM {rows} AS c WHERE {match})"
+            f"DELETE FROM {going} AS g WHERE EXISTS (SELECT 1 FROM {rows} AS c WHERE {match})"
         )
         retained += int(done.rowcount)
-    deleted = supersede(connection, dataset, "SELECT * FROM gone", publication, "deleted")
+    deleted = supersede(connection, dataset, f"SELECT * FROM {going}", publication, "deleted")
     return deleted, retained
 
 
@@ -133,29 +156,31 @@ def _missing(group: Group, dataset: Dataset, scope: str, batch: int) -> str | No
 
     A family that is held is held with its deletions, so that its older version stands whole.
     """
-    absent = f"NOT EXISTS (SELECT 1 FROM candidate.{dataset.table} AS c WHERE {equal('c', 'v', dataset.key)})"
+    absent = f"NOT EXISTS (SELECT 1 FROM {landed_rows(dataset, batch)} AS c WHERE {equal('c', 'v', dataset.key)})"
     if held := families.held(group, dataset, batch, "v"):
         absent += f" AND NOT {held}"
     if scope == "whole":
         return f"SELECT {quoted(dataset.key, 'v')} FROM {place(dataset)} AS v WHERE {absent}"
     if scope.startswith("keys"):
         # The few rows in scope first, by IN: DuckDB would otherwise look up every published row in the batch.
-        columns, keys = _scope_keys(group, dataset, scope)
-        inside = f"({quoted(columns)}) IN (SELECT {quoted(keys[1])} FROM {keys[0]})"
+        columns, keys = _scope_keys(group, dataset, scope, batch)
+        inside = f"({quoted(columns)}) IN (SELECT {quoted(keys[1])} FROM {keys[0]} AS k)"
         rows = f"WITH v AS MATERIALIZED (SELECT * FROM {place(dataset)} WHERE {inside})"
         return f"{rows} SELECT {quoted(dataset.key, 'v')} FROM v WHERE {absent}"
     return None
 
 
-def _scope_keys(group: Group, dataset: Dataset, scope: str) -> tuple[tuple[str, ...], tuple[str, tuple[str, ...]]]:
+def _scope_keys(
+    group: Group, dataset: Dataset, scope: str, batch: int
+) -> tuple[tuple[str, ...], tuple[str, tuple[str, ...]]]:
     """Columns of the dataset, and the relation with its columns, that say which keys a delivery speaks for."""
     follows = dataset.contract.platform.follows
     if follows:
         parent = group.dataset(follows)
         columns = next(link.columns for link in dataset.links if link.to == follows)
-        return columns, (f"candidate.{parent.table}", parent.key)
+        return columns, (landed_rows(parent, batch), parent.key)
     columns = tuple(scope.removeprefix("keys:").split(","))
-    return columns, (f"candidate.affected_{dataset.table}", columns)
+    return columns, (affected(dataset, batch), columns)
 
 
 def _children(group: Group, dataset: Dataset, batch: int) -> list[tuple[str, tuple[str, ...]]]:

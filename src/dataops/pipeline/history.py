@@ -65,7 +65,7 @@ def _look_up(work: Workspace, group: Group, attempt: str, reason: str) -> Publis
 
 
 def _roll_back(work: Workspace, group: Group, publication_id: str, reason: str, attempt: str) -> Published:
-    with writing(work.warehouse) as connection:
+    with writing(work.warehouse, scratch=delta.scratch(group.datasets)) as connection:
         work.warehouse.serialize_publications(connection)
         target = required(connection, publication_id)
         if target.group != group.name:
@@ -92,9 +92,8 @@ def _remove(connection: Connection, dataset: Dataset, goal: int, seq: int) -> in
         f" (SELECT 1 FROM {as_of(dataset, goal)} AS t WHERE {equal('t', 'v', dataset.key)}"
         f" AND NOT ({distinct('t', 'v', dataset.column_names)}))"
     )
-    connection.exec_driver_sql("DROP TABLE IF EXISTS gone")
-    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE gone AS {keys}")
-    return delta.supersede(connection, dataset, "SELECT * FROM gone", seq, "rolled back")
+    connection.exec_driver_sql(f"INSERT INTO {delta.gone(dataset)} {keys}")
+    return delta.supersede(connection, dataset, f"SELECT * FROM {delta.gone(dataset)}", seq, "rolled back")
 
 
 def _restore(connection: Connection, dataset: Dataset, goal: int, seq: int, removed: int) -> Counts:

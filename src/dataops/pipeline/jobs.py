@@ -25,7 +25,6 @@ from dataops.pipeline.publish import Published
 from dataops.pipeline.replay import Replayed
 from dataops.pipeline.transforms import Build
 from dataops.sources import Source, Window, open_source
-from dataops.warehouse import tables
 
 
 class Opener(Protocol):
@@ -82,8 +81,8 @@ def initialise(work: Workspace) -> list[str]:
     Raises PlatformError when the login may not.
     """
     made = work.warehouse.initialise()
-    with writing(work.warehouse) as connection:
-        tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
+    with writing(work.warehouse, work.catalog.datasets.values()):
+        """Its tables are there."""
     return made
 
 

@@ -9,12 +9,12 @@ from dataops.ledger import batches
 from dataops.ledger.batches import Batch, Condition
 
 
-def remove_unfinished(connection: Connection, group: Group, repeated: Condition) -> None:
+def remove_unfinished(connection: Connection, group: Group, repeated: Condition, *, before: int | None = None) -> None:
     """Removes what runs that broke off left: batches never sealed, and those that are repeated now, unpublished.
 
-    A batch that anybody was told of (held, or with an incident) stays.
+    A batch that anybody was told of (held, or with an incident) stays, and so do batch number `before` and later ones.
     """
-    for seq in batches.unfinished(connection, group.name, repeated):
+    for seq in batches.unfinished(connection, group.name, repeated, before):
         if group.is_loaded:
             discard_rows(connection, group, seq)
         for dataset in group.datasets:

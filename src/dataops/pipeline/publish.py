@@ -73,12 +73,17 @@ def publish(work: Workspace, batch_id: str) -> Published:
 
 def _in_one_transaction(work: Workspace, batch_id: str, attempt: str) -> Published:
     try:
-        with work.warehouse.transaction() as connection:
+        with work.warehouse.transaction(_scratch(work, batch_id)) as connection:
             work.warehouse.serialize_publications(connection)
             failpoint("begun")
             return _publish(work, connection, batch_id, attempt)
     except _NothingDiffers:
         return _close_unchanged(work, batch_id)
+
+
+def _scratch(work: Workspace, batch_id: str) -> tuple[str, ...]:
+    with work.warehouse.transaction() as connection:
+        return delta.scratch(batches.group_of(connection, work, batches.required(connection, batch_id)).datasets)
 
 
 def _publish(work: Workspace, connection: Connection, batch_id: str, attempt: str) -> Published:
@@ -89,7 +94,7 @@ def _publish(work: Workspace, connection: Connection, batch_id: str, attempt: st
     group = batches.group_of(connection, replace(work, catalog=catalog.load(work.settings.paths)), batch)
     _require_passed(batch, group)
     allowed = waivers.require_still(connection, group, batch)
-    candidates.point_at(connection, group, batch)
+    candidates.require_there(connection, group, batch)
     if group.is_loaded:
         require_newest(connection, group, batch)
     failpoint("checked")
@@ -222,7 +227,6 @@ def _release(connection: Connection, group: Group, batch: Batch) -> None:
     """The source is back at what stands: what was held of these keys in between is settled, with nothing to publish."""
     standing = publications.last(connection, group.name)
     if standing is not None:
-        candidates.point_at(connection, group, batch)
         for dataset in group.datasets:
             entries.close(connection, group, dataset, batch, standing.seq)
 

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset, Group
 from dataops.declared.failpoint import failpoint
-from dataops.gate import candidates, gate
+from dataops.gate import gate
 from dataops.gate.verdict import Verdict
 from dataops.ledger import batches, entries, rehearsals
 from dataops.ledger.enums import VerdictName
@@ -21,7 +21,6 @@ from dataops.ledger.schema import writing
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import leftovers, publish
 from dataops.pipeline.publish import Published
-from dataops.warehouse import tables
 from dataops.warehouse.tables import controls, quoted
 
 
@@ -49,8 +48,7 @@ def replay(work: Workspace, group: Group, *, dry_run: bool = False) -> Replayed:
 
     With `dry_run` nothing is published and nothing is left behind. Raises PlatformError and VerdictError.
     """
-    with writing(work.warehouse) as connection:
-        tables.ensure(work.warehouse, connection, group.datasets)
+    with writing(work.warehouse, group.datasets) as connection:
         _remove_earlier(connection, group)
         waiting = {d.table: _count(connection, d) for d in group.datasets}
         batch_id = _land(connection, group, waiting) if any(waiting.values()) else None
@@ -100,7 +98,6 @@ def _land(connection: Connection, group: Group, waiting: dict[str, int]) -> str:
     for dataset in present:
         _copy(connection, dataset, batch.seq)
         _describe(connection, group, dataset, batch.seq, present)
-        candidates.show(connection, dataset, batch.seq)
     batches.seal(connection, batch.seq)
     return batch.batch_id
 

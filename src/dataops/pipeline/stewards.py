@@ -23,7 +23,6 @@ from dataops.ledger.waivers import Waiver
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs
 from dataops.pipeline.publish import Published
-from dataops.warehouse import tables
 
 QUOTA_DAYS = 7  # a batch that nobody agreed to release by then is loaded again
 
@@ -147,8 +146,7 @@ def discard(
 ) -> dict[str, int]:
     """Closes open entries of quarantine for good; rows per dataset. Without `by` it only counts them."""
     group = work.catalog.group(work.catalog.dataset(table).group)
-    with work.warehouse.lock(group.name, "discard"), writing(work.warehouse) as connection:
-        tables.ensure(work.warehouse, connection, group.datasets)
+    with work.warehouse.lock(group.name, "discard"), writing(work.warehouse, group.datasets) as connection:
         if rule is not None:
             entries.require_rule(connection, group, rule)
         return entries.discard(connection, group, group.dataset(table), rule, batch, by, reason)

@@ -9,17 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pyarrow as pa
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Catalog, Dataset, Group
-from dataops.declared.errors import DeclarationError, VerdictError
+from dataops.declared.errors import DeclarationError, PlatformError, VerdictError
 from dataops.declared.failpoint import failpoint
 from dataops.declared.models import Model, SqlModel, render, restrict
 from dataops.declared.python_models import PythonModel
+from dataops.gate import candidates
 from dataops.ledger import batches, entries, publications
+from dataops.ledger.batches import Batch
 from dataops.ledger.schema import writing
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import leftovers
@@ -28,6 +31,7 @@ from dataops.warehouse.arrow_types import arrow_schema
 from dataops.warehouse.limits import TimeLimit, limited
 from dataops.warehouse.tables import controls, quoted
 
+ROUNDS = 3
 Input = tuple[str, str]  # layer, table
 Together = Mapping[str, str]  # models built in the same batch so far -> where the whole of each is read
 
@@ -41,32 +45,87 @@ class Build:
     waiting: tuple[str, ...]
 
 
-def build(work: Workspace, group: Group, names: Sequence[str] = (), *, full: bool = False) -> Build:
-    """Builds the group's models (or the named ones) in one transaction. The caller holds the group's lock.
+@dataclass(frozen=True)
+class Made:
+    """A candidate: for which keys, its rows and control totals, what it was made by, where the whole model is read."""
 
-    Raises DeclarationError for an unknown name, VerdictError when no model has its inputs yet.
+    scope: str
+    rows: int
+    controls: dict[str, str]
+    fingerprint: str
+    whole: str
+
+
+def build(work: Workspace, group: Group, names: Sequence[str] = (), *, full: bool = False) -> Build:
+    """Builds the group's models (or the named ones). The caller holds the group's lock.
+
+    Raises DeclarationError for an unknown name, VerdictError when no model has its inputs yet; nothing is changed then,
+    nor by a model that fails.
     """
     chosen = _chosen(work.catalog, group, names)
-    with writing(work.warehouse) as connection:
-        tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
-        ready, waiting = _ready(connection, work.catalog, chosen)
-        if not ready:
-            raise VerdictError(_nothing_ready(work.catalog, waiting))
-        # A later build replaces the candidates of every earlier one, so none of those can be published any more.
-        leftovers.remove_unfinished(connection, group, batches.ANY)
-        batch = batches.begin_build(connection, group.name)
-        together: dict[str, str] = {}
-        for model in ready:
-            if place := _build_one(work, connection, group, model, together, batch.seq, full=full):
-                together[model.table] = place
-            failpoint("model_built")
-        if together:
-            batches.seal(connection, batch.seq)
-        else:
-            batches.close_build_without_difference(connection, batch.seq)
+    for _ in range(ROUNDS):
+        with writing(work.warehouse, work.catalog.datasets.values()) as connection:
+            ready, waiting = _ready(connection, work.catalog, chosen)
+            if not ready:
+                raise VerdictError(_nothing_ready(work.catalog, waiting))
+            batch = batches.begin_build(connection, group.name)
+        failpoint("build_opened")
+        if (made := _of_one_state(work, group, ready, batch, full=full)) is not None:
+            return Build(batch.batch_id, tuple(sorted(made)), tuple(m.table for m in waiting))
+    raise PlatformError(
+        f"what {group.name} is built from was published anew each time while it was built, {ROUNDS} times.\n"
+        f"Nothing was changed; run this again later: dataops build {group.name}"
+    )
+
+
+def _of_one_state(
+    work: Workspace, group: Group, models: Sequence[Model], batch: Batch, *, full: bool
+) -> dict[str, Made] | None:
+    """Makes and seals the build; None, with nothing left of it, when what it reads was published anew meanwhile."""
+    try:
+        made = _built(work, group, models, batch.seq, full=full)
+    except Exception:
+        with suppress(PlatformError), work.warehouse.transaction() as connection:
+            batches.forget(connection, batch.seq)
+        raise
+    with work.warehouse.transaction() as connection:
+        if _is_stale(connection, work.catalog, models, batch):
+            batches.forget(connection, batch.seq)
+            return None
+        _seal(connection, group, batch.seq, made)
         failpoint("build_sealing")
     failpoint("build_sealed")
-    return Build(batch.batch_id, tuple(sorted(together)), tuple(m.table for m in waiting))
+    with work.warehouse.transaction() as connection:
+        candidates.replace_build(connection, group, batch.seq)
+    failpoint("build_shown")
+    return made
+
+
+def _is_stale(connection: Connection, catalog: Catalog, models: Sequence[Model], batch: Batch) -> bool:
+    """Whether two models of the build may have read two states of what they both come from."""
+    read = {catalog.dataset(table).group for model in models for _, table in model.inputs}
+    return publications.changed_since(connection, int(batch.horizon or 0), read, batch.group)
+
+
+def _built(work: Workspace, group: Group, models: Sequence[Model], seq: int, *, full: bool) -> dict[str, Made]:
+    """Makes the candidates of models in order, by table; of those of which nothing can differ none."""
+    made: dict[str, Made] = {}
+    for model in models:
+        if one := _build_one(work, group, model, {table: m.whole for table, m in made.items()}, seq, full=full):
+            made[model.table] = one
+        failpoint("model_built")
+    return made
+
+
+def _seal(connection: Connection, group: Group, seq: int, made: Mapping[str, Made]) -> None:
+    """Records a build. No earlier one can be published any more: it replaces their candidates."""
+    leftovers.remove_unfinished(connection, group, batches.ANY, before=seq)
+    for table, one in made.items():
+        batches.bring(connection, seq, table, one.scope, one.rows, one.controls, [one.fingerprint])
+    if made:
+        batches.seal(connection, seq)
+    else:
+        batches.close_build_without_difference(connection, seq)
 
 
 def _chosen(catalog: Catalog, group: Group, names: Sequence[str]) -> tuple[Model, ...]:
@@ -110,44 +169,35 @@ def _nothing_ready(catalog: Catalog, waiting: Sequence[Model]) -> str:
     )
 
 
-def _build_one(
-    work: Workspace, connection: Connection, group: Group, model: Model, together: Together, seq: int, *, full: bool
-) -> str | None:
-    """Makes the model's candidate. Returns where the whole of it is read, None when nothing can differ.
+def _build_one(work: Workspace, group: Group, model: Model, together: Together, seq: int, *, full: bool) -> Made | None:
+    """Makes the model's candidate. None when nothing can differ.
 
     A model built before it in the same batch is read as it will be, anything else as it is published.
     """
-    dataset = group.dataset(model.table)
+    dataset, fingerprint = group.dataset(model.table), _fingerprint(model, group)
     places = {(layer, table): together.get(table, f"{layer}.{table}") for layer, table in model.inputs}
-    since = None if full else _since(connection, group, model)
     keyed = {(layer, table) for layer, table in model.inputs if _is_keyed(work.catalog, model, table, together)}
-    whole = since is None or _any_changed(connection, set(model.inputs) - keyed, since, together)
-    if not whole:
-        waiting = _others_changed(work.catalog, connection, model, int(since or 0), together)
-        if not _find_affected(connection, dataset, model, keyed, int(since or 0), waiting=waiting):
-            return None
-    if not whole:
-        restricted = restrict(model, places.__getitem__, f"candidate.affected_{model.table}", keyed)
-        _create(work, connection, dataset, model, restricted)
-    rows, totals = (0, {}) if whole else controls(connection, dataset, f"candidate.{model.table}")
-    if not rows:
+    keys = None if full else _affected_keys(work, group, model, keyed, together, seq)
+    if keys == 0:
+        return None
+    if keys is not None:
+        restricted = restrict(model, places.__getitem__, tables.affected(dataset, seq), keyed)
+        rows, totals = _create(work, dataset, model, restricted, seq)
+        if rows:
+            scope = f"keys:{','.join(model.incremental_by)}"
+            return Made(scope, rows, totals, fingerprint, _overlaid(dataset, model, seq))
         # Every affected key is gone: an empty candidate could not be told from a broken build, so build it all.
-        whole = True
-        _create(work, connection, dataset, model, places)
-        rows, totals = controls(connection, dataset, f"candidate.{model.table}")
-    work.warehouse.analyze(connection, f"candidate.{model.table}")
-    scope = "whole" if whole else f"keys:{','.join(model.incremental_by)}"
-    batches.bring(connection, seq, model.table, scope, rows, totals, [_fingerprint(model, group)])
-    return f"candidate.{model.table}" if whole else _overlaid(dataset, model)
+    rows, totals = _create(work, dataset, model, places, seq)
+    return Made("whole", rows, totals, fingerprint, tables.landed(dataset, seq))
 
 
-def _overlaid(dataset: Dataset, model: Model) -> str:
+def _overlaid(dataset: Dataset, model: Model, seq: int) -> str:
     """The whole of a model of which some keys were built: those, and what stands of all others."""
     columns, keys = quoted(dataset.column_names), model.incremental_by
     return (
-        f"(SELECT {columns} FROM candidate.{dataset.table} UNION ALL SELECT {quoted(dataset.column_names, 's')}"
+        f"(SELECT {columns} FROM {tables.landed(dataset, seq)} UNION ALL SELECT {quoted(dataset.column_names, 's')}"
         f" FROM {dataset.name} AS s WHERE NOT EXISTS"
-        f" (SELECT 1 FROM candidate.affected_{dataset.table} AS a WHERE {tables.equal('a', 's', keys)}))"
+        f" (SELECT 1 FROM {tables.affected(dataset, seq)} AS a WHERE {tables.equal('a', 's', keys)}))"
     )
 
 
@@ -187,7 +237,7 @@ def _others_changed(catalog: Catalog, connection: Connection, model: Model, sinc
     return _any_changed(connection, {(catalog.dataset(n).published_layer, n) for n in names}, since, together)
 
 
-def _any_changed(connection: Connection, inputs: set[tuple[str, str]], since: int, together: Together) -> bool:
+def _any_changed(connection: Connection, inputs: set[Input], since: int, together: Together) -> bool:
     """Whether any of the datasets changed."""
     return any(
         table in together
@@ -206,13 +256,22 @@ def _changes(layer: str, table: str, columns: str, since: int) -> str:
     )
 
 
-def _find_affected(
-    connection: Connection, dataset: Dataset, model: Model, keyed: set[tuple[str, str]], since: int, *, waiting: bool
-) -> int:
-    """Fills `candidate.affected_<table>` with the keys whose inputs changed, and of what waits if that may pass now.
+def _affected_keys(
+    work: Workspace, group: Group, model: Model, keyed: set[Input], together: Together, seq: int
+) -> int | None:
+    """For how many keys the model is to be built, which `tables.affected` then holds; None: for all there are."""
+    with work.warehouse.transaction() as connection:
+        since = _since(connection, group, model)
+        if since is None or _any_changed(connection, set(model.inputs) - keyed, since, together):
+            return None
+        waiting = _others_changed(work.catalog, connection, model, since, together)
+        return _find_affected(connection, group.dataset(model.table), model, keyed, since, seq, waiting=waiting)
 
-    Returns how many there are.
-    """
+
+def _find_affected(
+    connection: Connection, dataset: Dataset, model: Model, keyed: set[Input], since: int, seq: int, *, waiting: bool
+) -> int:
+    """Makes a table of the keys whose inputs changed, and of what waits if that may pass now; how many there are."""
     if not keyed:
         return 0
     columns = quoted(model.incremental_by)
@@ -221,52 +280,64 @@ def _find_affected(
         parts.append(f"SELECT {columns} FROM ({entries.waiting(dataset)}) AS w")
     queries = " UNION ".join(parts)
     present = " AND ".join(f'"{name}" IS NOT NULL' for name in model.incremental_by)
-    affected = f"candidate.affected_{model.table}"
-    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {affected}")
+    affected = tables.affected(dataset, seq)
     connection.exec_driver_sql(f"CREATE TABLE {affected} AS SELECT * FROM ({queries}) AS q WHERE {present}")
     return int(connection.exec_driver_sql(f"SELECT COUNT(*) FROM {affected}").scalar_one())
 
 
 def _create(
-    work: Workspace, connection: Connection, dataset: Dataset, model: Model, places: Mapping[Input, str]
-) -> None:
-    """Makes the candidate from inputs read at these places."""
-    connection.exec_driver_sql(f"DROP TABLE IF EXISTS candidate.{dataset.table}")
+    work: Workspace, dataset: Dataset, model: Model, places: Mapping[Input, str], seq: int
+) -> tuple[int, dict[str, str]]:
+    """Makes the candidate from inputs read at these places. Returns its rows and control totals."""
+    place = tables.landed(dataset, seq)
     if isinstance(model, SqlModel):
-        _select(work, connection, dataset, render(model, work.warehouse.dialect, work.catalog.schema, places))
+        _select(work, dataset, place, render(model, work.warehouse.dialect, work.catalog.schema, places))
     elif isinstance(model, PythonModel):
-        _call(work, connection, dataset, model, places)
+        _call(work, dataset, place, model, places)
+    with work.warehouse.transaction() as connection:
+        work.warehouse.analyze(connection, place)
+        return controls(connection, dataset, place)
 
 
 def _limit(work: Workspace, connection: Connection, dataset: Dataset) -> TimeLimit:
     return limited(connection, work.settings.model_seconds, "DATAOPS_MODEL_SECONDS", f"the model {dataset.name}")
 
 
-def _select(work: Workspace, connection: Connection, dataset: Dataset, select: str) -> None:
+def _select(work: Workspace, dataset: Dataset, place: str, select: str) -> None:
     columns = quoted(dataset.column_names)
-    with work.warehouse.judging(connection), _limit(work, connection, dataset):
-        connection.exec_driver_sql(
-            f"CREATE TABLE candidate.{dataset.table} AS SELECT {columns}, ROW_NUMBER() OVER () - 1 AS _row,"
-            f" CAST(NULL AS VARCHAR) AS _problems FROM ({select}) AS model"
-        )
+    with work.warehouse.transaction() as connection:
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {place}")
+        with work.warehouse.judging(connection), _limit(work, connection, dataset):
+            connection.exec_driver_sql(
+                f"CREATE TABLE {place} AS SELECT {columns}, ROW_NUMBER() OVER () - 1 AS _row,"
+                f" CAST(NULL AS VARCHAR) AS _problems FROM ({select}) AS model"
+            )
 
 
-def _call(
-    work: Workspace, connection: Connection, dataset: Dataset, model: PythonModel, places: Mapping[Input, str]
-) -> None:
+def _call(work: Workspace, dataset: Dataset, place: str, model: PythonModel, places: Mapping[Input, str]) -> None:
+    """The function runs in no transaction: however long it takes, nobody waits for it."""
     from dataops.pipeline import functions
 
-    read = {}
-    for layer, table in model.inputs:
-        source = work.catalog.dataset(table)
-        query = f"SELECT {quoted(source.column_names)} FROM {places[layer, table]} AS input"
-        with work.warehouse.judging(connection), _limit(work, connection, dataset):
-            read[f"{layer}.{table}"] = work.warehouse.fetch(connection, query, arrow_schema(source.columns))
-    rows = functions.rows_of(model, dataset, read, work.settings.model_seconds)
+    rows = functions.rows_of(model, dataset, _inputs(work, dataset, model, places), work.settings.model_seconds)
     body = ", ".join(f'"{column.name}" {tables.sql_type(column)}' for column in dataset.columns)
-    connection.exec_driver_sql(f"CREATE TABLE candidate.{dataset.table} ({body}, _row BIGINT, _problems VARCHAR)")
+    with work.warehouse.transaction() as connection:
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {place}")
+        connection.exec_driver_sql(f"CREATE TABLE {place} ({body}, _row BIGINT, _problems VARCHAR)")
     numbered = rows.append_column("_row", pa.array(range(rows.num_rows), pa.int64()))
-    work.warehouse.stage(connection, f"candidate.{dataset.table}", numbered)
+    with work.warehouse.transaction() as connection:
+        work.warehouse.stage(connection, place, numbered)
+
+
+def _inputs(work: Workspace, dataset: Dataset, model: PythonModel, places: Mapping[Input, str]) -> dict[str, pa.Table]:
+    """What the function reads, by name, in one snapshot."""
+    read = {}
+    with work.warehouse.transaction() as connection:
+        for layer, table in model.inputs:
+            source = work.catalog.dataset(table)
+            query = f"SELECT {quoted(source.column_names)} FROM {places[layer, table]} AS input"
+            with work.warehouse.judging(connection), _limit(work, connection, dataset):
+                read[f"{layer}.{table}"] = work.warehouse.fetch(connection, query, arrow_schema(source.columns))
+    return read
 
 
 __all__ = ["Build", "build"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy.engine import Connection
@@ -16,14 +16,18 @@ Explain = Callable[[BaseException], str | None]
 
 @contextmanager
 def transaction(
-    connect: Callable[[], Connection], explain: Explain, settle: Callable[[Connection], None] | None = None
+    connect: Callable[[], Connection],
+    explain: Explain,
+    settle: Callable[[Connection], None] | None = None,
+    scratch: Sequence[str] = (),
 ) -> Iterator[Connection]:
     """A transaction that commits on exit. `explain` turns infrastructure errors into a message, others into None.
 
-    `settle` is called after COMMIT, on the open connection.
+    `settle` is called after COMMIT, on the open connection. `scratch` are temporary tables, made before it begins.
     """
     connection = connect()
     try:
+        _make(connection, scratch, explain)
         work = connection.begin()
         try:
             yield connection
@@ -38,6 +42,16 @@ def transaction(
             settle(connection)
     finally:
         _close(connection)
+
+
+def _make(connection: Connection, scratch: Sequence[str], explain: Explain) -> None:
+    """Makes temporary tables; they go with the connection."""
+    try:
+        for table in scratch:
+            connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {table}")
+        connection.commit()
+    except DBAPIError as error:
+        raise_explained(error, explain)
 
 
 def raise_explained(error: BaseException, explain: Explain) -> None:

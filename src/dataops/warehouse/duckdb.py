@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -84,9 +84,9 @@ class DuckDBWarehouse:
 
     @contextmanager
     def judging(self, connection: Connection) -> Iterator[None]:
-        """For as long as the file is open: it cannot be taken back, so the next connection opens it again."""
+        """For as long as the file is open: it cannot be taken back."""
         connection.exec_driver_sql("SET enable_external_access = false")
-        self._door.spend()
+        self._door.close_afterwards()
         yield
 
     def initialise(self) -> list[str]:
@@ -96,8 +96,9 @@ class DuckDBWarehouse:
         return []
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        with self._door.resting(), shared.transaction(self._connect, self._explain, self._door.settle) as connection:
+    def transaction(self, scratch: Sequence[str] = ()) -> Iterator[Connection]:
+        opened = shared.transaction(self._connect, self._explain, self._door.settle, scratch)
+        with self._door.resting(), opened as connection:
             yield connection
 
     @contextmanager

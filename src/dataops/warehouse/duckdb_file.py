@@ -160,7 +160,7 @@ class WarehouseFile:
             if self._kept and (self._kept.spent or time.monotonic() - self._kept.since > KEPT_SECONDS):
                 self.close()
 
-    def spend(self) -> None:
+    def close_afterwards(self) -> None:
         """The file cannot be used as it is open now: the next connection opens it again."""
         if self._kept:
             self._kept = replace(self._kept, spent=True)

@@ -77,9 +77,11 @@ class Warehouse(Protocol):
     def init_statements(self) -> list[str]:
         """What `initialise` would run; none where a warehouse has no roles."""
 
-    def transaction(self) -> AbstractContextManager[Connection]:
+    def transaction(self, scratch: Sequence[str] = ()) -> AbstractContextManager[Connection]:
         """A short write transaction; commits on exit.
 
+        It changes rows or the shape of tables and never both: there are warehouses that commit at DDL. `scratch` are
+        the temporary tables it needs, each as `name (column TYPE, …)`, made before it begins.
         Raises PlatformError when the warehouse cannot be reached or breaks, CommitUnknownError when COMMIT raised.
         """
 

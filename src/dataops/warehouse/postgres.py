@@ -79,8 +79,8 @@ class PostgresWarehouse:
         own = {"no_parameters": True}
         return create_engine(self._url, poolclass=NullPool, connect_args=options, execution_options=own)
 
-    def transaction(self) -> AbstractContextManager[Connection]:
-        return shared.transaction(self._connect, self._explain)
+    def transaction(self, scratch: Sequence[str] = ()) -> AbstractContextManager[Connection]:
+        return shared.transaction(self._connect, self._explain, scratch=scratch)
 
     @contextmanager
     def reading(self, role: str = roles.LOADER) -> Iterator[Connection]:

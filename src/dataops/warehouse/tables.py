@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from dataops.declared.catalog import Dataset
 from dataops.declared.declarations import Column
 from dataops.declared.errors import DeclarationError
-from dataops.declared.layers import QUARANTINE, RAW, history_of
+from dataops.declared.layers import CANDIDATE, QUARANTINE, RAW, history_of
 from dataops.warehouse import Warehouse
 
 ROW_COLUMNS = (("_row", "BIGINT"), ("_problems", "VARCHAR"))
@@ -27,6 +27,34 @@ def place(dataset: Dataset) -> str:
 def history(dataset: Dataset) -> str:
     """Where superseded versions go."""
     return f"{history_of(dataset.published_layer)}.{dataset.table}"
+
+
+def landed(dataset: Dataset, batch: int) -> str:
+    """The table that holds the rows of a batch: with others' where they are loaded, a table of its own when built."""
+    return f"{RAW}.{dataset.table}" if dataset.is_loaded else f"{CANDIDATE}._{int(batch)}_{dataset.table}"
+
+
+def landed_rows(dataset: Dataset, batch: int) -> str:
+    """The rows of a batch with `_row` and `_problems`, as a relation; whatever `candidate` shows."""
+    where = f" WHERE _batch = {int(batch)}" if dataset.is_loaded else ""
+    return f"(SELECT {quoted(landed_columns(dataset))} FROM {landed(dataset, batch)}{where})"
+
+
+def landed_columns(dataset: Dataset) -> list[str]:
+    """The columns of a row that has not been published."""
+    return [*dataset.column_names, *(name for name, _ in ROW_COLUMNS)]
+
+
+def affected(dataset: Dataset, batch: int) -> str:
+    """The table of the keys for which a model was built."""
+    return f"{CANDIDATE}._keys_{int(batch)}_{dataset.table}"
+
+
+def keys_table(name: str, dataset: Dataset) -> str:
+    """What a temporary table for keys of a dataset looks like."""
+    types = {column.name: sql_type(column) for column in dataset.columns}
+    columns = ", ".join(f'"{column}" {types[column]}' for column in dataset.key)
+    return f"{name} ({columns})"
 
 
 def quoted(names: Iterable[str], prefix: str = "") -> str:
@@ -61,9 +89,9 @@ def dangling(columns: Sequence[str], parent: str, key: Sequence[str]) -> str:
     return f"{present} AND NOT EXISTS (SELECT 1 FROM {parent} AS p WHERE {equal('p', 'c', key, columns)})"
 
 
-def broke(alias: str, rule: str) -> str:
-    """Condition on an entry of quarantine: `rule`, a text such as `,SAL-014,`, is among those it broke."""
-    return f"STRPOS(',' || {alias}._rules || ',', {rule}) > 0"
+def broke(rules: str, rule: str) -> str:
+    """Condition: `rule`, a text such as `,SAL-014,`, is among the rules that a row broke, a column of text."""
+    return f"STRPOS(',' || {rules} || ',', {rule}) > 0"
 
 
 def sql_type(column: Column) -> str:
@@ -102,6 +130,12 @@ def layout(dataset: Dataset) -> dict[tuple[str, str], dict[str, str]]:
     if dataset.is_loaded:
         found[RAW, table] = _columns(dataset, ("_batch", "BIGINT"), *ROW_COLUMNS)
     return found
+
+
+def are_ready(warehouse: Warehouse, connection: Connection, datasets: Collection[Dataset]) -> bool:
+    """Whether `ensure` has nothing to do."""
+    existing = _existing(connection, warehouse.layers.schemas) if datasets else {}
+    return all(existing.get(place) == columns.keys() for d in datasets for place, columns in layout(d).items())
 
 
 def ensure(warehouse: Warehouse, connection: Connection, datasets: Collection[Dataset]) -> None:

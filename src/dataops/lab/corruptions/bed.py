@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset, Group
-from dataops.declared.layers import CANDIDATE, RAW
+from dataops.declared.layers import RAW
 from dataops.gate import candidates, gate
 from dataops.gate.verdict import RuleResult
 from dataops.lab.corruptions.catalogue import Corruption
@@ -22,8 +22,8 @@ from dataops.ledger import batches
 from dataops.ledger.batches import Batch
 from dataops.ledger.enums import Outcome
 from dataops.ledger.workspace import Workspace
+from dataops.warehouse.tables import landed, landed_rows, quoted, sql_type
 from dataops.warehouse.tables import place as place_of
-from dataops.warehouse.tables import quoted, sql_type
 
 SCORED = "scored"
 WINDOW = timedelta(days=61)  # how much of a group that is loaded by day counts as the batch: the newest two months
@@ -41,8 +41,7 @@ class Bed:
         self._cut: set[str] = set()
         with self.opened() as connection:
             batch = batches.required(connection, None, group.name)
-            for schema in ("clean", "struck"):
-                connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+            connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS clean")
             self._keep_clean(connection, batch)
             self._batch = batches.copied(connection, batch, SCORED)
             self.fill(connection, self.tables)
@@ -55,9 +54,9 @@ class Bed:
     def tables(self) -> tuple[str, ...]:
         return tuple(d.table for d in self.group.datasets)
 
-    @property
-    def _layer(self) -> str:
-        return RAW if self.group.is_loaded else "struck"
+    def _place(self, table: str) -> str:
+        """Where the rows of the batch lie that are struck."""
+        return landed(self.group.dataset(table), self._batch.seq)
 
     def opened(self) -> AbstractContextManager[Connection]:
         """A transaction to strike in: one for many strikes, since opening costs more than striking."""
@@ -68,22 +67,14 @@ class Bed:
         since = self._since(connection, batch.seq)
         for dataset in sorted(self.group.datasets, key=lambda d: d.contract.platform.follows is not None):
             table, newest = dataset.table, _newest(self.group, dataset, since)
-            place, where = (RAW, f"_batch = {batch.seq}") if self.group.is_loaded else (CANDIDATE, "TRUE")
             connection.exec_driver_sql(
-                f"CREATE OR REPLACE TABLE clean.{table} AS SELECT {_columns(dataset)} FROM {place}.{table} AS t"
-                f" WHERE {where} AND {newest or 'TRUE'}"
+                f"CREATE OR REPLACE TABLE clean.{table} AS SELECT * FROM {landed_rows(dataset, batch.seq)} AS t"
+                f" WHERE {newest or 'TRUE'}"
             )
             if newest:
                 self._cut.add(table)
                 connection.exec_driver_sql(f"DELETE FROM {place_of(dataset)} AS t WHERE {newest}")
-            if place == RAW:
-                connection.exec_driver_sql(f"DELETE FROM {RAW}.{table}")
-                continue
-            connection.exec_driver_sql(f"DROP TABLE candidate.{table}")
-
-    def _show(self, connection: Connection, table: str) -> None:
-        columns = _columns(self.group.dataset(table))
-        connection.exec_driver_sql(f"CREATE VIEW candidate.{table} AS SELECT {columns} FROM struck.{table}")
+            connection.exec_driver_sql(f"DELETE FROM {landed(dataset, batch.seq)}")
 
     def _since(self, connection: Connection, seq: int) -> Any:  # noqa: ANN401  a datetime or None
         roots = sorted({str(d.contract.platform.follows) for d in self.group.datasets if d.contract.platform.follows})
@@ -98,7 +89,7 @@ class Bed:
         for table in tables:
             columns = quoted(self.group.dataset(table).column_names)
             connection.exec_driver_sql(
-                f"CREATE OR REPLACE TABLE {self._layer}.{table} AS SELECT {columns},"
+                f"CREATE OR REPLACE TABLE {self._place(table)} AS SELECT {columns},"
                 f" CAST({self._batch.seq} AS BIGINT) AS _batch, _row, _problems FROM clean.{table}"
             )
             self.show_one(connection, self.group.dataset(table))
@@ -156,7 +147,7 @@ class Bed:
         if corruption.way == "retype":
             return self._retype(connection, corruption.table, *corruption.values[0])
         rows = f"({corruption.where})" if row is None else f"c._row = {int(row)}"
-        table, place = corruption.table, f"{self._layer}.{corruption.table}"
+        table, place = corruption.table, self._place(corruption.table)
         names = self.group.dataset(table).column_names
         if corruption.way == "remove":
             sql = f"DELETE FROM {place} WHERE _row IN (SELECT c._row FROM clean.{table} AS c WHERE {rows})"
@@ -175,7 +166,7 @@ class Bed:
     def _retype(self, connection: Connection, table: str, column: str, kind: str) -> int:
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS candidate.{table}")
         change = f'ALTER COLUMN "{column}" TYPE {kind} USING TRY_CAST("{column}" AS {kind})'
-        connection.exec_driver_sql(f"ALTER TABLE {self._layer}.{table} {change}")
+        connection.exec_driver_sql(f"ALTER TABLE {self._place(table)} {change}")
         self.show_one(connection, self.group.dataset(table))
         return 1
 
@@ -188,8 +179,7 @@ class Bed:
         """
         with self.opened() as connection:
             self._seal(connection, self._together(tables), scope)
-        for engine in engines:
-            gate.audit(self._work, SCORED, engine)
+        gate.audit(self._work, SCORED, *engines)
         asked = {*engines, "platform"}
         return [r for r in gate.judge(self._work, SCORED).results if r.rule.engine in asked]
 
@@ -204,7 +194,7 @@ class Bed:
     def _seal(self, connection: Connection, tables: Collection[str], scope: str | None) -> None:
         batches.empty(connection, self._batch.seq)
         for table in tables:
-            count = connection.exec_driver_sql(f"SELECT COUNT(*) FROM {self._layer}.{table}").scalar_one()
+            count = connection.exec_driver_sql(f"SELECT COUNT(*) FROM {self._place(table)}").scalar_one()
             brought = scope or _scope(self.group, self.group.dataset(table))
             batches.bring(connection, self._batch.seq, table, brought, count, {})
         batches.seal(connection, self._batch.seq)
@@ -222,11 +212,7 @@ class Bed:
 
     def show_one(self, connection: Connection, dataset: Dataset) -> None:
         """Lets `candidate` show the batch's rows of one dataset again."""
-        connection.exec_driver_sql(f"DROP VIEW IF EXISTS candidate.{dataset.table}")
-        if self.group.is_loaded:
-            candidates.show(connection, dataset, self._batch.seq)
-        else:
-            self._show(connection, dataset.table)
+        candidates.show(connection, dataset, self._batch.seq)
 
     def _flag(self, connection: Connection) -> None:
         connection.exec_driver_sql("CREATE OR REPLACE TABLE clean.flagged (table_name VARCHAR, _row BIGINT)")
@@ -253,10 +239,6 @@ def rows_of(connection: Connection, result: RuleResult) -> frozenset[int]:
     condition = result.predicate.condition if result.predicate else "FALSE"
     sql = f"SELECT _row FROM candidate.{result.rule.table} WHERE {condition}"
     return frozenset(int(row[0]) for row in connection.exec_driver_sql(sql))
-
-
-def _columns(dataset: Dataset) -> str:
-    return quoted([*dataset.column_names, "_row", "_problems"])
 
 
 def _by_day(group: Group) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from dataops.declared.catalog import Dataset, Group
 from dataops.declared.errors import DataRejected, PlatformError
 from dataops.declared.failpoint import failpoint
-from dataops.gate import candidates
+from dataops.gate import gate
 from dataops.ledger import batches, clock, entries, incidents, publications
 from dataops.ledger.batches import Batch
 from dataops.ledger.enums import IncidentKind
@@ -22,7 +22,6 @@ from dataops.pipeline import leftovers
 from dataops.pipeline.intake import landing
 from dataops.pipeline.intake.drift import Drift, DriftRejectedError
 from dataops.sources.port import Source, Window
-from dataops.warehouse import tables
 
 MIN_FREE_BYTES = 64 * 2**20
 CLOCK_STEP = timedelta(hours=1)  # more than time servers correct
@@ -35,9 +34,8 @@ def extract(work: Workspace, group: Group, source: Source, window: Window | None
     cases nothing of the batch can be judged or published.
     """
     _require_room(work)
-    with writing(work.warehouse) as connection:
+    with writing(work.warehouse, work.catalog.datasets.values()) as connection:
         _require_clock(connection)
-        tables.ensure(work.warehouse, connection, work.catalog.datasets.values())
         leftovers.remove_unfinished(connection, group, batches.of_window(window))
         failpoint("leftovers_removed")
         selection = landing.Selection(window, entries.asked_again(connection, group) if window else {})
@@ -57,6 +55,7 @@ def extract(work: Workspace, group: Group, source: Source, window: Window | None
             work.warehouse.analyze(connection, f"raw.{dataset.table}")
         failpoint("batch_sealing")
     failpoint("batch_sealed")
+    gate.show(work, batch.batch_id)
     return batch.batch_id
 
 
@@ -120,7 +119,6 @@ def _seal(connection: Connection, seq: int, arrivals: list[landing.Arrival], win
         dataset = arrival.dataset
         totals = {name: str(total) for name, total in arrival.controls.items()}
         batches.bring(connection, seq, dataset.table, _scope(dataset, window), arrival.rows, totals, arrival.notes)
-        candidates.show(connection, dataset, seq)
     batches.seal(connection, seq)
 
 
