@@ -95,10 +95,22 @@ def test_states_of_batches_of_version_4_are_told_apart_from_verdicts(stages: Sta
     assert fetch(place.open(), now) == before
 
 
+def test_a_build_that_waited_for_its_publication_is_made_again_after_version_5(stages: Stages) -> None:
+    place = stages.before("publish again")
+    take_back(place.open(), 5)
+    found = run(take, place, "publish again")
+    assert found.raised[0] == "DataRejected"
+    assert "curated-build.2 is not there any more" in found.text
+    assert "dataops build curated" in found.text
+    for step in ("build again", "gate again", "publish again"):
+        run(take, place, step).done  # noqa: B018  fails when the step raised
+    assert _rows(standing(place)) == _rows(stages["publish again"].next)
+
+
 def test_a_reading_command_says_how_an_older_ledger_is_brought_up(stages: Stages) -> None:
     place = stages.before("roll back")
     take_back(place.open(), 4)
-    with pytest.raises(Exception, match=r"is of version 4; this release reads version 5.*dataops warehouse init"):
+    with pytest.raises(Exception, match=r"is of version 4; this release reads version 6.*dataops warehouse init"):
         _is_there(place)
 
 

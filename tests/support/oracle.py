@@ -270,13 +270,15 @@ def reseal(connection: Connection) -> None:
         connection.execute(own.values(receipt=before))
 
 
+VERDICTS_SINCE = 5
 WITH_RECEIPTS_OF_FEWER_COLUMNS = (2, 3)
 
 
 def take_back(work: Workspace, version: int) -> None:
     """The ledger as a release of that version had it: no table of alembic's, the version in the settings."""
-    with work.warehouse.transaction() as connection:  # DuckDB alters no table that the same transaction has updated
-        connection.exec_driver_sql("UPDATE ops.batches SET state = LOWER(verdict) WHERE state = 'judged'")
+    if version < VERDICTS_SINCE:
+        with work.warehouse.transaction() as connection:  # DuckDB alters no table that the same transaction has updated
+            connection.exec_driver_sql("UPDATE ops.batches SET state = LOWER(verdict) WHERE state = 'judged'")
     with work.warehouse.transaction() as connection:
         migrating.downgrade(connection, version)
         connection.exec_driver_sql("DROP TABLE ops.alembic_version")

@@ -44,7 +44,10 @@ def require_there(connection: Connection, group: Group, batch: Batch) -> None:
         return
     made = _made(connection)
     if any(tables.landed(dataset, batch.seq) not in made for dataset in group.datasets):
-        raise DataRejected(f"build {batch.batch_id} was replaced by a later one; run: dataops build {group.name}")
+        raise DataRejected(
+            f"{batch.batch_id} is not there any more: a later build, or a newer release, took its place.\n"
+            f"Nothing was published. Run: dataops build {group.name}"
+        )
 
 
 def _made(connection: Connection) -> set[str]:
