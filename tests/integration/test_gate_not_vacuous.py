@@ -307,8 +307,9 @@ def test_a_rule_judged_under_other_rules_is_not_judged(project: Any) -> None:
     batch = land(work, shop, "sales")
     with work.warehouse.lock("sales", "test"):
         gate.audit(work, batch, "soda")
-        edit(project, LINES, '"max_value": 1000', '"max_value": 999')
-        work = project()
+    edit(project, LINES, '"max_value": 1000', '"max_value": 999')
+    work = project()
+    with work.warehouse.lock("sales", "test"):
         gate.audit(work, batch, "gx")
         verdict = gate.judge(work, batch)
     assert verdict.name == "ERROR"

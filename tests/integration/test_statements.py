@@ -65,7 +65,13 @@ def test_no_transaction_changes_both_rows_and_the_shape_of_tables(
     rows = [statement for found in transactions for statement in found if ROWS.match(statement)]
     for made in ("TEMPORARY TABLE bad", "TEMPORARY TABLE difference", "TEMPORARY TABLE gone_order_line", "VIEW"):
         assert any(made in statement for statement in shapes), made
-    for place in ("validated.order_line", "quarantine.order_line", "validated_history.", "curated.", "ops.publications"):
+    for place in (
+        "validated.order_line",
+        "quarantine.order_line",
+        "validated_history.",
+        "curated.",
+        "ops.publications",
+    ):
         assert any(place in statement for statement in rows), place
 
 

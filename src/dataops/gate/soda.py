@@ -5,14 +5,13 @@ A check without an outcome is an error, never a pass: Soda itself calls a contra
 
 from __future__ import annotations
 
-import io
+import json
 import logging
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ruamel.yaml import YAML
 from sqlalchemy.engine import make_url
 
 from dataops.declared.catalog import Dataset, Group, Rule
@@ -76,9 +75,8 @@ def contract_of(dataset: Dataset, prefixes: Iterable[str]) -> Content:
 
 
 def _dumped(content: Content) -> str:
-    text = io.StringIO()
-    YAML(typ="safe").dump(content, text)
-    return text.getvalue()
+    """As JSON, which is YAML and written ten times as fast."""
+    return json.dumps(content)
 
 
 def _column(column: Column) -> Content:

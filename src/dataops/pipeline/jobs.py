@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Protocol
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from dataops.declared.catalog import Catalog, Group
 from dataops.declared.errors import DeclarationError, PlatformError
@@ -33,6 +34,8 @@ class Opener(Protocol):
     def __call__(self, url: str | None, *, project: Path | None, cache: Path | None) -> Source: ...
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
 log = logging.getLogger("dataops")
 ROUNDS = 5  # each one is lost only to somebody who showed another batch in between
 
@@ -44,6 +47,17 @@ class Load:
     batch_id: str
     verdict: Verdict | None
     publication: Published | None
+
+
+def _in_a_session(verb: Callable[Concatenate[Workspace, P], T]) -> Callable[Concatenate[Workspace, P], T]:
+    """The transactions of a verb share what opening the warehouse costs."""
+
+    @wraps(verb)
+    def run(work: Workspace, /, *arguments: P.args, **options: P.kwargs) -> T:
+        with work.warehouse.session():
+            return verb(work, *arguments, **options)
+
+    return run
 
 
 @contextmanager
@@ -75,6 +89,7 @@ def _renew_copy(work: Workspace) -> None:
     failpoint("readers_refreshed")
 
 
+@_in_a_session
 def initialise(work: Workspace) -> list[str]:
     """Sets up a warehouse: roles and rights where it has them, then ledger and tables. Returns the rights' statements.
 
@@ -86,6 +101,7 @@ def initialise(work: Workspace) -> list[str]:
     return made
 
 
+@_in_a_session
 def extract(work: Workspace, group: str, window: Window | None, source: Source) -> str:
     """Lands a batch and returns its id."""
     found = work.catalog.group(group)
@@ -93,6 +109,7 @@ def extract(work: Workspace, group: str, window: Window | None, source: Source) 
         return extraction.extract(work, found, source, window)
 
 
+@_in_a_session
 def load(work: Workspace, group: str, window: Window | None, source: Source) -> Load:
     """Extract, gate and publish under one lock."""
     found = work.catalog.group(group)
@@ -103,6 +120,7 @@ def load(work: Workspace, group: str, window: Window | None, source: Source) -> 
     return done
 
 
+@_in_a_session
 def build(work: Workspace, group: str, names: Sequence[str] = (), *, full: bool = False) -> tuple[Build, Load]:
     """Builds models, gates and publishes them under one lock."""
     found = work.catalog.group(group)
@@ -134,12 +152,14 @@ def gate_and_publish(work: Workspace, batch_id: str) -> Load:
     return Load(batch_id, verdict, publishing.publish(work, batch_id) if verdict.passed else None)
 
 
+@_in_a_session
 def build_candidates(work: Workspace, group: str, *, full: bool = False) -> Build:
     """Builds models as a batch for the gate."""
     with work.warehouse.lock(group, "build"):
         return transforms.build(work, work.catalog.group(group), full=full)
 
 
+@_in_a_session
 def audit(work: Workspace, batch_id: str, engine: gate.AuditEngine) -> None:
     """Lets Soda or GX judge a batch; both may do so at once, since they only read what is shown to them.
 
@@ -155,12 +175,14 @@ def audit(work: Workspace, batch_id: str, engine: gate.AuditEngine) -> None:
     raise PlatformError(f"{batch_id} was not judged: others judge other batches of its group. Run this again later.")
 
 
+@_in_a_session
 def judge(work: Workspace, batch_id: str) -> Verdict:
     """The verdict on a batch that both engines have judged."""
     with locked(work, batch_id, "gate"):
         return gate.judge(work, batch_id)
 
 
+@_in_a_session
 def run_gate(work: Workspace, group: str, batch_id: str | None = None) -> Verdict:
     """Both audits and the verdict, for the named or the group's latest batch."""
     batch_id = latest(work, group, batch_id)
@@ -168,6 +190,7 @@ def run_gate(work: Workspace, group: str, batch_id: str | None = None) -> Verdic
         return gate.run(work, batch_id)
 
 
+@_in_a_session
 def publish(work: Workspace, group: str | None = None, batch_id: str | None = None) -> Published:
     """Publishes the named or the group's latest batch."""
     batch_id = latest(work, group, batch_id)
@@ -177,6 +200,7 @@ def publish(work: Workspace, group: str | None = None, batch_id: str | None = No
     return done
 
 
+@_in_a_session
 def roll_back(work: Workspace, group: str, publication_id: str, reason: str) -> Published:
     """Makes a group stand as it did after an earlier publication."""
     with work.warehouse.lock(group, "roll back"):
@@ -185,6 +209,7 @@ def roll_back(work: Workspace, group: str, publication_id: str, reason: str) -> 
     return done
 
 
+@_in_a_session
 def replay(work: Workspace, group: str, *, dry_run: bool = False) -> Replayed:
     """Sends the group's waiting rows through the gate and publishes those that pass now."""
     with work.warehouse.lock(group, "replay"):
@@ -194,6 +219,7 @@ def replay(work: Workspace, group: str, *, dry_run: bool = False) -> Replayed:
     return done
 
 
+@_in_a_session
 def rehearse(work: Workspace) -> dict[str, Replayed]:
     """Tries a replay of every group that loads and keeps what would pass now, by group; publishes nothing."""
     tried = {name: replay(work, name, dry_run=True) for name, g in work.catalog.groups.items() if g.is_loaded}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -95,6 +95,9 @@ class DuckDBWarehouse:
     def init_statements(self) -> list[str]:
         return []
 
+    def session(self) -> AbstractContextManager[None]:
+        return self._door.kept()
+
     @contextmanager
     def transaction(self, scratch: Sequence[str] = ()) -> Iterator[Connection]:
         opened = shared.transaction(self._connect, self._explain, self._door.settle, scratch)
@@ -175,7 +178,7 @@ class DuckDBWarehouse:
 
     @contextmanager
     def lock(self, name: str, purpose: str, *, shared: bool = False) -> Iterator[None]:  # noqa: ARG002  one file
-        with file_lock(self._locks / f"{name}.lock", purpose, self._lock_seconds), self._door.kept():
+        with file_lock(self._locks / f"{name}.lock", purpose, self._lock_seconds), self.session():
             yield
 
     def serialize_publications(self, connection: Connection) -> None:

@@ -77,6 +77,9 @@ class Warehouse(Protocol):
     def init_statements(self) -> list[str]:
         """What `initialise` would run; none where a warehouse has no roles."""
 
+    def session(self) -> AbstractContextManager[None]:
+        """Transactions follow one another here, and what opening costs is paid once; may be nested."""
+
     def transaction(self, scratch: Sequence[str] = ()) -> AbstractContextManager[Connection]:
         """A short write transaction; commits on exit.
 

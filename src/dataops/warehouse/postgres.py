@@ -13,10 +13,10 @@ from zlib import crc32
 
 import psycopg
 import pyarrow as pa
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, PoolResetState
 
 from dataops.declared.errors import PlatformError
 from dataops.declared.layers import RAW, Layers, is_history
@@ -28,7 +28,7 @@ PUBLISH_LOCK = 7_302_411  # one number for "a publication is being written"
 
 
 class PostgresWarehouse:
-    """A PostgreSQL database; every operation opens a connection of its own."""
+    """A PostgreSQL database; a transaction outside of a session has a connection of its own."""
 
     dialect: Dialect = "postgres"
 
@@ -37,6 +37,7 @@ class PostgresWarehouse:
         self._url = make_url(url).set(drivername="postgresql+psycopg")
         self._lock_seconds = lock_seconds
         self._roles = False
+        self._sessions = 0
 
     @property
     def name(self) -> str:
@@ -69,6 +70,16 @@ class PostgresWarehouse:
 
     @cached_property
     def _engine(self) -> Engine:
+        return self._made(poolclass=NullPool)
+
+    @cached_property
+    def _pooled(self) -> Engine:
+        """Keeps a connection from one transaction to the next, with nothing of the last one left in it."""
+        engine = self._made(pool_size=1, max_overflow=-1, pool_pre_ping=True, pool_reset_on_return=None)
+        event.listen(engine, "reset", _discard_all)
+        return engine
+
+    def _made(self, **pool: Any) -> Engine:  # noqa: ANN401  SQLAlchemy's options
         options: dict[str, Any] = {
             "connect_timeout": 10,
             "application_name": f"dataops pid {os.getpid()}",
@@ -77,7 +88,17 @@ class PostgresWarehouse:
         }
         # Rules hold percent signs (LIKE '<a>%'): a statement without parameters must not be searched for placeholders.
         own = {"no_parameters": True}
-        return create_engine(self._url, poolclass=NullPool, connect_args=options, execution_options=own)
+        return create_engine(self._url, connect_args=options, execution_options=own, **pool)
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        self._sessions += 1
+        try:
+            yield
+        finally:
+            self._sessions -= 1
+            if not self._sessions:
+                self._pooled.dispose()
 
     def transaction(self, scratch: Sequence[str] = ()) -> AbstractContextManager[Connection]:
         return shared.transaction(self._connect, self._explain, scratch=scratch)
@@ -99,7 +120,7 @@ class PostgresWarehouse:
     def _plain(self) -> Connection:
         """With the login's own rights."""
         try:
-            return self._engine.connect()
+            return (self._pooled if self._sessions else self._engine).connect()
         except DBAPIError as error:
             shared.raise_explained(error, self._explain)
             raise
@@ -188,12 +209,13 @@ class PostgresWarehouse:
     def lock(self, name: str, purpose: str, *, shared: bool = False) -> Iterator[None]:
         """A session-level advisory lock on a connection of its own: the server frees it when this process dies."""
         number = crc32(f"dataops {name}".encode())
-        connection = self._connect()
+        connection = self._plain()
         try:
             self._acquire(connection, number, name, shared=shared)
             connection.exec_driver_sql(f"SET application_name = 'PID {os.getpid()} ({name}, {purpose})'")
             connection.commit()
-            yield
+            with self.session():
+                yield
         finally:
             connection.close()
 
@@ -273,3 +295,16 @@ class PostgresWarehouse:
 
     def free_bytes(self) -> int | None:
         return None
+
+
+def _discard_all(own: psycopg.Connection[Any], _record: object, state: PoolResetState) -> None:
+    """No role, no setting, no temporary table, no lock. A connection that cannot is closed; the pool replaces it."""
+    if state.terminate_only:
+        return
+    try:
+        own.rollback()
+        own.autocommit = True
+        own.execute("DISCARD ALL")
+        own.autocommit = False
+    except psycopg.Error:
+        own.close()

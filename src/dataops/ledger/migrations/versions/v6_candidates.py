@@ -7,9 +7,7 @@ from alembic import op
 revision = "6"
 down_revision = "5"
 
-MADE = (
-    "SELECT table_name FROM information_schema.tables WHERE table_schema = 'candidate' AND table_type = 'BASE TABLE'"
-)
+MADE = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'candidate' AND table_type = 'BASE TABLE'"
 NUMBERED = re.compile(r"_(keys_)?\d+_(\w+)")
 
 
@@ -22,7 +20,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """The rows of the newest build under their old names."""
     for name in _made():
-        keys, table = NUMBERED.fullmatch(name).groups()
+        keys, table = NUMBERED.findall(name)[0]
         if not keys:
             op.execute(f"DROP VIEW IF EXISTS candidate.{table}")
         op.execute(f"ALTER TABLE candidate.{name} RENAME TO {'affected_' if keys else ''}{table}")
