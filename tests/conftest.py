@@ -58,6 +58,7 @@ class PostgresServer:
     folder: Path
     port: int
     process: subprocess.Popen[bytes] | None = field(default=None)
+    fsync: str = "off"  # whoever is killed, the machine's memory stays; on where a test is about the disk
 
     def start(self) -> None:
         """Starts the postmaster as our own child and waits until it answers."""
@@ -73,7 +74,7 @@ class PostgresServer:
             "-c",
             f"unix_socket_directories={self.folder}",
             "-c",
-            "fsync=on",
+            f"fsync={self.fsync}",
             "-c",
             "max_connections=50",
         ]

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.faults
 def own() -> Iterator[PostgresServer]:
     """A server that the tests of this file may kill."""
     server = new_postgres()
+    server.fsync = "on"
     server.start()
     yield server
     server.stop()

@@ -10,11 +10,13 @@ import multiprocessing
 import os
 import pickle
 import re
+import shutil
 import signal
 import sys
 import tempfile
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -75,6 +77,7 @@ class Child:
         termination: str = "die",
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="dataops-child-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self.hit = self._folder / "hit"
         self._outcome = self._folder / "outcome"
         own = {"DATAOPS_FAILPOINT": failpoint, "DATAOPS_TEST_HIT": str(self.hit)} | dict(environ or {})

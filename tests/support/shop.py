@@ -128,8 +128,12 @@ def small_shop(customers: int = 3, orders: int = 4) -> Shop:
 
 
 def workspace(home: Path, url: str | None = None, project: Path = PROJECT) -> Workspace:
-    """A workspace of the small project; DuckDB below `home`, or the given PostgreSQL database."""
-    environ = {"DATAOPS_HOME": str(home), "DATAOPS_LOCK_SECONDS": "5"} | ({"DATAOPS_WAREHOUSE_URL": url} if url else {})
+    """A workspace of the small project; DuckDB below `home`, or the given PostgreSQL database.
+
+    DuckDB gets one thread: a second one costs more than a few rows do, and tests run beside each other.
+    """
+    url = url or f"duckdb:///{home}/warehouse.duckdb?threads=1"
+    environ = {"DATAOPS_HOME": str(home), "DATAOPS_LOCK_SECONDS": "5", "DATAOPS_WAREHOUSE_URL": url}
     return open_workspace(settings.load(environ, project=project))
 
 
