@@ -173,7 +173,7 @@ def test_a_warehouse_that_is_gone_comes_back_and_repeats_no_number(work: Workspa
         with pytest.raises(PlatformError, match="dataops warehouse restore"):
             state(open_workspace(settings))
     work = open_workspace(settings)
-    jobs._renew_copy(work)  # a bystander: says that there is nothing to copy, and harms nothing
+    jobs.renew_copy(work)  # a bystander: says that there is nothing to copy, and harms nothing
     done = backups.restore(work)
     assert done.gone is None
     assert done.before == ("curated-0002" if work.warehouse.dialect == "duckdb" else None)

@@ -102,3 +102,13 @@ def test_every_command_of_a_how_to_is_one(page: str) -> None:
     assert commands
     for command in commands:
         assert any(command == name or command.startswith(f"{name} ") for name in known), command
+
+
+def test_a_readers_copy_that_lags_is_said_and_brought_up_by_what_is_said(cli: Cli) -> None:
+    """As after a publication by a task of Airflow, whose copy another task renews."""
+    assert "Readers" not in _ok(cli("status")).out
+    assert _ok(cli("status", "--json")).document["readers"] == {"publication": "sales-0001", "behind": 0}
+    (_home() / "published.duckdb").unlink()
+    assert "published.duckdb is not there, 2 publications behind" in " ".join(_ok(cli("status")).out.split())
+    assert "published.duckdb is as of sales-0001" in _ok(cli("warehouse", "refresh")).out
+    assert "Readers" not in _ok(cli("status")).out

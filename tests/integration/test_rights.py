@@ -163,6 +163,7 @@ def test_published_duckdb_holds_nothing_but_published_rows(tmp_path: Path) -> No
     """Whoever opens the readers' copy, as they like."""
     work = workspace(tmp_path / "home")
     fill(work)
+    jobs.renew_copy(work)
     with duckdb.connect(str(tmp_path / "home" / "published.duckdb"), read_only=True) as reader:
         schemas = reader.execute("SELECT DISTINCT table_schema FROM information_schema.tables ORDER BY 1").fetchall()
         assert schemas == [("curated",), ("main",), ("validated",)]

@@ -126,9 +126,16 @@ STEPS: dict[str, Callable[[Workspace], Any]] = {
 }
 
 
+PUBLISHING = ("publish", "roll back", "replay")
+
+
 def take(place: Place, step: str) -> Any:
-    """Takes one step; returns what its verb answered."""
-    return STEPS[step](place.open())
+    """Takes one step as a command would, which renews the readers' copy in the end; returns what its verb answered."""
+    work = place.open()
+    done = STEPS[step](work)
+    if step.startswith(PUBLISHING):
+        jobs.renew_copy(work)
+    return done
 
 
 def standing(place: Place) -> State:

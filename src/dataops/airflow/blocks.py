@@ -77,8 +77,9 @@ ASSETS: dict[str, Asset] = {name: group.asset for name, group in GROUPS.items()}
 
 def after(reads: Sequence[str]) -> PartitionedAssetTimetable:
     """A run for every partition that any of these groups announces. Raises KeyError for a group that is not there."""
-    condition = ASSETS[reads[0]]
-    for name in reads[1:]:
+    first, *others = groups.read_by(reads)
+    condition = ASSETS[first]
+    for name in others:
         condition |= ASSETS[name]
     return PartitionedAssetTimetable(assets=condition)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from dataops.declared.layers import BUILT, Kind, published_as
 
 READS = "READS"
 """The constant by which a consumer's DAG file says from whose publications it starts."""
+
+EVERY = "*"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,11 @@ def declared() -> dict[str, DeclaredGroup]:
     return {group.name: group for group in ordered}
 
 
+def read_by(reads: Sequence[str]) -> tuple[str, ...]:
+    """The groups that a consumer reads; `*` is each there is."""
+    return tuple(declared()) if EVERY in reads else tuple(reads)
+
+
 def first_day() -> datetime:
     """The first day of the project's data."""
     return datetime.fromisoformat(_value(project() / "project.yml", "first_day")).replace(tzinfo=UTC)
@@ -61,7 +69,7 @@ def consumers() -> dict[str, tuple[str, ...]]:
     for file in sorted((project() / "dags").glob("*.py")):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.Assign) and [getattr(target, "id", None) for target in node.targets] == [READS]:
-                found[file.stem] = tuple(ast.literal_eval(node.value))
+                found[file.stem] = read_by(ast.literal_eval(node.value))
     return found
 
 

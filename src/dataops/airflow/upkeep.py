@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
 
-from dataops.airflow.groups import consumers
+from dataops.airflow.groups import consumers, read_by
 from dataops.airflow.operators import Job
 
 if TYPE_CHECKING:
@@ -100,13 +100,24 @@ class Consumer(Job):
 
         consumer = context["dag"].dag_id
         with writing(work.warehouse) as connection:
-            woke = [made for group in self.reads for made in watch.pick_up(connection, consumer, group)]
+            woke = [made for group in read_by(self.reads) for made in watch.pick_up(connection, consumer, group)]
         self.log.info("starts from %s", ", ".join(made.publication_id for made in woke) or "nothing new")
         self.consume(work, woke)
 
     def consume(self, work: Workspace, publications: Sequence[Publication]) -> None:
         """Does what follows from the publications that woke it: those it has not started from, oldest first."""
         raise NotImplementedError
+
+
+class ReadersCopy(Consumer):
+    """Brings up to date what notebooks open; a failure is one, since nobody else waits for this task."""
+
+    def consume(self, work: Workspace, publications: Sequence[Publication]) -> None:  # noqa: ARG002  all of it
+        from dataops.ledger import numbering
+
+        work.warehouse.refresh_published(numbering.described)
+        about = work.warehouse.readers_about()
+        self.log.info("%s", "there is no copy" if about is None else f"the copy is of {about.get('publication')}")
 
 
 class Docs(Consumer):

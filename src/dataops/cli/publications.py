@@ -161,6 +161,7 @@ def roll_back(
     if not yes:
         confirm("Go back?")
     done = jobs.roll_back(work, group, wanted, reason)
+    jobs.renew_copy(work)
     if done.status == "unchanged":
         screen.line(f"nothing new: {group} stands as {wanted} left it already; nothing was published.")
         return 0

@@ -48,6 +48,7 @@ def load(
     url = source or work.settings.source_url or _found_source(work, screen)
     with screen.working(f"loading {group}"), jobs.source_of(work, url, open_source) as opened:
         done = jobs.load(work, group, span, opened)
+        jobs.renew_copy(work)
     return _report(
         screen, work, outcome.of(work, "load", done.batch_id, done.verdict, done.publication), as_json=as_json
     )
@@ -114,6 +115,7 @@ def publish(
         return 1  # nothing is published before somebody else agrees
     with screen.working(f"publishing {group}"):
         done = jobs.publish(work, group, batch)
+        jobs.renew_copy(work)
     return _report(screen, work, outcome.of(work, "publish", done.batch_id, None, done), as_json=as_json)
 
 
@@ -143,6 +145,7 @@ def build(
             except VerdictError as error:  # other groups may have what they need
                 lacking.append(error)
                 continue
+            jobs.renew_copy(work)
         documents.append(outcome.of(work, "build", done.batch_id, done.verdict, done.publication, built.waiting))
     if lacking and (names or not documents):
         raise lacking[0]

@@ -49,6 +49,7 @@ def replay_rows(
     for item in (g for g in groups if g.is_loaded):
         with screen.working(f"replaying {item.name}"):
             replayed.append(ReplayedGroup.of(jobs.replay(work, item.name, dry_run=dry_run)))
+    jobs.renew_copy(work)
     if as_json:
         screen.document(ReplayDocument(dry_run=dry_run, groups=tuple(replayed)))
     else:

@@ -10,7 +10,7 @@ from dataops.cli.screen import Screen
 from dataops.cli.text import WIDTH, age, counted, day, labelled, stamp
 
 if TYPE_CHECKING:
-    from dataops.facts.status import GroupFacts, Status
+    from dataops.facts.status import GroupFacts, ReadersCopy, Status
     from dataops.ledger.workspace import Workspace
 
 
@@ -68,7 +68,14 @@ def lines(found: Status, where: str) -> list[str]:
         *labelled("  Waivers", _waivers(found), 14),
         *labelled("  Receipts", f"head {brief(found.receipt)}" if found.receipt else "none yet", 14),
         *labelled("  Warehouse", where, 14),
+        *(labelled("  Readers", _lag(found.readers), 14) if found.readers and found.readers.behind else []),
     ]
+
+
+def _lag(copy: ReadersCopy) -> str:
+    stands = f"as of {copy.publication}" if copy.publication else "not there"
+    behind = counted(copy.behind, "publication")
+    return f"published.duckdb is {stands}, {behind} behind; run: dataops warehouse refresh"
 
 
 def _waivers(found: Status) -> str:

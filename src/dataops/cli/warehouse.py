@@ -44,6 +44,26 @@ def init(
     return 0
 
 
+@warehouse.command("refresh")
+def refresh(ctx: typer.Context) -> int:
+    """Bring published.duckdb, which notebooks and BI tools open, up to date. On a server there is no such copy.
+
+    Examples:  dataops warehouse refresh
+    """
+    from dataops.ledger import numbering
+    from dataops.ledger.workspace import open_workspace
+
+    screen: Screen = ctx.obj
+    work = open_workspace()
+    work.warehouse.refresh_published(numbering.described)
+    about = work.warehouse.readers_about()
+    if about is None:
+        screen.line(f"{work.warehouse.name}: people read it directly, so there is no copy to refresh.")
+    else:
+        screen.lines(labelled("DONE", f"published.duckdb is as of {about.get('publication') or 'no publication'}", 8))
+    return 0
+
+
 @warehouse.command("backup")
 def back_up(
     ctx: typer.Context,

@@ -131,6 +131,13 @@ class Quarantined(Part):
     datasets: Mapping[str, int]
 
 
+class ReadersCopy(Part):
+    """What notebooks and BI tools open: of which publication it is, and how many were made since."""
+
+    publication: str | None
+    behind: int
+
+
 class Status(Document):
     """How every group stands."""
 
@@ -146,6 +153,8 @@ class Status(Document):
     """those that end first on top"""
     receipt: Receipt | None
     """head of the chain of receipts"""
+    readers: ReadersCopy | None
+    """null where people read the warehouse itself"""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -178,17 +187,18 @@ def read(work: Workspace) -> Status:
     with work.warehouse.reading() as connection:
         if not is_there(connection):
             never = {name: _never(work.catalog, name) for name in in_order(work.catalog)}
-            return _status(work, now, never, (), {}, (), None)
+            return _status(work, now, never, (), {}, (), None, None)
         incidents = tuple(open_incidents(connection))
         held = entries.waiting_rows(connection, work.catalog.datasets)
         receipt = receipts.head(connection)
+        copy = _readers(work, publications.ids(connection))
         allowed = [Standing(waiver, state_of(work.catalog, waiver)) for waiver in waivers.first_to_end(connection)]
         published = publications.published_tables(connection)
         groups = {
             name: _group(connection, work.catalog, name, incidents, held, published, now)
             for name in in_order(work.catalog)
         }
-    return _status(work, now, _with_causes(work.catalog, groups), incidents, held, allowed, receipt)
+    return _status(work, now, _with_causes(work.catalog, groups), incidents, held, allowed, receipt, copy)
 
 
 def _status(
@@ -199,6 +209,7 @@ def _status(
     held: Mapping[str, tuple[int, datetime | None]],
     allowed: Sequence[Standing],
     receipt: str | None,
+    copy: ReadersCopy | None,
 ) -> Status:
     ordered = sorted(groups.values(), key=lambda group: WORST_FIRST.index(group.state.state))
     states = [group.state for group in ordered]
@@ -221,7 +232,17 @@ def _status(
             if s.is_live
         ),
         receipt=receipt,
+        readers=copy,
     )
+
+
+def _readers(work: Workspace, made: Sequence[str]) -> ReadersCopy | None:
+    """How the readers' copy stands to the publications, given oldest first."""
+    about = work.warehouse.readers_about()
+    if about is None:
+        return None
+    of = about.get("publication") or None
+    return ReadersCopy(publication=of, behind=len(made) - (made.index(of) + 1 if of in made else 0))
 
 
 def _facts(catalog: Catalog, group: _Group) -> GroupFacts:

@@ -162,7 +162,7 @@ def _standing(work: Workspace) -> tuple[str | None, dict[str, int], list[str] | 
                 return _newest(connection), numbering.given(connection), publications.ids(connection)
     except PlatformError:
         """It is damaged or gone: that is why it is restored."""
-    about = work.warehouse.readers_about()
+    about = work.warehouse.readers_about() or {}
     numbers = {name: int(about.get(name, 0)) + UNSEEN for name in numbering.KINDS}
     return about.get("publication") or None, numbers, None
 

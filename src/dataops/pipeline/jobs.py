@@ -71,17 +71,11 @@ def source_of(work: Workspace, url: str | None = None, opened: Opener = open_sou
         source.close()
 
 
-def refresh_readers(work: Workspace, publication: Published | None) -> None:
-    """Renews the readers' copy after a publication, outside the group's lock.
+def renew_copy(work: Workspace) -> None:
+    """Brings the readers' copy up to date, if it lags; for the end of a verb that published, outside any group's lock.
 
-    Also for a batch that was published before: the run that did it may have died before it came here.
+    A bystander: the publication stands whether or not the copy could be renewed.
     """
-    if publication is not None and publication.status != "unchanged":
-        _renew_copy(work)
-
-
-def _renew_copy(work: Workspace) -> None:
-    """A bystander: the publication stands whether or not the copy could be renewed."""
     try:
         work.warehouse.refresh_published(numbering.described)
     except (PlatformError, OSError) as error:
@@ -115,9 +109,7 @@ def load(work: Workspace, group: str, window: Window | None, source: Source) -> 
     found = work.catalog.group(group)
     with work.warehouse.lock(group, "load"):
         batch_id = extraction.extract(work, found, source, window)
-        done = gate_and_publish(work, batch_id)
-    refresh_readers(work, done.publication)
-    return done
+        return gate_and_publish(work, batch_id)
 
 
 @_in_a_session
@@ -126,9 +118,7 @@ def build(work: Workspace, group: str, names: Sequence[str] = (), *, full: bool 
     found = work.catalog.group(group)
     with work.warehouse.lock(group, "build"):
         built = transforms.build(work, found, names, full=full)
-        done = gate_and_publish(work, built.batch_id)
-    refresh_readers(work, done.publication)
-    return built, done
+        return built, gate_and_publish(work, built.batch_id)
 
 
 def to_build(catalog: Catalog, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -195,28 +185,21 @@ def publish(work: Workspace, group: str | None = None, batch_id: str | None = No
     """Publishes the named or the group's latest batch."""
     batch_id = latest(work, group, batch_id)
     with locked(work, batch_id, "publish"):
-        done = publishing.publish(work, batch_id)
-    refresh_readers(work, done)
-    return done
+        return publishing.publish(work, batch_id)
 
 
 @_in_a_session
 def roll_back(work: Workspace, group: str, publication_id: str, reason: str) -> Published:
     """Makes a group stand as it did after an earlier publication."""
     with work.warehouse.lock(group, "roll back"):
-        done = history.roll_back(work, work.catalog.group(group), publication_id, reason)
-    _renew_copy(work)  # even if nothing was to be done: an earlier run may have died after its COMMIT
-    return done
+        return history.roll_back(work, work.catalog.group(group), publication_id, reason)
 
 
 @_in_a_session
 def replay(work: Workspace, group: str, *, dry_run: bool = False) -> Replayed:
     """Sends the group's waiting rows through the gate and publishes those that pass now."""
     with work.warehouse.lock(group, "replay"):
-        done = replaying.replay(work, work.catalog.group(group), dry_run=dry_run)
-    if not dry_run:
-        _renew_copy(work)  # even if nothing was published: an earlier replay may have died after its COMMIT
-    return done
+        return replaying.replay(work, work.catalog.group(group), dry_run=dry_run)
 
 
 @_in_a_session

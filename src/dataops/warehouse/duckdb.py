@@ -186,7 +186,9 @@ class DuckDBWarehouse:
 
     def refresh_published(self, describe: Callable[[Connection], Mapping[str, str]]) -> None:
         with self.transaction() as connection:
-            readers_copy.renew(connection, self.published, self.layers.published, describe(connection))
+            said = describe(connection)
+            if said.get("publication") and said["publication"] != self.readers_about().get("publication"):
+                readers_copy.renew(connection, self.published, self.layers.published, said)
 
     @contextmanager
     def consumer(self, publication: str, relations: Mapping[str, str], *, past: bool) -> Iterator[Consumer]:

@@ -110,7 +110,10 @@ class Warehouse(Protocol):
         """Inside a transaction: publications follow one another from here to its end."""
 
     def refresh_published(self, describe: Callable[[Connection], Mapping[str, str]]) -> None:
-        """Brings what consumers read up to date, off the critical path; it then says `describe` of itself."""
+        """Brings what consumers read up to date, off the critical path; it then says `describe` of itself.
+
+        Nothing is done where it says the newest `publication` already, or there is none yet.
+        """
 
     def consumer(
         self, publication: str, relations: Mapping[str, str], *, past: bool
@@ -121,8 +124,8 @@ class Warehouse(Protocol):
         published table that is going to be read, `<layer>.<table>`, which query gives its rows as of then.
         """
 
-    def readers_about(self) -> dict[str, str]:
-        """What consumers' copy says of itself; empty where there is none."""
+    def readers_about(self) -> dict[str, str] | None:
+        """What consumers' copy says of itself; None where they read the warehouse, and no copy is needed."""
 
     def copy_to(self, file: Path) -> None:
         """A consistent copy of everything as one durable file, while others go on or wait.

@@ -253,8 +253,8 @@ class PostgresWarehouse:
         with self.reading(roles.CONSUMER) as connection:
             yield Consumer(connection, self.name, relations if past else {})
 
-    def readers_about(self) -> dict[str, str]:
-        return {}
+    def readers_about(self) -> dict[str, str] | None:
+        return None
 
     def copy_to(self, file: Path) -> None:
         with self.reading() as connection:

@@ -126,6 +126,7 @@ def _gated(stage: Stage, batch_id: str, watch: Watch) -> Facts:
         raise DemoError(_unexpected(verdict))
     stage.screen.meanwhile(f"{group}: publish")
     done = jobs.publish(stage.work, batch_id=batch_id)
+    jobs.renew_copy(stage.work)
     return _facts(verdict, done, watch.took)
 
 
