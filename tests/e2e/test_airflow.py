@@ -28,7 +28,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 PROJECT = Path(__file__).resolve().parents[2]
 LOADS = ("reference_etl", "sales_etl", "inventory_monitoring")
-DAGS = (*LOADS, "held_batch", "steward_actions", "data_docs", "data_quality", "warehouse_backup", "watchdog")
+KEPT_UP = ("data_docs", "readers_copy")  # consumers
+DAGS = (*LOADS, *KEPT_UP, "held_batch", "steward_actions", "data_quality", "warehouse_backup", "watchdog")
 SOURCE = "generator:?scale=0.02&seed=7&days=62"  # about ten orders a day from 2011-05-31
 BEFORE, DAY, NEXT, BAD = "2011-07-25", "2011-07-26", "2011-07-27", "2011-07-28"
 LATER, LAST = "2011-07-29", "2011-07-30"
@@ -211,11 +212,13 @@ def _publish_unannounced(home: Path, source: str, day: str, last: bool) -> None:
             jobs.load(work, "sales", Window.parse(day), opened)
 
 
-def _picked_up(installation: Installation) -> str | None:
+def _picked_up(installation: Installation) -> set[tuple[str, str]]:
+    """Consumers, and the newest publication of each group that they read and have started from."""
     with installation.work.warehouse.reading() as connection:
         pickups, publications = ledger.pickups, ledger.publications
-        query = sa.select(publications.c.publication_id).join(pickups, pickups.c.publication == publications.c.seq)
-        return connection.execute(query.where(pickups.c.consumer == "data_docs")).scalar()
+        query = sa.select(pickups.c.consumer, publications.c.publication_id)
+        rows = connection.execute(query.join(publications, pickups.c.publication == publications.c.seq))
+        return {(str(consumer), str(publication)) for consumer, publication in rows}
 
 
 def _newest(installation: Installation) -> str:
@@ -229,9 +232,13 @@ def _watch(installation: Installation) -> None:
     assert done.state == "success", done
 
 
-def _wait_for_docs(installation: Installation) -> None:
-    newest = _newest(installation)
-    wait_until(lambda: _picked_up(installation) == newest, LIMIT, f"the site to start from {newest}")
+def _wait_for_consumers(installation: Installation) -> None:
+    """The site from the newest curated publication, the readers' copy from those of all groups."""
+    with installation.work.warehouse.reading() as connection:
+        newest = {publications.last(connection, name) for name in installation.work.catalog.groups}
+    wanted = {("readers_copy", made.publication_id) for made in newest if made}
+    wanted.add(("data_docs", _newest(installation)))
+    wait_until(lambda: wanted <= _picked_up(installation), LIMIT, f"consumers to start from {wanted}")
 
 
 def _missed_starts(installation: Installation) -> list[tuple[str, int]]:
@@ -243,15 +250,15 @@ def _missed_starts(installation: Installation) -> list[tuple[str, int]]:
 
 def test_a_consumer_starts_from_a_publication_whose_run_died_before_it_announced_it(installation: Installation) -> None:
     """F05: killed after COMMIT; the watchdog announces from the ledger, once, and closes what it opened."""
-    _wait_for_docs(installation)
+    _wait_for_consumers(installation)
     home = installation.work.settings.paths.home
     window = f"{LATER}..{LAST}"
     _publish_unannounced(home, SOURCE, window, False)
     kill_at("after_commit", _publish_unannounced, home, SOURCE, window, True)
-    assert _picked_up(installation) != _newest(installation)
+    assert ("data_docs", _newest(installation)) not in _picked_up(installation)
     announced = len(installation.announced("curated/all"))
     _watch(installation)
-    _wait_for_docs(installation)
+    _wait_for_consumers(installation)
     assert installation.announced("curated/all")[announced:] == [(LATER, _newest(installation))]
     assert _missed_starts(installation) == [("resolved", 1)]
 
@@ -264,13 +271,23 @@ def test_a_consumer_that_airflow_never_started_is_started_by_the_watchdog_once(i
     assert run.state == "success", run
     client.pause("data_docs", paused=False)
     assert installation.announced("curated/all")[-1] == (LAST, _newest(installation))
-    assert _picked_up(installation) != _newest(installation)
+    assert ("data_docs", _newest(installation)) not in _picked_up(installation)
     _watch(installation)
-    _wait_for_docs(installation)
+    _wait_for_consumers(installation)
     runs = client.runs("data_docs")
     _watch(installation)
     assert client.runs("data_docs") == runs
     assert _missed_starts(installation) == [("resolved", 1), ("resolved", 1)]
+
+
+def test_the_readers_copy_follows_every_publication_in_a_task_of_its_own(installation: Installation) -> None:
+    client = installation.airflow.client
+    states = [client.run("readers_copy", run_id).state for run_id in client.runs("readers_copy")]
+    assert len(states) > len(LOADS)
+    assert "failed" not in states
+    with installation.work.warehouse.reading() as connection:
+        newest = publications.ids(connection)[-1]
+    wait_until(lambda: (installation.work.warehouse.readers_about() or {}).get("publication") == newest, LIMIT, newest)
 
 
 def test_the_nightly_look_tries_what_waits_and_proves_the_receipts(installation: Installation) -> None:
