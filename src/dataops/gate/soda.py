@@ -47,6 +47,13 @@ def audit(warehouse: Warehouse, group: Group) -> list[RuleResult]:
     ]
 
 
+def load() -> None:
+    """Imports Soda, which takes seconds."""
+    import soda_core.contracts.contract_verification  # noqa: TID251, F401
+    import soda_duckdb.common.data_sources.duckdb_data_source  # noqa: F401
+    import soda_postgres.common.data_sources.postgres_data_source  # noqa: F401
+
+
 def check(group: Group) -> None:
     """Lets Soda read the group's contracts without data. Raises DeclarationError with what it says."""
     import duckdb

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 from sqlalchemy.engine import Connection
 
 from dataops.declared.layers import LEDGER, QUARANTINE, RAW
@@ -13,8 +14,6 @@ from dataops.declared.paths import Paths
 from dataops.ledger import schema as ledger
 from dataops.ledger.workspace import Workspace
 from dataops.warehouse import open_warehouse, tables
-
-ROWS = 10_000  # per statement
 
 
 def copy_tables(work: Workspace, home: Path) -> Workspace:
@@ -29,12 +28,10 @@ def copy_tables(work: Workspace, home: Path) -> Workspace:
         tables.ensure(copy.warehouse, target, work.catalog.datasets.values())
         there = _columns(source, copied)
         for (schema, table), columns in _columns(target, copied).items():
-            _copy(
-                source,
-                target,
-                f"{schema}.{table}",
-                [name for name in columns if name in there.get((schema, table), ())],
-            )
+            if known := [name for name in columns if name in there.get((schema, table), ())]:
+                place = f"{schema}.{table}"
+                target.exec_driver_sql(f"DELETE FROM {place}")
+                copy.warehouse.stage(target, place, _rows(work, source, place, known))
     return copy
 
 
@@ -48,14 +45,8 @@ def _columns(connection: Connection, schemas: Sequence[str]) -> dict[tuple[str, 
     return found
 
 
-def _copy(source: Connection, target: Connection, place: str, columns: list[str]) -> None:
-    """As text, which loses no digit and which every type can be read from."""
-    if not columns:
-        return
-    target.exec_driver_sql(f"DELETE FROM {place}")
-    names = tables.quoted(columns)
+def _rows(work: Workspace, connection: Connection, place: str, columns: Sequence[str]) -> pa.Table:
+    """As text, which loses no digit and which every type is read from."""
     texts = ", ".join(f'CAST("{name}" AS VARCHAR)' for name in columns)
-    cursor = source.exec_driver_sql(f"SELECT {texts} FROM {place}")
-    places = ", ".join("?" for _ in columns)
-    while rows := cursor.fetchmany(ROWS):
-        target.exec_driver_sql(f"INSERT INTO {place} ({names}) VALUES ({places})", [tuple(row) for row in rows])
+    schema = pa.schema([(name, pa.string()) for name in columns])
+    return work.warehouse.fetch(connection, f"SELECT {texts} FROM {place}", schema)

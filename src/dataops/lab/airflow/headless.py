@@ -31,6 +31,12 @@ COMMANDS: Mapping[str, Sequence[str]] = {
 }
 HEALTHY = {"dag_processor", "metadatabase", "scheduler", "triggerer"}
 STOP_SECONDS = 20
+SETTINGS = """# Written by dataops. Tasks are forked from the scheduler, which imports for all of them.
+import sys
+
+if "scheduler" in sys.argv:
+    import dataops.lab.airflow.preload
+"""
 
 
 def free_port(preferred: int = 0) -> int:
@@ -126,7 +132,10 @@ class Headless:
         }
 
     def migrate(self) -> None:
-        """Creates or migrates the metadata database."""
+        """Creates or migrates the metadata database, and writes Airflow's settings in Python."""
+        settings = self.folder / "config" / "airflow_local_settings.py"
+        settings.parent.mkdir(exist_ok=True)
+        settings.write_text(SETTINGS, encoding="utf-8")
         log = self.folder / "migrate.log"
         with log.open("wb") as out:
             command = [sys.executable, "-m", "airflow", "db", "migrate"]
