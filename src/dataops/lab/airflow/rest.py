@@ -17,6 +17,12 @@ ENDED = ("success", "failed")
 POLL_SECONDS = 0.5
 
 
+ATTEMPTS = 5
+PAUSE = 0.5
+UNAUTHORIZED = 401
+LOCKED = "Database error"
+
+
 @dataclass(frozen=True)
 class Run:
     """A DAG run as it stands: its state and the state of every task, by task id."""
@@ -43,16 +49,22 @@ class Client:
         self._token: str | None = None
 
     def call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401  JSON
-        """JSON of `/api/v2<path>`; logs in first, and again when the token has expired."""
-        for fresh in (False, True):
-            if fresh or self._token is None:
+        """JSON of `/api/v2<path>`; logs in first, and again when the token has expired.
+
+        A database that was locked (SQLite, while the scheduler wrote) has changed nothing, so it is asked again.
+        """
+        for left in reversed(range(ATTEMPTS)):
+            if self._token is None:
                 self._token = self._request("POST", "/auth/token", self._credentials, None)["access_token"]
             try:
                 return self._request(method, f"/api/v2{path}", body, self._token)
             except urllib.error.HTTPError as error:
-                if error.code != 401 or fresh:  # noqa: PLR2004
-                    answer = error.read().decode(errors="replace")[:500]
+                answer = error.read().decode(errors="replace")[:500]
+                expired, locked = error.code == UNAUTHORIZED, LOCKED in answer
+                if not left or not (expired or locked):
                     raise PlatformError(f"Airflow answered {error.code} to {method} {path}: {answer}") from error
+                self._token = None if expired else self._token
+                time.sleep(PAUSE if locked else 0)
         raise AssertionError
 
     def _request(self, method: str, path: str, body: object, token: str | None) -> Any:  # noqa: ANN401
