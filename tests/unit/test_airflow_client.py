@@ -32,7 +32,7 @@ class Airflow(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text.encode())
 
-    do_GET = do_POST = _answer
+    do_GET = do_POST = _answer  # noqa: N815  names that the library looks for
 
     def log_message(self, *_: object) -> None:
         """Silent."""
