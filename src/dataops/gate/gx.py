@@ -93,6 +93,9 @@ def _context() -> Iterator[Any]:
     gx_duckdb.register()
     logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
     context = gx.get_context(mode="ephemeral")
+    # It lives for one audit; GX would write all of it as YAML after each of a dozen changes.
+    context._save_project_config = lambda: None  # noqa: SLF001
+    context.variables.save = lambda: None
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     context.enable_analytics(enable=False)
     yield context

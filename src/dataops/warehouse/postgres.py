@@ -37,6 +37,7 @@ class PostgresWarehouse:
         self._url = make_url(url).set(drivername="postgresql+psycopg")
         self._lock_seconds = lock_seconds
         self._roles = False
+        self._looked = False
         self._sessions = 0
 
     @property
@@ -57,10 +58,14 @@ class PostgresWarehouse:
 
     @property
     def roles_in_use(self) -> bool:
-        """Whether `dataops warehouse init` has given the platform's schemas to the loader. Raises PlatformError."""
-        if not self._roles:  # they come once and stay
+        """Whether `dataops warehouse init` has given the platform's schemas to the loader. Raises PlatformError.
+
+        They come once and stay, so who has seen them does not look again; others do in each session.
+        """
+        if not self._roles and not self._looked:
             with self._plain() as connection:
                 self._roles = bool(connection.exec_driver_sql(roles.IN_USE).scalar())
+            self._looked = self._sessions > 0
         return self._roles
 
     def is_superuser(self) -> bool:
@@ -98,6 +103,7 @@ class PostgresWarehouse:
         finally:
             self._sessions -= 1
             if not self._sessions:
+                self._looked = False
                 self._pooled.dispose()
 
     def transaction(self, scratch: Sequence[str] = ()) -> AbstractContextManager[Connection]:
@@ -112,7 +118,7 @@ class PostgresWarehouse:
     def _connect(self, role: str = roles.LOADER) -> Connection:
         """With the rights of `role`, where the roles are in use."""
         connection = self._plain()
-        if self._roles or self.roles_in_use:
+        if self.roles_in_use:
             connection.exec_driver_sql(f"SET ROLE {role}")
             connection.commit()
         return connection
@@ -140,6 +146,7 @@ class PostgresWarehouse:
             try:
                 for statement in made:
                     connection.exec_driver_sql(statement)
+                self._looked = False
             except DBAPIError as error:
                 if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
                     raise
