@@ -14,6 +14,7 @@ from dataops.declared.errors import DeclarationError
 from dataops.lab.simulate import Simulation, simulate
 from dataops.ledger.workspace import Workspace
 from tests.support.shop import PROJECT, load, small_shop, workspace
+from tests.support.stock import stock
 
 pytestmark = pytest.mark.faults
 
@@ -26,7 +27,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
     """A warehouse with two kept batches, one line of the last is quarantined with its order."""
     url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
     work, shop = workspace(tmp_path / "home", url), small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     shop.lines[0]["qty"] = 5000
     assert load(work, shop, "sales").publication
     return work

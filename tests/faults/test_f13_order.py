@@ -12,6 +12,7 @@ from dataops.declared.errors import DataRejected
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs
 from tests.support.shop import Shop, fetch, land, load, small_shop
+from tests.support.stock import stock
 from tests.support.strategies import window_of
 
 pytestmark = pytest.mark.faults
@@ -59,7 +60,7 @@ def test_in_whatever_order_batches_publish_the_newest_version_of_the_source_stan
     fresh: Any, windows: list[tuple[int, int]], random: Any
 ) -> None:
     work, shop = fresh(), small_shop(customers=3, orders=ORDERS)
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     read, accepted = [], []
     for moment, window in enumerate(windows, start=1):
         _version(shop, moment)
@@ -90,7 +91,7 @@ def test_what_was_read_before_a_published_batch_of_the_same_rows_is_refused(
     fresh: Any, earlier: tuple[int, int] | None, later: tuple[int, int] | None
 ) -> None:
     work, shop = fresh(), small_shop(customers=3, orders=ORDERS)
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     _version(shop, 1)
     old = land(work, shop, "sales", window_of(earlier))
     _version(shop, 2)
@@ -103,7 +104,7 @@ def test_what_was_read_before_a_published_batch_of_the_same_rows_is_refused(
 
 def test_windows_that_do_not_overlap_publish_in_any_order(fresh: Any) -> None:
     work, shop = fresh(), small_shop(customers=3, orders=ORDERS)
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     old = land(work, shop, "sales", window_of((1, 2)))
     load(work, shop, "sales", window_of((3, 2)))
     _publish(work, old)

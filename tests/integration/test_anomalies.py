@@ -21,6 +21,7 @@ from dataops.pipeline.intake import extraction
 from dataops.sources import open_source
 from dataops.sources.port import Window
 from tests.support.shop import Shop, customer, fetch, land, line, load, own_project, workspace
+from tests.support.stock import stock
 
 pytestmark = pytest.mark.integration
 
@@ -109,7 +110,7 @@ def test_judging_again_replaces_the_metrics(work: Workspace) -> None:
 def test_half_a_day_missing_is_told_once_and_published(work: Workspace, shop: Shop) -> None:
     """Through the whole gate: the verdict stays PASSED, the group is published, the incident stays open."""
     half_gone(shop, 11)
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     done = load(work, shop, "sales", window(11))
     assert (done.verdict.name, done.publication.status) == ("PASSED", "published")
     assert "order_line has 20 rows, usual are 40" in told(work)
@@ -162,7 +163,7 @@ def test_critical_holds_the_batch_until_a_person_calls_it_expected(work: Workspa
     url = None if work.warehouse.dialect == "duckdb" else work.settings.warehouse_url
     strict = workspace(work.settings.paths.home, url, project)
     half_gone(shop, 11)
-    load(strict, shop, "reference")
+    stock(strict, shop, "reference")
     done = load(strict, shop, "sales", window(11))
     assert (done.verdict.name, done.publication) == ("FAILED", None)
     assert "sales_order has 20 rows, usual are 40" in done.verdict.reasons

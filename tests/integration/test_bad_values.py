@@ -19,6 +19,7 @@ from dataops.pipeline.intake import extraction
 from dataops.pipeline.publish import publish
 from dataops.sources import open_source
 from tests.support.shop import fetch, load, own_project, small_shop, workspace
+from tests.support.stock import stock
 
 pytestmark = [pytest.mark.integration, pytest.mark.quick]
 
@@ -77,7 +78,7 @@ def test_poison_in_a_row_holds_that_row_with_its_rule(opened: Callable[..., Work
 
 def test_the_ends_of_the_calendar_and_of_money_are_values(opened: Callable[..., Workspace]) -> None:
     work, shop = opened(), small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     largest = Decimal("9" * 15 + ".9999")
     shop.orders[0]["order_date"], shop.orders[1]["order_date"] = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)
     shop.lines[4] |= {"price": largest, "amount": largest}
@@ -105,7 +106,7 @@ def test_numbers_of_38_digits_are_held_as_they_cannot_be_summed(
     wide = pa.decimal128(38, 4)
     for table, names in (("Sales.OrderLine", ("price", "amount")), ("Sales.SalesOrder", ("sub_total",))):
         shop.schemas[table] = pa.schema([f.with_type(wide) if f.name in names else f for f in shop.schemas[table]])
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     largest = Decimal("9" * 34 + ".9999")
     for row in shop.lines[:2]:
         row |= {"qty": 1, "price": largest, "amount": largest}

@@ -11,6 +11,7 @@ from dataops.declared import catalog
 from dataops.declared.errors import DeclarationError
 from dataops.ledger.workspace import Workspace, open_workspace
 from tests.support.shop import Shop, fetch, load, own_project, small_shop, workspace
+from tests.support.stock import stock
 
 pytestmark = pytest.mark.integration
 RULE = "SAL-034"
@@ -34,14 +35,14 @@ def _outcome(work: Workspace, shop: Shop, marked: int) -> str:
 
 def test_what_is_no_worse_than_accepted_passes_and_what_is_worse_is_told(work: Workspace) -> None:
     shop = small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     assert [_outcome(work, shop, marked) for marked in (4, 4, 3, 4)] == ["warned", "passed", "passed", "warned"]
     assert fetch(work, "SELECT share, checked FROM ops.baselines") == [(0.375, 8)]
 
 
 def test_a_better_share_of_fewer_rows_tightens_nothing(work: Workspace) -> None:
     shop = small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     _outcome(work, shop, 4)
     shop.add_order(5, 1, 5, [])
     fewer = small_shop(orders=2)

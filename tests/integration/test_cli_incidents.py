@@ -13,6 +13,7 @@ import pytest
 
 from dataops.cli import main
 from tests.support.shop import PROJECT, load, small_shop, workspace
+from tests.support.stock import stock
 
 pytestmark = [pytest.mark.integration, pytest.mark.quick]
 
@@ -33,7 +34,7 @@ def held(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     url = server.create_database("incidents") if server else None
     home = tmp_path_factory.mktemp("home")
     work, shop = workspace(home, url), small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     for row in shop.lines:
         row["qty"] = 5000
     load(work, shop, "sales")

@@ -17,6 +17,7 @@ from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.outlets.site import data_docs
 from dataops.pipeline import jobs
 from tests.support.shop import land, load, own_project, small_shop, workspace
+from tests.support.stock import stock
 
 pytestmark = pytest.mark.integration
 
@@ -128,7 +129,7 @@ def test_a_second_build_makes_nothing_anew(built: tuple[Workspace, Path]) -> Non
 
 def test_a_new_batch_adds_its_pages_and_leaves_the_others_alone(tmp_path: Path) -> None:
     work, shop = workspace(tmp_path / "home"), small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     folder = data_docs.build(work).parent
     before = times(folder / "batches") | times(folder / "gx" / "reference-whole")
     load(work, shop, "sales")
@@ -155,7 +156,7 @@ def test_the_site_keeps_the_newest_batches_and_those_that_groups_stand_on(
 
 def test_a_held_batch_is_the_first_thing_that_today_says(tmp_path: Path) -> None:
     work, shop = workspace(tmp_path / "home"), small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     for row in shop.lines:
         row["qty"] = 5000
     load(work, shop, "sales")
@@ -188,8 +189,7 @@ def test_hostile_text_of_author_and_source_is_inert_and_still_readable(tmp_path:
     shop.schemas["Sales.OrderLine"] = shop.schemas["Sales.OrderLine"].append(pa.field(f"{HOSTILE} column", pa.string()))
     shop.lines[0]["qty"] = 5000
     work = workspace(tmp_path / "home", project=project)
-    load(work, shop, "reference")
-    load(work, shop, "sales")
+    stock(work, shop, "reference", "sales")
     folder = data_docs.build(work).parent
     for file, page in pages(folder).items():
         assert not {"script", "img"} & page.tags, file
@@ -204,8 +204,7 @@ def test_personal_data_stays_behind_even_where_an_engine_repeats_it(tmp_path: Pa
     text = contract.read_text(encoding="utf-8").replace("  key:", "  pii: [note]\n  key:")
     contract.write_text(text, encoding="utf-8")
     work, shop = workspace(tmp_path / "home", project=project), small_shop()
-    load(work, shop, "reference")
-    load(work, shop, "sales")
+    stock(work, shop, "reference", "sales")
     with work.warehouse.transaction() as connection:
         connection.exec_driver_sql(
             f"UPDATE ops.check_results SET outcome = 'error', observed = '{secret}', problem = 'cannot cast {secret}'"

@@ -13,6 +13,7 @@ from dataops.facts import status
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs
 from tests.support.shop import SCHEMAS, Shop, fetch, land, load, own_project, small_shop, state, workspace
+from tests.support.stock import stock
 
 pytestmark = pytest.mark.integration
 
@@ -22,8 +23,7 @@ LINES, ORDERS = "Sales.OrderLine", "Sales.SalesOrder"
 @pytest.fixture
 def shop(work: Workspace) -> Shop:
     shop = small_shop()
-    load(work, shop, "reference")
-    load(work, shop, "sales")
+    stock(work, shop, "reference", "sales")
     return shop
 
 

@@ -16,6 +16,7 @@ from dataops.gate.verdict import RuleResult
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs
 from tests.support.shop import Shop, fetch, land, load, own_project, small_shop, workspace
+from tests.support.stock import stock
 
 pytestmark = pytest.mark.integration
 
@@ -66,8 +67,7 @@ def refused(opened: Callable[[], Workspace], kind: type[DataopsError], *said: st
     shop = small_shop()
     with pytest.raises(kind) as caught:  # noqa: PT012  where it is noticed depends on the mistake
         work = opened()
-        load(work, shop, "reference")
-        load(work, shop, "sales")
+        stock(work, shop, "reference", "sales")
     for part in said:
         assert part in str(caught.value), str(caught.value)
 
@@ -155,7 +155,7 @@ def test_a_file_that_nobody_would_read_is_a_declaration_error(duck: Any) -> None
 def test_a_delivery_without_rows_is_failed(project: Any) -> None:
     """A value check on no rows succeeds, so does an empty table in Soda; the row count does not."""
     work = project()
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     done = load(work, Shop(), "sales")
     assert (done.verdict.name, done.publication, published(work)) == ("FAILED", None, 0)
     assert [reason.split(" ")[0] for reason in done.verdict.reasons] == ["SAL-003", "SAL-013"]
@@ -194,7 +194,7 @@ def test_an_engine_that_says_less_than_was_asked_makes_the_verdict_error(
     """Every declared rule has an outcome on every row that arrived, or nothing is published."""
     engine, change, said = LIES[lie]
     work, shop = project(), small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     answered(monkeypatch, engine, change)
     done = load(work, shop, "sales")
     assert (done.verdict.name, done.publication, published(work)) == ("ERROR", None, 0)
@@ -205,7 +205,7 @@ def test_an_engine_that_says_less_than_was_asked_makes_the_verdict_error(
 def test_counts_that_differ_from_gx_s_make_the_verdict_error(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rows that are held are those that GX counted, no more and no fewer."""
     work, shop = project(), small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     shop.lines[0]["qty"] = 5000
     answered(monkeypatch, gx, changed("SAL-031", failing=2))
     done = load(work, shop, "sales")
@@ -228,7 +228,7 @@ def test_soda_s_not_evaluated_is_an_error(project: Any, monkeypatch: pytest.Monk
         return session
 
     work, shop = project(), small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     monkeypatch.setattr(ContractVerificationSession, "execute", execute)
     done = load(work, shop, "sales")
     assert (done.verdict.name, published(work)) == ("ERROR", 0)
@@ -255,7 +255,7 @@ def test_what_is_missing_at_the_gate_is_never_passed(
 ) -> None:
     """A table or column that is not there, and rows that are not there any more."""
     work, shop = project(), small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     columns = "order_id, line_id, price, amount, note, _row, _problems" + (", qty" if missing == "rows" else "")
     again = f"CREATE VIEW candidate.order_line AS SELECT {columns} FROM raw.order_line WHERE _batch = 2 AND _row < 3"
     drop = "DROP VIEW candidate.order_line"
@@ -275,7 +275,7 @@ def test_what_is_missing_at_the_gate_is_never_passed(
 
 def test_a_landed_table_that_is_gone_is_an_error_with_a_next_step(project: Any) -> None:
     work, shop = project(), small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     batch = land(work, shop, "sales")
     with work.warehouse.transaction() as connection:
         connection.exec_driver_sql("DROP VIEW candidate.order_line")
@@ -290,7 +290,7 @@ def test_an_engine_that_breaks_off_gives_no_verdict(project: Any, engine: Any, m
         raise ConnectionError("the server closed the connection\nsecret detail")
 
     work, shop = project(), small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     monkeypatch.setattr(engine, "audit", audit)
     with pytest.raises(VerdictError, match="ERROR: nothing was published or rejected") as caught:
         load(work, shop, "sales")
@@ -303,7 +303,7 @@ def test_an_engine_that_breaks_off_gives_no_verdict(project: Any, engine: Any, m
 def test_a_rule_judged_under_other_rules_is_not_judged(project: Any) -> None:
     """One engine's audit, then a declaration changes, then the other engine's: their answers do not belong together."""
     work, shop = project(), small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     batch = land(work, shop, "sales")
     with work.warehouse.lock("sales", "test"):
         gate.audit(work, batch, "soda")
@@ -318,7 +318,7 @@ def test_a_rule_judged_under_other_rules_is_not_judged(project: Any) -> None:
 
 def test_a_rule_that_changed_after_the_verdict_stops_the_publication(project: Any) -> None:
     work, shop = project(), small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     batch = land(work, shop, "sales")
     assert jobs.run_gate(work, "sales", batch).passed
     edit(project, ORDERS, '"min_value": 0', '"min_value": 1')
@@ -329,7 +329,7 @@ def test_a_rule_that_changed_after_the_verdict_stops_the_publication(project: An
 
 def test_a_batch_that_was_not_judged_is_not_published(project: Any) -> None:
     work, shop = project(), small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     batch = land(work, shop, "sales")
     with pytest.raises(DataRejected, match=f"batch {batch} has not been judged; run: dataops gate sales"):
         jobs.publish(work, "sales", batch)

@@ -21,6 +21,7 @@ from dataops.sources.port import Window
 from tests.support.crash import Child
 from tests.support.oracle import Place, take_back
 from tests.support.shop import Shop, fetch, land, load, small_shop
+from tests.support.stock import stock
 
 pytestmark = pytest.mark.integration
 QTY = "SAL-031"
@@ -48,7 +49,7 @@ def _ids(work: Workspace) -> list[str]:
 
 def test_a_waiver_for_a_batch_never_covers_its_successor(work: Workspace) -> None:
     """The batch is judged and waived, then its window is loaded again with other, dear rows."""
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     first = land(work, _bad(small_shop(), 1), "sales", DAYS)
     jobs.run_gate(work, "sales", first)
     _waive(work, Scope("sales", QTY, first))
@@ -63,7 +64,7 @@ def test_a_waiver_for_a_batch_never_covers_its_successor(work: Workspace) -> Non
 @pytest.mark.parametrize("how", ["never sealed", "sealed", "judged", "unchanged"])
 def test_neither_id_nor_number_of_a_batch_is_given_again(work: Workspace, how: str) -> None:
     shop = small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     given = []
     for _ in range(3):
         if how == "never sealed":
@@ -87,7 +88,7 @@ def test_neither_id_nor_number_of_a_batch_is_given_again(work: Workspace, how: s
 
 def test_an_approval_counts_for_the_rows_that_were_seen(work: Workspace) -> None:
     """Judged again beside other published rows, the same batch holds more: who agreed has not seen those."""
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     first = land(work, _bad(small_shop(), 4), "sales", DAYS)
     assert jobs.run_gate(work, "sales", first).name == "FAILED"
     asked = stewards.add_waiver(work, Scope("sales", QTY, first), "anna", "ok", clock.now() + timedelta(days=1))
@@ -109,7 +110,7 @@ def test_an_approval_counts_for_the_rows_that_were_seen(work: Workspace) -> None
 
 
 def test_a_higher_quota_counts_for_the_rows_that_were_seen(work: Workspace) -> None:
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     first = land(work, _bad(small_shop(), 4), "sales", DAYS)
     jobs.run_gate(work, "sales", first)
     waiver = _waive(work, Scope("sales", None, first, quota=1.0))
@@ -121,7 +122,7 @@ def test_a_higher_quota_counts_for_the_rows_that_were_seen(work: Workspace) -> N
 
 
 def test_a_batch_that_nobody_judged_cannot_be_waived(work: Workspace) -> None:
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     first = land(work, small_shop(), "sales", DAYS)
     with pytest.raises(DataRejected, match="has not been judged"):
         stewards.ask_for_quota(work, "sales", first, "anna", "agreed", "100%")
@@ -129,7 +130,7 @@ def test_a_batch_that_nobody_judged_cannot_be_waived(work: Workspace) -> None:
 
 @pytest.mark.parametrize("spelling", ["Anna", " anna ", "an\u200bna", "\u0430nna", "ANNA", "anna\u00ad"])
 def test_nobody_approves_what_he_asked_for(work: Workspace, spelling: str) -> None:
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     until = clock.now() + timedelta(days=1)
     made = stewards.add_waiver(work, Scope("sales", QTY), "anna", "agreed", until)
     with pytest.raises(DataRejected, match="somebody else has to approve"):
@@ -139,7 +140,7 @@ def test_nobody_approves_what_he_asked_for(work: Workspace, spelling: str) -> No
 
 @pytest.mark.parametrize("blank", [" ", "\u200b", ""])
 def test_nobody_is_no_owner(work: Workspace, blank: str) -> None:
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     until = clock.now() + timedelta(days=1)
     with pytest.raises(DeclarationError, match="names nobody"):
         stewards.add_waiver(work, Scope("sales", QTY), blank, "agreed", until)
@@ -166,7 +167,7 @@ def _open(connection: Connection, cause: str) -> str:
 
 def test_eight_processes_write_at_once_without_an_error(work: Workspace) -> None:
     """On PostgreSQL 200 batches, 200 waivers and 200 incidents; on DuckDB, where all wait for one file, fewer."""
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     url = work.settings.warehouse_url if work.warehouse.dialect == "postgres" else None
     place = Place(work.settings.paths.home, url, lock_seconds=120, log_bytes=4 * 2**20)
     times = EACH if url else 3
@@ -195,7 +196,7 @@ def test_loads_of_two_groups_at_once_do_not_meet(postgres_url: str, tmp_path: Pa
 
 
 def test_a_ledger_of_the_third_version_counts_on_behind_what_is_there(work: Workspace) -> None:
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     load(work, _bad(small_shop(), 4), "sales")
     take_back(work, 3)
     before = _ids(work)

@@ -14,6 +14,7 @@ from dataops.ledger.incidents import Detail, Incident
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs
 from tests.support.shop import Shop, customer, fetch, line, load, small_shop
+from tests.support.stock import stock
 
 pytestmark = [pytest.mark.integration, pytest.mark.quick]
 
@@ -22,8 +23,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.quick]
 def shop(work: Workspace) -> Shop:
     """Twenty orders; those of customer 1 and 3, in region FR, are bad, so the batch is over its quota."""
     shop = small_shop(customers=4, orders=20)
-    load(work, shop, "reference")
-    load(work, shop, "sales")
+    stock(work, shop, "reference", "sales")
     return shop
 
 
@@ -198,7 +198,7 @@ def test_judging_the_same_batch_again_counts_nothing(work: Workspace, shop: Shop
 
 def test_a_batch_in_which_good_and_bad_rows_look_alike_has_no_pattern(work: Workspace) -> None:
     shop = Shop(customers=[customer(n, region="DE", name=f"shop {n}") for n in range(1, 9)])
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     for n in range(1, 9):
         shop.add_order(n, n, n, [line(n, 1, qty=5000 + n if n % 2 else n)])
     assert load(work, shop, "sales").verdict.name == "FAILED"

@@ -11,6 +11,7 @@ from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs
 from dataops.sources.port import Window
 from tests.support.shop import fetch, line, load, small_shop, state
+from tests.support.stock import stock
 
 pytestmark = pytest.mark.integration
 
@@ -22,8 +23,7 @@ DAYS = Window.parse("2014-05-01..2014-05-05")
 def test_a_held_order_keeps_the_lines_of_its_published_version(work: Workspace, window: Window | None) -> None:
     """The delivery breaks one line and lacks the other: half an order must not stand."""
     shop = small_shop()
-    load(work, shop, "reference")
-    load(work, shop, "sales")
+    stock(work, shop, "reference", "sales")
     before = fetch(work, LINES)
     shop.lines[0]["qty"] = 5000
     del shop.lines[1]
@@ -36,8 +36,7 @@ def test_an_order_that_is_gone_stays_while_new_lines_refer_to_it(work: Workspace
     """Its header is missing from the delivery, its first line is new."""
     shop = small_shop()
     shop.add_order(9, 1, 3, [])
-    load(work, shop, "reference")
-    load(work, shop, "sales")
+    stock(work, shop, "reference", "sales")
     shop.orders.pop()
     shop.lines.append(line(9, 1))
     done = load(work, shop, "sales")
@@ -49,7 +48,7 @@ def test_an_order_that_is_gone_stays_while_new_lines_refer_to_it(work: Workspace
 def test_a_roll_back_brings_back_no_order_whose_customer_has_gone(work: Workspace) -> None:
     """Invariant 5 across groups: the customer was deleted after his order had been."""
     shop = small_shop(customers=3, orders=2)
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     first = load(work, shop, "sales").publication.publication_id
     gone = shop.orders[0]
     shop.orders.remove(gone)
@@ -68,8 +67,7 @@ def test_a_roll_back_brings_back_no_order_whose_customer_has_gone(work: Workspac
 def test_a_source_that_is_back_at_what_stands_settles_its_quarantine(work: Workspace) -> None:
     """Nothing differs, so there is no publication; the entry of the bad delivery between is closed all the same."""
     shop = small_shop()
-    load(work, shop, "reference")
-    load(work, shop, "sales")
+    stock(work, shop, "reference", "sales")
     good = dict(shop.lines[0])
     shop.lines[0]["qty"] = 5000
     load(work, shop, "sales")
@@ -83,11 +81,11 @@ def test_a_parent_that_returns_brings_its_children_back(work: Workspace) -> None
     """A customer is quarantined before he ever stood: his orders are held for it, and follow him when he is mended."""
     shop = small_shop(customers=3, orders=3)
     shop.customers[0]["region"] = "de"
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     held = load(work, shop, "sales")
     assert (held.publication.total("new"), held.publication.total("quarantined")) == (6, 3)
     shop.customers[0]["region"] = "DE"
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     assert load(work, shop, "sales").publication.total("new") == 3
     assert fetch(work, "SELECT COUNT(*) FROM quarantine.sales_order WHERE _closed IS NULL") == [(0,)]
     assert fetch(work, "SELECT SUM(sub_total) FROM validated.sales_order") == [(Decimal(90),)]

@@ -20,6 +20,7 @@ from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.pipeline import jobs, stewards
 from dataops.sources.port import Window
 from tests.support.shop import SCHEMAS, Row, Shop, fetch, land, line, load, own_project, small_shop, workspace
+from tests.support.stock import stock
 
 pytestmark = pytest.mark.integration
 QTY = "SAL-031"
@@ -63,7 +64,7 @@ def _bad(shop: Shop, order: int = 1) -> Shop:
 
 def test_a_roll_back_opens_what_was_released_after_its_goal_again(make: Callable[..., Workspace]) -> None:
     work = make()
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     load(work, _bad(small_shop()), "sales")
     load(work, small_shop(), "sales")
     assert fetch(work, ORDERS) == [(1,), (2,), (3,), (4,)]
@@ -77,7 +78,7 @@ def test_a_roll_back_opens_what_was_released_after_its_goal_again(make: Callable
 
 def test_a_roll_back_leaves_what_was_released_before_its_goal(make: Callable[..., Workspace]) -> None:
     work = make()
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     load(work, _bad(small_shop()), "sales")
     load(work, small_shop(), "sales")
     load(work, small_shop(orders=5), "sales")
@@ -90,7 +91,7 @@ def test_a_roll_back_leaves_what_was_released_before_its_goal(make: Callable[...
 
 def test_judging_again_keeps_who_discarded_a_row_and_why_and_the_row_held(make: Callable[..., Workspace]) -> None:
     work = make()
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     batch = land(work, _bad(small_shop()), "sales")
     jobs.run_gate(work, "sales", batch)
     stewards.discard(work, "order_line", QTY, batch, "anna", "a test order")
@@ -111,7 +112,7 @@ def test_judging_again_keeps_who_discarded_a_row_and_why_and_the_row_held(make: 
 @pytest.mark.parametrize("rule", ["%", "SAL-%", "SAL_031", "", "SAL-03", "SAL-031,"])
 def test_a_pattern_is_no_rule(make: Callable[..., Workspace], rule: str) -> None:
     work = make()
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     load(work, _bad(small_shop()), "sales")
     with pytest.raises(DeclarationError, match=r"has no rule .*; rows wait for SAL-031"):
         stewards.discard(work, "order_line", rule, None, "anna", "a mistake")
@@ -120,7 +121,7 @@ def test_a_pattern_is_no_rule(make: Callable[..., Workspace], rule: str) -> None
 
 def test_a_rule_that_is_declared_no_more_still_names_its_rows(make: Callable[..., Workspace]) -> None:
     work = make()
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     load(work, _bad(small_shop()), "sales")
     _edit(work.settings.paths.expectations / "raw" / "order_line.yml", (QTY, "SAL-099"))
     work = open_workspace(work.settings)
@@ -267,7 +268,7 @@ def _shop_with_reasons(**values: Any) -> ShopWithReasons:
 def test_a_child_that_its_parent_can_do_without_falls_alone(make: Callable[..., Workspace]) -> None:
     work = make(_with_reasons)
     shop = _shop_with_reasons(first="?")
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     done = load(work, shop, "sales")
     assert done.publication.total("quarantined") == 1
     assert fetch(work, ORDERS) == [(1,), (2,), (3,), (4,)]
@@ -280,7 +281,7 @@ def test_a_child_that_its_parent_can_do_without_falls_alone(make: Callable[..., 
 def test_a_parent_that_is_held_holds_all_that_refer_to_it(make: Callable[..., Workspace]) -> None:
     work = make(_with_reasons)
     shop = _shop_with_reasons()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     _bad(shop)
     load(work, shop, "sales")
     assert fetch(work, "SELECT DISTINCT order_id FROM validated.order_reason ORDER BY 1") == [(2,), (3,), (4,)]
@@ -310,7 +311,7 @@ def test_a_corrupt_cell_waits_alone(make: Callable[..., Workspace], digits: int,
         name: pa.schema([f.with_type(wide) if pa.types.is_decimal(f.type) else f for f in SCHEMAS[name]])
         for name in ("Sales.SalesOrder", "Sales.OrderLine")
     }
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     shop.lines[0]["amount"] = sign * (Decimal(10) ** digits + Decimal("0.0001"))
     done = load(work, shop, "sales")
     assert done.publication is not None, done.verdict
@@ -331,7 +332,7 @@ def test_many_large_numbers_are_accounted_for_to_the_last_digit(make: Callable[.
     shop.schemas["Sales.SalesOrder"] = pa.schema(
         [f.with_type(wide) if pa.types.is_decimal(f.type) else f for f in SCHEMAS["Sales.SalesOrder"]]
     )
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     for number, row in enumerate(shop.lines):
         row["amount"] = Decimal(45) * 10**22 + number + Decimal("0.0001")
     for number, row in enumerate(shop.orders):
@@ -368,7 +369,7 @@ def test_a_long_random_key_is_quarantined(make: Callable[..., Workspace]) -> Non
         row["note"] = "n"
     shop.lines[0]["note"] = "".join(letters)
     shop.lines[2]["note"] = "".join(letters[:2600])
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     done = load(work, shop, "sales")
     assert done.publication is not None
     assert fetch(work, ORDERS) == [(2,), (3,), (4,)]
@@ -380,7 +381,7 @@ def test_a_long_random_key_is_quarantined(make: Callable[..., Workspace]) -> Non
 def test_moments_of_release_are_told(make: Callable[..., Workspace]) -> None:
     """What a roll-back opens again has no moment at which it was closed."""
     work = make()
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     load(work, _bad(small_shop()), "sales")
     load(work, small_shop(), "sales")
     ((closed,),) = fetch(work, "SELECT DISTINCT _closed_at FROM quarantine.sales_order")

@@ -14,6 +14,7 @@ from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.pipeline import jobs, stewards
 from dataops.sources.port import Window
 from tests.support.shop import Shop, fetch, land, line, load, own_project, small_shop, state, workspace
+from tests.support.stock import stock
 
 pytestmark = pytest.mark.integration
 DAY_3 = Window.parse("2014-05-03..2014-05-04")
@@ -33,7 +34,7 @@ def work(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
 def _with_a_bad_line(work: Workspace) -> Shop:
     """Order 1 of day 1 waits with both its lines."""
     shop = small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     shop.lines[0] = line(1, 1, qty=5000, price="0.01")
     shop.orders[0]["sub_total"] = shop.lines[0]["amount"] + shop.lines[1]["amount"]
     load(work, shop, "sales")
@@ -111,8 +112,7 @@ def test_a_replay_after_a_corrected_rule_brings_the_family_back_together(work: W
 
 def test_a_replayed_family_also_loses_the_members_it_came_without(work: Workspace) -> None:
     shop = small_shop()
-    load(work, shop, "reference")
-    load(work, shop, "sales")
+    stock(work, shop, "reference", "sales")
     shop.lines[0] = line(1, 1, qty=5000, price="0.01")
     del shop.lines[1]
     shop.orders[0]["sub_total"] = shop.lines[0]["amount"]
@@ -134,7 +134,7 @@ def test_a_replay_in_which_nothing_passes_changes_nothing(work: Workspace) -> No
 
 def test_rows_of_a_held_batch_are_not_replayed_without_it(work: Workspace) -> None:
     shop = small_shop()
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     for row in shop.lines:
         row["qty"] = 5000
     assert load(work, shop, "sales").verdict.name == "FAILED"

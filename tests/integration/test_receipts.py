@@ -20,6 +20,7 @@ from dataops.ledger.chain import Proof
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs, verification
 from tests.support.shop import Shop, fetch, line, load, small_shop
+from tests.support.stock import stock
 
 pytestmark = pytest.mark.integration
 SCHEMAS = Path(__file__).parents[2] / "docs/reference/json"
@@ -48,8 +49,7 @@ def history(work: Workspace) -> Shop:
     """Reference, sales with a bad first order, the models, then the first two orders changed."""
     shop = small_shop()
     shop.lines[0]["qty"] = 5000
-    load(work, shop, "reference")
-    load(work, shop, "sales")
+    stock(work, shop, "reference", "sales")
     jobs.build(work, "curated")
     shop.lines[0]["qty"] = 1
     shop.lines[2] = line(2, 1, qty=7)
@@ -82,7 +82,7 @@ def _records(work: Workspace) -> chain.Records:
 
 
 def test_a_receipt_that_was_never_made_and_a_text_that_is_none_are_told_apart(work: Workspace) -> None:
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     cut = verify(work, head="0" * 64)
     assert cut.broken
     assert (cut.broken.what, cut.broken.publication) == ("tail cut", "reference-0001")
@@ -93,7 +93,7 @@ def test_a_receipt_that_was_never_made_and_a_text_that_is_none_are_told_apart(wo
 
 def test_the_chain_begins_with_the_first_publication_of_a_release_that_has_receipts(work: Workspace) -> None:
     """The ledger came from an older release: it was brought up when nothing was sealed yet."""
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     _change(work, "UPDATE ops.publications SET receipt = NULL, published_at = published_at")
     _change(work, "UPDATE ops.settings SET value = '2' WHERE name = 'receipts from'")
     load(work, small_shop(), "sales")
@@ -207,8 +207,7 @@ def _made(item: InputFacts) -> tuple[str, int | None]:
 def test_a_quarantined_row_says_which_rules_it_broke_and_in_which_batch(work: Workspace) -> None:
     shop = small_shop()
     shop.lines[0]["qty"] = 5000
-    load(work, shop, "reference")
-    load(work, shop, "sales")
+    stock(work, shop, "reference", "sales")
     found = explain(work, "order_line", "order_id=1,line_id=1")
     assert (found.state, found.version) == ("quarantined", None)
     (held,) = found.quarantine
@@ -222,7 +221,7 @@ def test_a_quarantined_row_says_which_rules_it_broke_and_in_which_batch(work: Wo
 
 
 def test_a_key_that_never_came_and_what_does_not_exist_are_told_apart(work: Workspace) -> None:
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     found = explain(work, "customer", "99")
     assert (found.state, found.version, found.others, found.quarantine) == ("never seen", None, (), ())
     for dataset, key, said in (

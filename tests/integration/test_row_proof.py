@@ -12,7 +12,8 @@ from dataops.ledger import chain
 from dataops.ledger.chain import Proof
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs, verification
-from tests.support.shop import fetch, line, load, small_shop
+from tests.support.shop import fetch, line, small_shop
+from tests.support.stock import stock
 
 pytestmark = pytest.mark.integration
 TABLES = ("customer", "sales_order", "order_line", "fct_line")
@@ -33,14 +34,12 @@ def filled(work: Workspace) -> Workspace:
     shop = small_shop()
     for row in shop.lines:
         row["note"] = "n"
-    load(work, shop, "reference")
-    load(work, shop, "sales")
+    stock(work, shop, "reference", "sales")
     jobs.build(work, "curated")
     shop.lines[0] = line(1, 1, qty=3) | {"note": "m"}
     shop.orders[0]["sub_total"] = shop.lines[0]["amount"] + shop.lines[1]["amount"]
     shop.customers[0]["name"] = "another"
-    load(work, shop, "reference")
-    load(work, shop, "sales")
+    stock(work, shop, "reference", "sales")
     jobs.build(work, "curated")
     jobs.roll_back(work, "sales", "sales-0001", "a test")
     jobs.build(work, "curated")

@@ -13,6 +13,7 @@ from dataops.ledger import clock, incidents
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import actions, jobs, stewards
 from tests.support.shop import fetch, load, small_shop, workspace
+from tests.support.stock import stock
 
 pytestmark = pytest.mark.integration
 QTY = "SAL-031"
@@ -26,7 +27,7 @@ def held(work: Workspace) -> str:
         nothing = shop.lines[0]["price"] * 0
         shop.lines[2 * number] |= {"qty": 2000, "price": nothing, "amount": nothing}
         shop.orders[number]["sub_total"] = shop.lines[2 * number + 1]["amount"]
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     done = load(work, shop, "sales")
     assert done.publication is None
     return done.batch_id

@@ -12,6 +12,7 @@ from dataops.ledger import clock, publications
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs, stewards
 from tests.support.shop import Shop, fetch, load, small_shop
+from tests.support.stock import stock
 
 pytestmark = pytest.mark.integration
 QTY = "SAL-031"
@@ -43,7 +44,7 @@ def _waive(work: Workspace, scope: Scope, until: datetime | None = None) -> str:
 
 def test_a_waived_rule_lets_its_rows_pass_and_the_receipt_names_the_waiver(work: Workspace) -> None:
     shop = _shop_with(1)
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     waiver = _waive(work, Scope("sales", QTY))
     done = load(work, shop, "sales")
     result = next(r for r in done.verdict.results if r.rule.id == QTY)
@@ -57,7 +58,7 @@ def test_a_waived_rule_lets_its_rows_pass_and_the_receipt_names_the_waiver(work:
 
 def test_a_waiver_for_keys_covers_those_rows_only(work: Workspace) -> None:
     shop = _shop_with(2)
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     _waive(work, Scope("sales", QTY, keys=(("1", "1"),)))
     done = load(work, shop, "sales")
     result = next(r for r in done.verdict.results if r.rule.id == QTY)
@@ -68,7 +69,7 @@ def test_a_waiver_for_keys_covers_those_rows_only(work: Workspace) -> None:
 
 def test_a_waiver_does_nothing_before_a_second_person_agreed(work: Workspace) -> None:
     shop = _shop_with(1)
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     made = stewards.add_waiver(work, Scope("sales", QTY), "anna", "agreed", _later(days=1))
     with pytest.raises(DataRejected, match="somebody else has to approve"):
         stewards.approve_waiver(work, made.waiver.waiver_id, "anna")
@@ -77,7 +78,7 @@ def test_a_waiver_does_nothing_before_a_second_person_agreed(work: Workspace) ->
 
 def test_a_held_batch_is_released_by_a_higher_quota_for_this_batch_only(work: Workspace) -> None:
     shop = _shop_with(4)
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     held = load(work, shop, "sales")
     assert held.verdict.name == "FAILED"
     waiver = _waive(work, Scope("sales", None, held.batch_id, quota=1.0))
@@ -90,7 +91,7 @@ def test_a_held_batch_is_released_by_a_higher_quota_for_this_batch_only(work: Wo
 def test_a_rule_that_names_no_rows_can_be_waived_for_a_batch(work: Workspace) -> None:
     shop = small_shop(customers=6, orders=0)
     shop.orders, shop.lines = small_shop().orders, small_shop().lines
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     shop.customers = shop.customers[:1]
     held = load(work, shop, "reference")
     assert held.verdict.name == "FAILED"
@@ -105,7 +106,7 @@ def test_a_waiver_that_ends_between_gate_and_publish_is_looked_at_again(
     work: Workspace, second: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = _shop_with(1)
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     until = _later(minutes=30)
     _waive(work, Scope("sales", QTY), until)
     batch_id = _gated(work, shop)
@@ -122,7 +123,7 @@ def test_a_waiver_that_ends_between_gate_and_publish_is_looked_at_again(
 
 def test_a_waiver_that_is_revoked_between_gate_and_publish_holds_the_batch(work: Workspace) -> None:
     shop = _shop_with(1)
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     waiver = _waive(work, Scope("sales", QTY))
     batch_id = _gated(work, shop)
     stewards.revoke_waiver(work, waiver, "carl")
@@ -142,7 +143,7 @@ def test_an_approval_counts_once_in_time_and_for_the_batch_it_was_given_for(
     work: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = _shop_with(4)
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     held = load(work, shop, "sales").batch_id
     twice = _waive(work, Scope("sales", None, held, quota=0.9))
     with pytest.raises(DataRejected, match=r"in force; it cannot be approved again: ben did"):
@@ -168,7 +169,7 @@ def _settle(work: Workspace, batch_id: str) -> None:
 
 def test_an_approval_for_other_rules_is_refused(work: Workspace) -> None:
     shop = _shop_with(4)
-    load(work, shop, "reference")
+    stock(work, shop, "reference")
     held = load(work, shop, "sales").batch_id
     made = stewards.add_waiver(work, Scope("sales", None, held, quota=1.0), "anna", "agreed", _later(days=1))
     with work.warehouse.transaction() as connection:
@@ -193,14 +194,14 @@ def test_an_approval_for_other_rules_is_refused(work: Workspace) -> None:
 def test_what_makes_no_sense_is_refused(
     work: Workspace, scope: Scope, until: timedelta, reason: str, says: str
 ) -> None:
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     with pytest.raises(DeclarationError, match=says):
         stewards.add_waiver(work, scope, "anna", reason, clock.now() + until)
     assert stewards.waivers(work) == []
 
 
 def test_keys_and_references_cannot_be_waived(work: Workspace) -> None:
-    load(work, small_shop(), "reference")
+    stock(work, small_shop(), "reference")
     sound = [r.id for r in work.catalog.group("sales").rules if r.type in {"reference", "schema", "duplicate"}]
     assert len(sound) >= 4
     for rule in sound:
