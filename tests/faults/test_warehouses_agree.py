@@ -71,8 +71,9 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -
 
 
 @pytest.mark.parametrize("deliveries", ["newer", "faulty"])
-def test_both_warehouses_make_the_same_of_it(deliveries: str, request: pytest.FixtureRequest) -> None:
-    outcomes: Outcomes = request.getfixturevalue(deliveries)
+def test_both_warehouses_make_the_same_of_it(deliveries: str, newer: Outcomes, faulty: Outcomes) -> None:
+    """Both are asked for by name, so that all tests on them run in the worker that makes them."""
+    outcomes = {"newer": newer, "faulty": faulty}[deliveries]
     require_equal_judgements(outcomes)
     require_equal_rows(outcomes)
     require_equal_entries(outcomes)
