@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ def _overlapping_intervals(work: Workspace) -> list[tuple[Any, ...]]:
 
 @settings(
     deadline=None,
-    max_examples=4,
+    max_examples=int(os.environ.get("DATAOPS_TEST_HISTORIES", "2")),  # on each push; `make soak` has 20
     print_blob=True,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from contextlib import suppress
 from datetime import timedelta
@@ -41,11 +42,16 @@ pytestmark = pytest.mark.integration
 
 LAYERS = {"customer": "validated", "sales_order": "validated", "order_line": "validated", "fct_line": "curated"}
 FACT = ("order_id", "line_id", "customer_id", "region", "order_day", "amount")
+HISTORIES = int(os.environ.get("DATAOPS_TEST_HISTORIES", "2"))  # of each kind on each push; `make soak` has 20
 _SLOW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 # One example is a warehouse with a handful of loads, each about a second; shrinking tries hundreds, so it is capped
 # by the test's own time limit, and the blob brings the failure back.
 examples = settings(
-    deadline=None, print_blob=True, suppress_health_check=_SLOW, phases=[Phase.explicit, Phase.reuse, Phase.generate]
+    deadline=None,
+    max_examples=HISTORIES,
+    print_blob=True,
+    suppress_health_check=_SLOW,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
 
 
@@ -210,14 +216,14 @@ def _play(run: Run, sequence: list[Any]) -> None:
             run.deliver(verb, days)
 
 
-@settings(examples, max_examples=5)
+@examples
 @given(st.lists(steps, min_size=2, max_size=5))
 def test_after_any_deliveries_exactly_the_rows_that_should_stand_stand(fresh: Fresh, sequence: list[Any]) -> None:
     """Invariants 1 (rows, control sums), 2, 5: verdict, held rows with their rules, counts and rows per dataset."""
     _play(Run(fresh()), sequence)
 
 
-@settings(examples, max_examples=3)
+@examples
 @given(st.lists(steps, min_size=1, max_size=3), st.integers(1, 6), st.integers(1, 6))
 def test_delivering_again_and_filling_back_changes_nothing(
     fresh: Fresh, sequence: list[Any], day: int, length: int
@@ -237,7 +243,7 @@ def test_delivering_again_and_filling_back_changes_nothing(
         assert (again.verdict.name, state(run.work)) == (done.verdict.name, before)
 
 
-@settings(examples, max_examples=4)
+@examples
 @given(st.lists(steps, min_size=2, max_size=4))
 def test_an_incremental_build_equals_a_full_one(fresh: Fresh, sequence: list[Any]) -> None:
     """Invariant 7, as far as it is about results: `--full` finds nothing that the increments missed."""
@@ -253,7 +259,7 @@ def test_an_incremental_build_equals_a_full_one(fresh: Fresh, sequence: list[Any
     assert _published(run.work, "fct_line") == before
 
 
-@settings(examples, max_examples=4)
+@examples
 @given(st.lists(steps, min_size=2, max_size=4), st.sampled_from(["sales", "reference"]), st.integers(0, 9))
 def test_any_earlier_state_can_be_read_and_brought_back(
     fresh: Fresh, sequence: list[Any], group: str, choice: int
@@ -385,7 +391,7 @@ def _replayed(place: Place, _shop: Shop) -> None:
 deeds = st.tuples(st.sampled_from(["replay", "discard", "waive", "roll back", "crash"]), st.integers(0, 9))
 
 
-@settings(examples, max_examples=5)
+@examples
 @given(st.lists(st.one_of(steps, deeds), min_size=3, max_size=7))
 def test_whatever_stewards_do_between_deliveries_nothing_unsound_stands_and_nothing_is_lost(
     fresh: Fresh, sequence: list[Any]
