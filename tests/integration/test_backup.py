@@ -34,6 +34,7 @@ def _later(work: Workspace) -> tuple[str, str]:
     """The days after the backup; ids of their batch and publication."""
     done = load(work, second_delivery(), "sales", DAYS)
     jobs.build(work, "curated")
+    jobs.renew_copy(work)
     return done.batch_id, str(done.publication.publication_id)
 
 
