@@ -14,6 +14,7 @@ from dataops.lab.airflow.rest import Run
 from dataops.lab.demo.acts import BAD_DAY, ONE_DAY, DemoError, Stage, say_totals, site
 from dataops.lab.demo.memory import Facts
 from dataops.lab.demo.screen import Watch, seconds
+from dataops.pipeline import jobs
 
 DAGS = ("reference_etl", "sales_etl", "inventory_monitoring")
 AFTER = timedelta(days=100)  # purchase orders and movements are dated up to three months after the last order
@@ -53,6 +54,7 @@ def rest_under_airflow(stage: Stage) -> None:
     else:
         stage.screen.note("already there: every run ended well the last time; nothing is published again")
     say_totals(stage, last + ONE_DAY)
+    jobs.renew_copy(stage.work)  # consumers that follow publications, by hand: the demo's Airflow is stopped already
     site(stage)
 
 
