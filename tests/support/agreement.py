@@ -54,7 +54,7 @@ def deliver(folder: Path, postgres: PostgresServer, sources: Sequence[Source]) -
         "duckdb": {"DATAOPS_HOME": str(folder / "duckdb")},
         "postgres": {
             "DATAOPS_HOME": str(folder / "postgres"),
-            "DATAOPS_WAREHOUSE_URL": postgres.create_database("agree"),
+            "DATAOPS_WAREHOUSE_URL": postgres.create_database(f"agree_{folder.name}"),
         },
     }
     works = {kind: open_workspace(settings.load(environ, project=PROJECT)) for kind, environ in environs.items()}

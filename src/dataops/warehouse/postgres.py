@@ -242,6 +242,7 @@ class PostgresWarehouse:
     def _lock_holder(self, connection: Connection, number: int) -> str:
         query = text(
             "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+            " JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()"
             " WHERE l.locktype = 'advisory' AND l.objid::bigint = :n AND l.granted"
         )
         return str(connection.execute(query, {"n": number}).scalar() or "another session")
