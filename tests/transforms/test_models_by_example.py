@@ -20,6 +20,7 @@ from tests.support import cases
 from tests.support.cases import Ask, Case, Row, answer, column_types, comparable
 
 from dataops.declared import catalog as catalogs
+from dataops.declared import metrics
 from dataops.declared.catalog import Catalog
 from dataops.declared.models import WRITTEN_IN, Dialect, Model, SqlModel, load_models, output_columns, render, restrict
 from dataops.declared.paths import Paths
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.quick]
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
-MODELS = {model.dataset: model for model in load_models(PROJECT / "transforms")}
+MODELS = {m.dataset: m for m in load_models(PROJECT / "transforms", metrics=metrics.load(PROJECT / "metrics"))}
 IN_SQL = [model for model in MODELS.values() if isinstance(model, SqlModel)]
 CASES = sorted(HERE.glob("*/*/*.yml"))
 
@@ -82,8 +83,11 @@ def test_an_incremental_model_built_key_by_key_equals_its_full_build(path: Path,
     keyed = {dataset for dataset in model.inputs if set(model.incremental_by) <= set(column_types(catalog(), dataset))}
     piecewise: list[Row] = []
     for key in {tuple(row[column] for column in model.incremental_by) for row in full}:
-        values = ", ".join(f"{value} AS {column}" for column, value in zip(model.incremental_by, key, strict=True))
-        affected = restrict(model, inputs.__getitem__, f"(SELECT {values}) AS affected", keyed)
+        types = column_types(catalog(), model.dataset)
+        one = cases.relation(
+            {k: types[k] for k in model.incremental_by}, [dict(zip(model.incremental_by, key, strict=True))]
+        )
+        affected = restrict(model, inputs.__getitem__, f"{one} AS affected", keyed)
         piecewise += answer(ask, dialect, render(model, dialect, catalog().schema, affected), None)
     columns = list(output_columns(model))
     assert comparable(piecewise, columns, {}) == comparable(full, columns, {})

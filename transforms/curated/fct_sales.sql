@@ -75,6 +75,9 @@ SELECT
     CAST(sales_order_id AS integer) AS sales_order_id,
     CAST(sales_order_detail_id AS integer) AS sales_order_detail_id,
     CAST(order_date AS date) AS order_date,
+    -- Figures by week and month are built for the periods that changed; a period is found by its first day.
+    CAST(DATE_TRUNC('week', order_date) AS date) AS week_start,
+    CAST(DATE_TRUNC('month', order_date) AS date) AS month_start,
     CAST(customer_id AS integer) AS customer_id,
     CAST(product_id AS integer) AS product_id,
     CAST(territory_id AS integer) AS territory_id,

@@ -109,6 +109,13 @@ class Consumer(Job):
         raise NotImplementedError
 
 
+class Start(Consumer):
+    """The first task of a job that builds from publications; what it builds reads whatever is published by then."""
+
+    def consume(self, work: Workspace, publications: Sequence[Publication]) -> None:
+        """Nothing more."""
+
+
 class ReadersCopy(Consumer):
     """Brings up to date what notebooks open; a failure is one, since nobody else waits for this task."""
 

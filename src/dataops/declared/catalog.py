@@ -16,6 +16,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Literal
 
+from dataops.declared import crossing, metric_rules
+from dataops.declared import metrics as metric_files
 from dataops.declared import project as projects
 from dataops.declared.declarations import (
     CheckItem,
@@ -31,6 +33,7 @@ from dataops.declared.kinds import INT, TEXT
 from dataops.declared.kinds import Kind as TypeKind
 from dataops.declared.kinds import kind_of as type_kind
 from dataops.declared.layers import RAW, Kind, Layers, kind_of, published_as
+from dataops.declared.metrics import Metric, Metrics
 from dataops.declared.models import Model, load_models
 from dataops.declared.paths import Paths
 from dataops.declared.yaml_files import read
@@ -84,6 +87,7 @@ class Dataset:
     links: tuple[Link, ...]
     contract_file: str
     suite_file: str
+    metrics: tuple[str, ...] = ()  # whose figures it carries, if it is a table of figures
 
     @property
     def name(self) -> str:
@@ -203,6 +207,7 @@ class Catalog:
     groups: dict[str, Group]
     models: tuple[Model, ...]
     layers: Layers = field(default_factory=Layers)
+    metrics: dict[str, Metric] = field(default_factory=dict)
 
     @cached_property
     def datasets(self) -> dict[str, Dataset]:
@@ -260,16 +265,18 @@ def load(paths: Paths) -> Catalog:
     layers = project.layers
     checkpoints = {path.stem: _checkpoint(path, paths, layers) for path in sorted(paths.checkpoints.glob("*.yml"))}
     _refuse_strays(paths, layers)
-    datasets = [_dataset(path, paths, project.name) for path in sorted(paths.contracts.glob("*/*.yml"))]
+    metrics = metric_files.load(paths.metrics)
+    datasets = [_dataset(path, paths, project.name, metrics) for path in sorted(paths.contracts.glob("*/*.yml"))]
     _refuse_orphans(paths)
     _refuse_double_rules(datasets)
     groups = {name: _group(checkpoint, datasets, paths) for name, checkpoint in checkpoints.items()}
     for dataset in datasets:
         if dataset.group not in groups:
             raise DeclarationError(f"{dataset.contract_file}: no checkpoints/{dataset.group}.yml for its group")
-    catalog = Catalog(groups, load_models(paths.transforms, layers), layers)
-    _check_links(catalog)
-    _check_inputs(catalog)
+    catalog = Catalog(groups, load_models(paths.transforms, layers, metrics), layers, metrics)
+    crossing.links(catalog)
+    crossing.inputs(catalog)
+    crossing.metrics(catalog)
     return catalog
 
 
@@ -290,7 +297,7 @@ def _checkpoint(path: Path, paths: Paths, layers: Layers) -> CheckpointFile:
     return checkpoint
 
 
-def _dataset(path: Path, paths: Paths, project: str) -> Dataset:
+def _dataset(path: Path, paths: Paths, project: str, metrics: Metrics) -> Dataset:
     layer, table = path.parent.name, path.stem
     suite_path = paths.expectations / layer / path.name
     if not suite_path.exists():
@@ -300,6 +307,7 @@ def _dataset(path: Path, paths: Paths, project: str) -> Dataset:
     _same_name(contract.dataset, f"{project}/{layer}/{table}", "dataset", paths.shown(path))
     _same_name(suite.suite, f"{layer}.{table}", "suite", paths.shown(suite_path))
     _check_contract(contract, layer, paths.shown(path))
+    suite = metric_rules.with_rules(suite, contract, table, paths.shown(path), metrics)
     links = tuple(_links(contract, table, paths.shown(path)))
     rules = (
         *_platform_rules(layer, table, contract, paths.shown(path)),
@@ -307,7 +315,8 @@ def _dataset(path: Path, paths: Paths, project: str) -> Dataset:
         *_suite_rules(suite, table, paths.shown(suite_path), contract),
         *(link.rule for link in links),
     )
-    return Dataset(layer, table, contract, suite, rules, links, paths.shown(path), paths.shown(suite_path))
+    figures = tuple(column.name for column in contract.columns if contract.platform.cube and column.name in metrics)
+    return Dataset(layer, table, contract, suite, rules, links, paths.shown(path), paths.shown(suite_path), figures)
 
 
 def _same_name(found: str, expected: str, key: str, file: str) -> None:
@@ -453,27 +462,3 @@ def _group(checkpoint: CheckpointFile, datasets: list[Dataset], paths: Paths) ->
     outside = tuple(d for d in datasets if d.table in named)
     inside = tuple(d for d in datasets if d.table not in members and any(link.to in members for link in d.links))
     return Group(checkpoint.group, checkpoint, tuple(members[table] for table in order), outside, inside)
-
-
-def _check_inputs(catalog: Catalog) -> None:
-    for model in catalog.models:
-        for layer, table in model.inputs:
-            source = catalog.datasets.get(table)
-            if source is None or source.published_layer != layer:
-                raise DeclarationError(f"{model.path} reads {layer}.{table}, which has no contract; see: dataops check")
-
-
-def _check_links(catalog: Catalog) -> None:
-    for dataset in catalog.datasets.values():
-        for link in dataset.links:
-            target = catalog.datasets.get(link.to)
-            if target is None:
-                raise DeclarationError(f"{dataset.contract_file}, rule {link.rule.id}: no dataset {link.to!r}")
-            if len(link.columns) != len(target.key):
-                raise DeclarationError(
-                    f"{dataset.contract_file}, rule {link.rule.id}: {len(link.columns)} columns refer to the"
-                    f" {len(target.key)} key columns of {link.to} ({', '.join(target.key)})"
-                )
-        follows = dataset.contract.platform.follows
-        if follows and follows not in {link.to for link in dataset.links}:
-            raise DeclarationError(f'{dataset.contract_file}: "follows" needs a reference to {follows}')

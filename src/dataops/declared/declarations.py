@@ -16,8 +16,9 @@ from dataops.declared.yaml_files import Strict
 Severity = Literal["critical", "warning", "info"]
 ColumnType = Literal["integer", "smallint", "bigint", "boolean", "date", "timestamp", "varchar", "numeric"]
 REGEX_PARTS = re.compile(r"\\.|\[\^?\]?[^\]]*\]|\.|\(\?", re.DOTALL)  # escapes, classes, and what is refused
+GRAINS = ("day", "week", "month")
 REASONS = ("source fixed", "rule fixed", "expected change", "duplicate", "false positive")
-RULE_ID = re.compile(r"[A-Z]{3}-[0-9]{3}")
+RULE_ID = re.compile(r"[A-Z]{3}-[0-9]{3}(:[a-z][a-z0-9_]*)?")  # with a table: a metric's rule, which each table has
 
 
 def _rule_id(text: str) -> str:
@@ -79,6 +80,23 @@ class Reference(Strict):
     severity: Severity = "critical"
 
 
+class Cube(Strict):
+    """A table of figures by period: its rows for a whole period are those where every dimension says `all`.
+
+    `grain` is how long a period is, or the column that says it of each row; `by` are columns of the facts themselves
+    by which it is split, without rows for the whole.
+    """
+
+    period: str
+    grain: str
+    all: dict[str, str] = Field(default_factory=dict)
+    by: tuple[str, ...] = ()
+
+    def grains(self) -> tuple[str, ...]:
+        """How long the periods in it may be."""
+        return (self.grain,) if self.grain in GRAINS else GRAINS
+
+
 class Platform(Strict):
     """The `x-dataops` block: what the platform needs to know about a dataset."""
 
@@ -93,6 +111,7 @@ class Platform(Strict):
     pii: tuple[str, ...] = ()
     may_be_empty: bool = False
     drift: Drift = Field(default_factory=Drift)
+    cube: Cube | None = None
 
     @model_validator(mode="after")
     def _one_way_to_select(self) -> Platform:
@@ -228,6 +247,8 @@ class ContractFile(Strict):
         used = {*self.platform.key, *self.platform.control, *self.platform.pii}
         used |= {name for columns in self.platform.references for name in columns.replace(" ", "").split(",")}
         used |= {self.platform.cursor} if self.platform.cursor else set()
+        if cube := self.platform.cube:
+            used |= {cube.period, *cube.all, *cube.by, *({cube.grain} - set(GRAINS))}
         if unknown := sorted(used - set(names)):
             raise ValueError(f"x-dataops names columns that the contract does not list: {', '.join(unknown)}")
         return self

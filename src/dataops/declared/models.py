@@ -14,10 +14,12 @@ from typing import Final, NoReturn, TypeAlias
 
 from sqlglot import exp
 
+from dataops.declared import metrics as measures
 from dataops.declared import rendering, select
 from dataops.declared.errors import DeclarationError
 from dataops.declared.kinds import Schema
 from dataops.declared.layers import Layers
+from dataops.declared.metrics import Metrics
 from dataops.declared.select import WRITTEN_IN, Dialect, SelectError, line_of
 
 Dataset: TypeAlias = tuple[str, str]  # (layer, table)
@@ -53,12 +55,13 @@ class Model:
 
 @dataclass(frozen=True)
 class SqlModel(Model):
-    """One SELECT that makes one table; `text` is the file as written, `ast` its parsed form (never modified)."""
+    """One SELECT that makes one table; `ast` is its parsed form (never modified), with the formulas of its metrics."""
 
     ast: exp.Query = field(repr=False, compare=False)
+    measures: tuple[str, ...] = ()
 
 
-def load_models(folder: Path, layers: Layers | None = None) -> tuple[Model, ...]:
+def load_models(folder: Path, layers: Layers | None = None, metrics: Metrics | None = None) -> tuple[Model, ...]:
     """Every model below `folder` (transforms/), in build order. DeclarationError names the first bad file."""
     if not folder.is_dir():
         raise DeclarationError(f"{folder}: no such folder. Models are expected in transforms/<layer>/<table>.sql.")
@@ -67,7 +70,7 @@ def load_models(folder: Path, layers: Layers | None = None) -> tuple[Model, ...]
         raise DeclarationError(f"{stray[0]}: a model belongs into a layer's folder, e.g. transforms/curated/.")
     from dataops.declared import python_models
 
-    made: list[Model] = [parse_model(path, layers) for path in sorted(folder.glob("*/*.sql"))]
+    made: list[Model] = [parse_model(path, layers, metrics) for path in sorted(folder.glob("*/*.sql"))]
     made += python_models.load(folder, layers or Layers())
     twice = {model.dataset: model.path for model in made}
     if len(twice) < len(made):
@@ -76,7 +79,7 @@ def load_models(folder: Path, layers: Layers | None = None) -> tuple[Model, ...]
     return order(made)
 
 
-def parse_model(path: Path, layers: Layers | None = None) -> SqlModel:
+def parse_model(path: Path, layers: Layers | None = None, metrics: Metrics | None = None) -> SqlModel:
     """The model of transforms/<layer>/<table>.sql. DeclarationError says file, line and what is wrong."""
     layers = layers or Layers()
     layer, table = path.parent.name, path.stem
@@ -85,7 +88,7 @@ def parse_model(path: Path, layers: Layers | None = None) -> SqlModel:
         _refuse(path, 1, f"file name `{table}` is not a table name (lower case, digits, underscores)")
     text = _read(path)
     says, options = _header(path, text)
-    ast = _query(path, text)
+    ast, measured = _query(path, text, metrics or {})
     columns = _projection(path, ast)
     return SqlModel(
         layer=layer,
@@ -94,8 +97,9 @@ def parse_model(path: Path, layers: Layers | None = None) -> SqlModel:
         says=says,
         incremental_by=_incremental_by(path, options, columns),
         inputs=_inputs(path, layer, layers.read_by(layer), ast),
-        text=text,
+        text="\n".join([text, *(metrics[name].text for name in measured)]) if metrics else text,
         ast=ast,
+        measures=measured,
     )
 
 
@@ -220,10 +224,12 @@ def _take_option(
     options[name] = (line, value)
 
 
-def _query(path: Path, text: str) -> exp.Query:
-    """The file's only statement; anything but one plain SELECT is refused."""
+def _query(path: Path, text: str, metrics: Metrics) -> tuple[exp.Query, tuple[str, ...]]:
+    """The file's only statement and the metrics that it computes; anything but one plain SELECT is refused."""
+    measured: list[str] = []
     try:
-        return select.parse(text)
+        tree = select.parse(text, prepare=lambda tree: measured.extend(measures.put_into(tree, metrics)))
+        return tree, tuple(measured)
     except SelectError as error:
         _refuse(path, error.line, error.says)
 

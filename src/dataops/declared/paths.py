@@ -36,6 +36,14 @@ class Paths:
         return self.project / "transforms"
 
     @property
+    def metrics(self) -> Path:
+        return self.project / "metrics"
+
+    @property
+    def reports(self) -> Path:
+        return self.project / "reports"
+
+    @property
     def corruptions(self) -> Path:
         """How rules are tripped that no general corruption trips."""
         return self.project / "corruptions"

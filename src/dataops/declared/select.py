@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import sqlglot
@@ -43,17 +43,28 @@ class SelectError(DeclarationError):
         self.says, self.line = says, line
 
 
-def parse(sql: str, *, query: bool = False) -> exp.Query:
+def parse(sql: str, *, query: bool = False, prepare: Callable[[exp.Query], object] | None = None) -> exp.Query:
     """The one SELECT of `sql`, PostgreSQL's dialect, names folded as PostgreSQL does, in words of the allow-list.
 
     `query`: for a person who looks; otherwise rows are published or held by it, so it must give the same every time.
-    Raises SelectError.
+    `prepare` may change the tree before it is checked. Raises SelectError.
     """
     tree = normalize_identifiers(_one_select(sql, WRITTEN_IN), dialect=WRITTEN_IN)
+    if prepare:
+        prepare(tree)
     check(tree, query=query)
     if not query:
         _require_reproducible(tree)
     return tree
+
+
+def parse_expression(text: str) -> exp.Expression:
+    """One expression, as it may stand in a SELECT; its words are checked there. Raises SelectError."""
+    tree = normalize_identifiers(_one_select(f"SELECT {text} AS value", WRITTEN_IN), dialect=WRITTEN_IN)
+    projections = tree.selects
+    if set(tree.args) - {"expressions"} & {k for k, v in tree.args.items() if v} or len(projections) != 1:
+        raise SelectError(f"one expression is expected: {text}")
+    return projections[0].unalias()
 
 
 def require_read_back(tree: exp.Query) -> None:
