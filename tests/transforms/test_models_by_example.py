@@ -20,16 +20,15 @@ from tests.support import cases
 from tests.support.cases import Ask, Case, Row, answer, column_types, comparable
 
 from dataops.declared import catalog as catalogs
-from dataops.declared import metrics
 from dataops.declared.catalog import Catalog
-from dataops.declared.models import WRITTEN_IN, Dialect, Model, SqlModel, load_models, output_columns, render, restrict
+from dataops.declared.models import WRITTEN_IN, Dialect, Model, SqlModel, output_columns, render, restrict
 from dataops.declared.paths import Paths
 
 pytestmark = [pytest.mark.integration, pytest.mark.quick]
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
-MODELS = {m.dataset: m for m in load_models(PROJECT / "transforms", metrics=metrics.load(PROJECT / "metrics"))}
+MODELS = {model.dataset: model for model in catalogs.load(Paths(PROJECT, PROJECT / "var")).models}
 IN_SQL = [model for model in MODELS.values() if isinstance(model, SqlModel)]
 CASES = sorted(HERE.glob("*/*/*.yml"))
 

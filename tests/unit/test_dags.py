@@ -140,7 +140,11 @@ def test_nothing_is_published_but_behind_a_verdict_on_both_engines(found: dict[s
 
 
 def test_curated_is_built_only_after_the_load_is_published(found: dict[str, Any]) -> None:
-    for dag_id, group in (("sales_etl", "sales"), ("reference_etl", "reference")):
+    for dag_id, group in (
+        ("sales_etl", "sales"),
+        ("reference_etl", "reference"),
+        ("inventory_monitoring", "inventory"),
+    ):
         assert found["dags"][dag_id]["tasks"]["curated.build"]["upstream"] == [f"{group}.publish"]
 
 
@@ -156,6 +160,7 @@ def test_only_publish_tasks_the_release_and_the_watchdog_announce_an_asset(found
         "inventory.publish": ["validated/inventory"],
         "curated.publish": ["curated/all"],
         "kpis.publish": ["marts/kpis"],
+        "stock.publish": ["marts/stock"],
     }
 
 

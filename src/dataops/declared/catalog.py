@@ -273,7 +273,7 @@ def load(paths: Paths) -> Catalog:
     for dataset in datasets:
         if dataset.group not in groups:
             raise DeclarationError(f"{dataset.contract_file}: no checkpoints/{dataset.group}.yml for its group")
-    catalog = Catalog(groups, load_models(paths.transforms, layers, metrics), layers, metrics)
+    catalog = Catalog(groups, load_models(paths.transforms, layers, metrics, project.parameters), layers, metrics)
     crossing.links(catalog)
     crossing.inputs(catalog)
     crossing.metrics(catalog)

@@ -61,7 +61,12 @@ class SqlModel(Model):
     measures: tuple[str, ...] = ()
 
 
-def load_models(folder: Path, layers: Layers | None = None, metrics: Metrics | None = None) -> tuple[Model, ...]:
+def load_models(
+    folder: Path,
+    layers: Layers | None = None,
+    metrics: Metrics | None = None,
+    parameters: Mapping[str, float] | None = None,
+) -> tuple[Model, ...]:
     """Every model below `folder` (transforms/), in build order. DeclarationError names the first bad file."""
     if not folder.is_dir():
         raise DeclarationError(f"{folder}: no such folder. Models are expected in transforms/<layer>/<table>.sql.")
@@ -71,7 +76,7 @@ def load_models(folder: Path, layers: Layers | None = None, metrics: Metrics | N
     from dataops.declared import python_models
 
     made: list[Model] = [parse_model(path, layers, metrics) for path in sorted(folder.glob("*/*.sql"))]
-    made += python_models.load(folder, layers or Layers())
+    made += python_models.load(folder, layers or Layers(), parameters or {})
     twice = {model.dataset: model.path for model in made}
     if len(twice) < len(made):
         double = next(model for model in made if twice[model.dataset] != model.path)

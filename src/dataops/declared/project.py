@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from dataops.declared.declarations import share
 from dataops.declared.errors import DeclarationError
 from dataops.declared.layers import BUILT, CANDIDATE, LEDGER, QUARANTINE, RAW, VALIDATED, Layers, is_history
 from dataops.declared.yaml_files import Strict, read
@@ -23,6 +24,11 @@ def _zone(name: str) -> str:
     except (ZoneInfoNotFoundError, ValueError):
         raise ValueError(f"{name!r} is no time zone such as UTC or America/Los_Angeles") from None
     return name
+
+
+def _number(value: object) -> object:
+    """`95%` as 0.95; anything else as it is."""
+    return share(value) if isinstance(value, str) else value
 
 
 def _layers(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -56,6 +62,7 @@ class Project(Strict):
     first_day: dt.date  # of the data; a back-fill may begin here
     language: Literal["en"] = "en"
     timeouts: Timeouts = Field(default_factory=Timeouts)
+    parameters: dict[Word, Annotated[float, BeforeValidator(_number)]] = Field(default_factory=dict)  # of Python models
     built_layers: Annotated[tuple[Word, ...], AfterValidator(_layers), Field(min_length=1)] = BUILT
 
     @property

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -30,8 +30,9 @@ class _File(Strict):
 
     says: Sentence  # what one row is, and who reads it
     function: Annotated[str, Field(pattern=f"^{FUNCTION.pattern}$")]  # module.name within dataops.analysis
-    inputs: Annotated[tuple[str, ...], Field(min_length=1)]
+    inputs: Annotated[tuple[str, ...] | dict[str, str], Field(min_length=1)]  # or what each is to the function
     incremental_by: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()  # of project.yml; the function takes them by name
 
 
 @dataclass(frozen=True)
@@ -39,22 +40,33 @@ class PythonModel(Model):
     """One function that makes one table; `text` is its declaration and its module's source."""
 
     function: str
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """input -> the name by which the function knows it, if that is not its own"""
 
 
-def load(folder: Path, layers: Layers) -> Iterator[PythonModel]:
+def load(folder: Path, layers: Layers, known: Mapping[str, float]) -> Iterator[PythonModel]:
     """Every declared function below transforms/. Raises DeclarationError naming file and key."""
     for path in sorted(folder.glob("*/*.yml")):
-        yield _model(path, layers)
+        yield _model(path, layers, known)
 
 
-def _model(path: Path, layers: Layers) -> PythonModel:
+def _model(path: Path, layers: Layers, known: Mapping[str, float]) -> PythonModel:
     layer, table = path.parent.name, path.stem
     refuse_layer(path, layer, layers)
     declared = read(path, _File, f"transforms/{layer}/{path.name}")
     module, _, name = declared.function.partition(".")
-    text = path.read_text(encoding="utf-8") + _source(path, module, name)
-    inputs = tuple(sorted({_input(path, text_, layer, layers) for text_ in declared.inputs}))
-    return PythonModel(layer, table, path, declared.says, declared.incremental_by, inputs, text, declared.function)
+    if unknown := [name for name in declared.parameters if name not in known]:
+        there = ", ".join(known) or "none"
+        raise DeclarationError(f'{path}: "parameters": project.yml has no {unknown[0]!r}; there are {there}')
+    parameters = {name: known[name] for name in declared.parameters}
+    text = path.read_text(encoding="utf-8") + _source(path, module, name) + (f"{parameters}" if parameters else "")
+    named = declared.inputs.values() if isinstance(declared.inputs, dict) else declared.inputs
+    inputs = tuple(sorted({_input(path, text_, layer, layers) for text_ in named}))
+    roles = {of: role for role, of in declared.inputs.items()} if isinstance(declared.inputs, dict) else {}
+    return PythonModel(
+        layer, table, path, declared.says, declared.incremental_by, inputs, text, declared.function, parameters, roles
+    )
 
 
 def _source(path: Path, module: str, name: str) -> str:

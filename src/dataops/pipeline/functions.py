@@ -16,11 +16,11 @@ from dataops.warehouse.limits import TimeLimitError
 
 
 class Inputs(Mapping[str, pa.Table]):
-    """The declared inputs by name, `validated.orders`; any other is refused."""
+    """The declared inputs by name, `validated.orders`, or by what they are to the function; any other is refused."""
 
     def __init__(self, model: PythonModel, tables: Mapping[str, pa.Table]) -> None:
         self._model = model
-        self._tables = tables
+        self._tables = {model.roles.get(name, name): table for name, table in tables.items()}
 
     def __getitem__(self, name: str) -> pa.Table:
         if name not in self._tables:
@@ -49,7 +49,7 @@ def rows_of(model: PythonModel, dataset: Dataset, tables: Mapping[str, pa.Table]
 
     def call() -> None:
         try:
-            outcome.append(function(Inputs(model, tables)))
+            outcome.append(function(Inputs(model, tables), **model.parameters))
         except BaseException as error:  # noqa: BLE001  told in the caller's thread
             outcome.append(error)
 

@@ -64,7 +64,7 @@ def first_look(stage: Stage) -> None:
     importing = _imports_of_the_engines(stage)
     for group, window in (("reference", None), ("sales", history), ("inventory", history)):
         _publish_group(stage, f"first look: {group}", group, window, importing)
-    _publish_built(stage, "first look")
+    publish_built(stage, "first look")
     say_totals(stage, BAD_DAY)
     site(stage)
     front = stage.work.settings.paths.shown(stage.work.settings.paths.data_docs / "index.html")
@@ -104,7 +104,8 @@ def _publish_group(
     _say_group(stage, group, *stage.memory.once(step, do))
 
 
-def _publish_built(stage: Stage, step: str) -> None:
+def publish_built(stage: Stage, step: str) -> None:
+    """Builds, judges and publishes every group of models, each after those that it reads."""
     for group in stage.work.catalog.built:
         _say_group(stage, group, *stage.memory.once(f"{step}: {group}", partial(_built, stage, group)))
 
@@ -191,7 +192,7 @@ def bad_delivery(stage: Stage) -> None:
     _say_held(stage, *stage.memory.once("bad delivery: held", lambda: _refused(stage, window)))
     screen.note("Source fixed, delivered again.")
     _say_again(stage, window, *stage.memory.once("bad delivery: again", lambda: _accepted(stage, window)))
-    _publish_built(stage, "bad delivery")
+    publish_built(stage, "bad delivery")
     say_totals(stage, BAD_DAY + ONE_DAY)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from dataops.lab.airflow.headless import Headless, running
 from dataops.lab.airflow.rest import Run
-from dataops.lab.demo.acts import BAD_DAY, ONE_DAY, DemoError, Stage, say_totals, site
+from dataops.lab.demo.acts import BAD_DAY, ONE_DAY, DemoError, Stage, publish_built, say_totals, site
 from dataops.lab.demo.memory import Facts
 from dataops.lab.demo.screen import Watch, seconds
 from dataops.pipeline import jobs
@@ -53,8 +53,10 @@ def rest_under_airflow(stage: Stage) -> None:
         _run_all(stage, left)
     else:
         stage.screen.note("already there: every run ended well the last time; nothing is published again")
+    # Consumers that follow publications, by hand: the demo's Airflow is stopped already.
+    publish_built(stage, "the rest")
     say_totals(stage, last + ONE_DAY)
-    jobs.renew_copy(stage.work)  # consumers that follow publications, by hand: the demo's Airflow is stopped already
+    jobs.renew_copy(stage.work)
     site(stage)
 
 
