@@ -16,6 +16,7 @@ from dataops.cli.gates import gate
 from dataops.cli.incidents import incidents
 from dataops.cli.publications import publications
 from dataops.cli.query import query
+from dataops.cli.reports import reports
 from dataops.cli.screen import Screen
 from dataops.cli.settling import quarantine
 from dataops.cli.status import status
@@ -73,6 +74,7 @@ for noun, commands in {
     "incidents": incidents,
     "quarantine": quarantine,
     "waivers": waivers,
+    "reports": reports,
     "warehouse": warehouse,
     "help": words_group,
 }.items():

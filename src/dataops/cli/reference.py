@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DOCUMENTED = (
     *(f"dataops.facts.{name}" for name in ("answers", "batch", "explanation", "incident", "outcome", "publication")),
-    *(f"dataops.facts.{name}" for name in ("quarantine", "status", "waiver")),
+    *(f"dataops.facts.{name}" for name in ("quarantine", "report", "report_list", "status", "waiver")),
     "dataops.lab.documents",
 )
 """Where documents are."""

@@ -74,6 +74,11 @@ class Paths:
         return self.home / "log"
 
     @property
+    def archive(self) -> Path:
+        """Reports that were made, by period; never written twice."""
+        return self.home / "reports"
+
+    @property
     def results(self) -> Path:
         """Raw engine results of gate runs, from which Data Docs are built."""
         return self.home / "gate"

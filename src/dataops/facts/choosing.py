@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.engine import Connection
 
 from dataops.declared.errors import DeclarationError
-from dataops.ledger import batches, incidents, publications, waivers
+from dataops.ledger import batches, incidents, publications, reports, waivers
 from dataops.ledger.schema import version
 from dataops.ledger.workspace import Workspace
 
@@ -17,6 +17,7 @@ NOUNS: dict[str, Callable[[Connection], list[str]]] = {
     "batch": batches.ids,
     "incident": incidents.ids,
     "publication": publications.ids,
+    "report": reports.ids,
     "waiver": waivers.ids,
 }
 

@@ -222,5 +222,19 @@ rehearsals = sa.Table(
     sa.Column("tried_at", sa.DateTime, nullable=False),
 )
 
+reports = sa.Table(
+    "reports",
+    metadata,
+    sa.Column("report_id", sa.String, nullable=False),  # report, period, publication, language
+    sa.Column("report", sa.String, nullable=False),
+    sa.Column("period", sa.String, nullable=False),
+    sa.Column("language", sa.String, nullable=False),
+    sa.Column("publication", sa.BigInteger, nullable=False),  # the newest one that it stands on
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("headline", sa.String, nullable=False),
+    sa.Column("files", sa.JSON, nullable=False),  # name, format, bytes and sha256 of each
+    sa.Column("made_at", sa.DateTime, nullable=False),
+)
+
 COUNTED = (batches, incidents, incident_events, waivers)
 """Tables whose numbers are given by `numbering`, once each."""

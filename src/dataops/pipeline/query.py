@@ -7,8 +7,8 @@ SELECT are refused. On DuckDB the readers' copy is used when it is current, and 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,15 +50,33 @@ def run(work: Workspace, sql: str, as_of: str | None = None) -> Iterator[Answer]
     Raises DeclarationError for SQL that is refused or that the warehouse does not accept, for an unknown publication
     and before anything is published; PlatformError when the warehouse cannot be reached.
     """
-    tree, used = parsed(sql, work.catalog)
+    with reading(work, [sql], as_of) as ask, ask(sql) as answer:
+        yield answer
+
+
+Ask = Callable[[str], AbstractContextManager[Answer]]
+
+
+@contextmanager
+def reading(work: Workspace, selects: Sequence[str], as_of: str | None = None) -> Iterator[Ask]:
+    """Answers to several SELECTs, all of one state; only those may be asked. Raises as `run` does."""
+    trees = {sql: parsed(sql, work.catalog) for sql in selects}
     publication = _publication(work, as_of)
+    used = {dataset.table: dataset for _, tables in trees.values() for dataset in tables.values()}
     relations = {_place(d): standing(d, publication.seq) for d in used.values()}
     name = publication.publication_id
     with work.warehouse.consumer(name, relations, past=as_of is not None) as consumer:
         places = {(d.published_layer, d.table): consumer.relations.get(_place(d), "") for d in used.values()}
-        text = _rendered(tree, work, places)
-        with _answer(consumer.connection, text, work.settings.query_seconds) as (columns, rows_):
-            yield Answer(columns, rows_, consumer.place)
+
+        @contextmanager
+        def ask(sql: str) -> Iterator[Answer]:
+            tree, tables = trees[sql]
+            named = {(d.published_layer, d.table) for d in tables.values()}
+            text = _rendered(tree, work, {name: place for name, place in places.items() if name in named})
+            with _answer(consumer.connection, text, work.settings.query_seconds) as (columns, rows_):
+                yield Answer(columns, rows_, consumer.place)
+
+        yield ask
 
 
 def _rendered(tree: exp.Query, work: Workspace, places: Mapping[tuple[str, str], str]) -> str:

@@ -1,0 +1,112 @@
+"""Commands on reports: which there are, which were made, and making one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dataops.cli.listing import Json, Limit, listed
+from dataops.cli.screen import Screen
+from dataops.cli.text import stamp
+
+if TYPE_CHECKING:
+    from dataops.facts.report_list import MadeFacts
+
+reports = typer.Typer(help="Reports: what is declared, what was made, and making one.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(metavar="REPORT", help="a file in reports/")]
+
+
+@reports.command("list")
+def list_reports(
+    ctx: typer.Context,
+    report: Annotated[str | None, typer.Argument(metavar="[REPORT]", help="only this one")] = None,
+    limit: Limit = 20,
+    as_json: Json = False,
+) -> int:
+    """List the reports that were made, newest first; those never made are listed as such.
+
+    Examples:  dataops reports list  |  dataops reports list profit_monthly --json
+    """
+    from dataops.facts import report_list
+    from dataops.ledger.workspace import open_workspace
+
+    document = report_list.listed(open_workspace(), report, limit)
+    rows = [
+        (m.report, m.period, m.language, stamp(m.made_at), m.state, ", ".join(f.format for f in m.files), m.id)
+        for m in document.made
+    ]
+    never = [d for d in document.declared if d.newest is None]
+    rows += [(d.report, f"every {d.period}", "", "never made", "", ", ".join(d.formats), "") for d in never]
+    return listed(
+        ctx.obj, document, ("report", "period", "language", "made", "state", "files", "id"), rows, as_json=as_json
+    )
+
+
+@reports.command("show")
+def show_report(
+    ctx: typer.Context,
+    report: Annotated[str, typer.Argument(metavar="ID", help="id, unique prefix or latest")] = "latest",
+    as_json: Json = False,
+) -> int:
+    """Show a report that was made: its headline, what it stands on, its files and their hashes.
+
+    Examples:  dataops reports show latest  |  dataops reports show profit_monthly_2014-05
+    """
+    from dataops.facts import report_list
+    from dataops.ledger.workspace import open_workspace
+
+    document = report_list.shown(open_workspace(), report)
+    screen: Screen = ctx.obj
+    if as_json:
+        screen.document(document)
+    else:
+        _print(screen, document)
+    return 0
+
+
+@reports.command("build")
+def build_report(
+    ctx: typer.Context,
+    report: Name,
+    period: Annotated[
+        str | None,
+        typer.Option("--period", metavar="P", help="2014-05, 2014-W18 or 2014-05-01; default: the last whole one"),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", metavar="en|fr", help="default: the report's own")
+    ] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", metavar="PUBLICATION", help="as it would have been made then")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Make a report from what is published and put it into the archive; what is there already is not made again.
+
+    It waits (exit code 1) while what it stands on is held.
+
+    Examples:  dataops reports build profit_monthly --period 2014-05  |  dataops reports build sales_daily --language fr
+    """
+    from dataops.facts import report_list
+    from dataops.ledger.workspace import open_workspace
+    from dataops.outlets.reports import building
+
+    screen: Screen = ctx.obj
+    work = open_workspace()
+    with screen.working(f"making {report}"):
+        made, is_new = building.build(work, report_list.required(work, report), period, language, as_of)
+    facts = report_list.facts(work, made)
+    if as_json:
+        screen.document(report_list.MadeDocument(**facts.model_dump()))
+        return 0
+    _print(screen, facts)
+    if not is_new:
+        screen.hint("\nIt was there already: the archive is never written twice.")
+    return 0
+
+
+def _print(screen: Screen, made: MadeFacts) -> None:
+    screen.line(f"{made.report}, {made.period} ({made.language}), made {stamp(made.made_at)}: {made.state}")
+    screen.line(made.headline)
+    for file in made.files:
+        screen.line(f"  {file.path}  {file.bytes:,} bytes  {file.sha256[:16]}")

@@ -1,0 +1,217 @@
+"""Reports as people declare them: reports/<report>.yml says what is asked of the published layers, when and for whom.
+
+A report is figures and sections, each one SELECT over published tables; every figure in them has a metric. Reads files
+only; what the queries give is none of its business.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from dataops.declared.declarations import GRAINS, Sentence
+from dataops.declared.errors import DeclarationError
+from dataops.declared.metrics import Metric, Words
+from dataops.declared.yaml_files import Strict, read
+
+Format = Literal["xlsx", "pdf", "html", "csv"]
+FORMATS: tuple[Format, ...] = ("xlsx", "pdf", "html", "csv")
+Language = Literal["en", "fr"]
+LANGUAGES: tuple[Language, ...] = ("en", "fr")
+PLACES = ("period_start", "period_end", "year_before_start", "previous_start")
+SUFFIXES = {"_previous": "previous", "_year_ago": "year_ago", "_rank": "rank"}
+_PLACE = re.compile(r"\{(\w+)\}")
+
+
+def _query(text: str) -> str:
+    if unknown := [name for name in _PLACE.findall(text) if name not in PLACES]:
+        raise ValueError(f"{{{unknown[0]}}} is no part of a period; there are {', '.join(PLACES)}")
+    return text
+
+
+Query = Annotated[Sentence, AfterValidator(_query)]
+
+
+class Chart(Strict):
+    """A picture of a section: `bar` of one figure by a name, `stacked` or `line` over a date, by a colour or not."""
+
+    kind: Literal["bar", "stacked", "line"]
+    x: str
+    y: str
+    colour: str | None = None
+    title: Words
+
+
+class Pivot(Strict):
+    """A table of one figure in two directions, beside the section's own rows."""
+
+    rows: str
+    columns: str
+    value: str
+
+
+class Section(Strict):
+    """One table, with or without a picture."""
+
+    section: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    title: Words
+    query: Query
+    columns: dict[str, Words] = Field(default_factory=dict)  # titles of what is no metric
+    total: Query | None = None  # one row with the same columns: what does not add up is asked for, not summed
+    chart: Chart | None = None
+    pivot: Pivot | None = None
+    in_paper: Annotated[int, Field(ge=0)] = 1000  # rows that page and mail show at most; workbook and csv show all
+    in_csv: bool = False
+    landscape: bool = False
+
+
+class Note(Strict):
+    """A sentence that stands where it applies."""
+
+    text: Words
+    when: Query | None = None  # one row with one truth; None: always. `{name}` in the text is a column of the row
+
+
+class Receiver(Strict):
+    """Who gets a report."""
+
+    to: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+    language: Language | None = None
+    formats: tuple[Format, ...] = ("pdf",)
+
+
+class ReportFile(Strict):
+    """The file reports/<report>.yml."""
+
+    report: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    title: Words
+    says: Words
+    period: Literal["day", "week", "month"]
+    schedule: Annotated[str, Field(pattern=r"^\S+( \S+){4}$")]  # cron, UTC; it waits for a fresh publication as well
+    language: Language = "en"
+    formats: Annotated[tuple[Format, ...], Field(min_length=1)] = FORMATS
+    owner: str
+    receivers: tuple[Receiver, ...] = ()
+    reaches: Query  # one row, one date: how far the data reach
+    headline: Annotated[tuple[Words, ...], Field(min_length=1)]  # sentences; `{revenue}` is a figure, formatted
+    figures: Query  # one row; `_previous` and `_year_ago` stand beside their figure
+    sections: Annotated[tuple[Section, ...], Field(min_length=1)]
+    notes: tuple[Note, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> ReportFile:
+        names = [section.section for section in self.sections]
+        if len(set(names)) < len(names):
+            raise ValueError("two sections have one name")
+        return self
+
+    @property
+    def queries(self) -> Iterator[str]:
+        """Every SELECT of it."""
+        yield from (self.reaches, self.figures)
+        for section in self.sections:
+            yield from filter(None, (section.query, section.total))
+        yield from (note.when for note in self.notes if note.when)
+
+
+def load(folder: Path, shown: str = "reports") -> dict[str, ReportFile]:
+    """Every report below `folder`, by name. Raises DeclarationError naming file and key."""
+    found = {}
+    for path in sorted(folder.glob("*.yml")):
+        file = f"{shown}/{path.name}"
+        report = read(path, ReportFile, file)
+        if report.report != path.stem:
+            raise DeclarationError(f'{file}: "report" is {report.report!r}; the file name says {path.stem!r}')
+        found[path.stem] = report
+    return found
+
+
+def metric_of(column: str, metrics: Mapping[str, Metric]) -> tuple[Metric, str] | None:
+    """The metric that a column is about, and what of it: itself (""), `previous`, `year_ago`, `rank`, or a part.
+
+    `online_gross_profit` is the part `online` of gross_profit.
+    """
+    if column in metrics:
+        return metrics[column], ""
+    for suffix, what in SUFFIXES.items():
+        if column.endswith(suffix) and (name := column.removesuffix(suffix)) in metrics:
+            return metrics[name], what
+    parts = sorted((name for name in metrics if column.endswith(f"_{name}")), key=len)
+    return (metrics[parts[-1]], column.removesuffix(f"_{parts[-1]}")) if parts else None
+
+
+class Period:
+    """A day, a week from Monday or a month, by its first day."""
+
+    def __init__(self, grain: str, start: dt.date) -> None:
+        self.grain = grain
+        self.start = start
+
+    @classmethod
+    def of(cls, grain: str, text: str) -> Period:
+        """`2014-05-01`, `2014-W18` or `2014-05`; any day of it will do. Raises DeclarationError."""
+        forms = {
+            "day": "a day such as 2014-05-01",
+            "week": "a week such as 2014-W18",
+            "month": "a month such as 2014-05",
+        }
+        try:
+            if grain == "week" and "W" in text:
+                return cls(grain, dt.datetime.strptime(f"{text}-1", "%G-W%V-%u").date())  # noqa: DTZ007  a date
+            if grain == "month" and text.count("-") == 1:
+                text = f"{text}-01"
+            return cls.around(grain, dt.date.fromisoformat(text))
+        except ValueError:
+            raise DeclarationError(f"{text!r} is no {grain}; write {forms[grain]}") from None
+
+    @classmethod
+    def around(cls, grain: str, day: dt.date) -> Period:
+        """The period that a day lies in."""
+        if grain not in GRAINS:
+            raise DeclarationError(f"no period {grain!r}; there are {', '.join(GRAINS)}")
+        start = {"day": day, "week": day - dt.timedelta(days=day.weekday()), "month": day.replace(day=1)}[grain]
+        return cls(grain, start)
+
+    @property
+    def end(self) -> dt.date:
+        """Its last day."""
+        return self.after.start - dt.timedelta(days=1)
+
+    @property
+    def after(self) -> Period:
+        """The next one."""
+        days = {"day": 1, "week": 7, "month": 32}[self.grain]
+        return Period.around(self.grain, self.start + dt.timedelta(days=days))
+
+    @property
+    def before(self) -> Period:
+        """The one before."""
+        return Period.around(self.grain, self.start - dt.timedelta(days=1))
+
+    @property
+    def year_before(self) -> Period:
+        """The same one of the year before; for a week 52 weeks before."""
+        if self.grain == "week":
+            return Period(self.grain, self.start - dt.timedelta(days=364))
+        day = min(self.start.day, 28) if self.start.month == 2 else self.start.day  # noqa: PLR2004  29 February
+        return Period(self.grain, self.start.replace(year=self.start.year - 1, day=day))
+
+    def __str__(self) -> str:
+        if self.grain == "week":
+            return f"{self.start:%G-W%V}"
+        return f"{self.start:%Y-%m}" if self.grain == "month" else f"{self.start:%Y-%m-%d}"
+
+    def put_into(self, query: str) -> str:
+        """The query with this period's dates in the place of `{period_start}` and the like."""
+        dates = {
+            "period_start": self.start,
+            "period_end": self.end,
+            "previous_start": self.before.start,
+            "year_before_start": self.year_before.start,
+        }
+        return _PLACE.sub(lambda place: f"DATE '{dates[place[1]]:%Y-%m-%d}'", query)

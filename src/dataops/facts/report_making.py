@@ -1,0 +1,327 @@
+"""Makes a report's document out of its declaration and what is published."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from dataops.declared.catalog import Catalog
+from dataops.declared.errors import DataRejected, DeclarationError
+from dataops.declared.metrics import Metric
+from dataops.declared.reports import Chart, Language, Period, ReportFile, Section, metric_of
+from dataops.facts import status
+from dataops.facts.report import (
+    ChartFacts,
+    ColumnFacts,
+    DefinitionFacts,
+    FigureFacts,
+    ReportDocument,
+    RestsOn,
+    SectionFacts,
+    State,
+)
+from dataops.facts.wording import Wording
+from dataops.ledger import publications
+from dataops.ledger.publications import Publication
+from dataops.ledger.schema import is_there
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import query
+from dataops.pipeline.history import required
+
+_FIGURE = re.compile(r"\{(\w+)(?::against:(\w+))?\}")
+COMPARABLE = "comparable"  # a truth beside the figures: false where an earlier period must not be set against them
+SPOKEN = ("all", "none", "online", "store")  # words of models that stand for something, not names
+Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True)
+class _Making:
+    """What all parts of a report share."""
+
+    work: Workspace
+    report: ReportFile
+    period: Period
+    wording: Wording
+    asking: query.Ask
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        return self.work.catalog.metrics
+
+    def ask(self, text: str) -> Table:
+        """The answer to one SELECT about the period."""
+        with self.asking(self.period.put_into(text)) as answer:
+            return answer.columns, [tuple(row) for row in answer.rows]
+
+
+def groups_of(catalog: Catalog, report: ReportFile) -> set[str]:
+    """The groups whose tables a report asks. Raises DeclarationError for a query that is refused."""
+    used = set()
+    for text in report.queries:
+        _, tables = query.parsed(Period.around(report.period, dt.date(2000, 1, 1)).put_into(text), catalog)
+        used |= {dataset.group for dataset in tables.values()}
+    return used
+
+
+def upstream(catalog: Catalog, groups: set[str]) -> set[str]:
+    """Those groups, and all that they are made of."""
+    found, queue = set(groups), list(groups)
+    while queue:
+        more = status.inputs(catalog, queue.pop()) - found
+        found |= more
+        queue += more
+    return found
+
+
+def make(
+    work: Workspace, report: ReportFile, period: Period, language: Language | None = None, as_of: str | None = None
+) -> ReportDocument:
+    """The report of a period, as of a publication (default: the newest).
+
+    Raises DataRejected when what it stands on is held or was never published; not for a past publication.
+    """
+    groups = groups_of(work.catalog, report)
+    if as_of is None:
+        require_published(work, report, groups)
+    made_of, rests_on = _rests_on(work, groups, as_of)
+    wording = Wording(language or report.language, work.settings.project.currency)
+    selects = [period.put_into(text) for text in report.queries]
+    with query.reading(work, selects, made_of.publication_id) as asking:
+        return _made(_Making(work, report, period, wording, asking), made_of, rests_on)
+
+
+def _made(making: _Making, made_of: Publication, rests_on: tuple[RestsOn, ...]) -> ReportDocument:
+    report, period, wording = making.report, making.period, making.wording
+    last = _date(making.ask(report.reaches))
+    figures, values = _figures(making)
+    sections = tuple(_section(making, section) for section in report.sections) if values else ()
+    state: State = "empty" if not values else "not over" if last is None or last < period.end else "whole"
+    return ReportDocument(
+        report=report.report,
+        title=report.title.of(wording.language),
+        period=str(period),
+        period_start=period.start,
+        period_end=period.end,
+        next_start=period.after.start,
+        language=wording.language,
+        currency=wording.currency,
+        made_of=made_of.publication_id,
+        made_of_at=made_of.published_at,
+        reaches=last,
+        state=state,
+        headline=_headline(making, values) if values else wording.word("empty"),
+        figures=figures,
+        sections=sections,
+        notes=tuple(_notes(making, state, last)),
+        definitions=_definitions(making, sections, figures),
+        rests_on=rests_on,
+    )
+
+
+def reaches(work: Workspace, report: ReportFile) -> dt.date | None:
+    """How far the data of a report reach."""
+    with query.run(work, report.reaches) as answer:
+        return _date((answer.columns, [tuple(row) for row in answer.rows]))
+
+
+def require_published(work: Workspace, report: ReportFile, groups: set[str]) -> None:
+    """Raises DataRejected naming what is held or missing, and the command that says more."""
+    stands = {group.group: group for group in status.read(work).groups}
+    needed = [stands[name] for name in sorted(upstream(work.catalog, groups))]
+    for group in needed:
+        if group.publication is None:
+            raise DataRejected(f"{report.report} waits: {group.group} was never published.\nRun: dataops status")
+    for group in needed:
+        if group.state == "held":
+            raise DataRejected(
+                f"{report.report} waits: {group.group} is held ({group.incident}).\n"
+                f"Figures stand at {group.figures_as_of}. See: dataops incidents show {group.incident}\n"
+                f"As it stood: dataops reports build {report.report} --as-of {group.publication}"
+            )
+
+
+def _rests_on(work: Workspace, groups: set[str], as_of: str | None) -> tuple[Publication, tuple[RestsOn, ...]]:
+    """The publications that it stands on, and the newest of them. Raises DeclarationError when there is none."""
+    with work.warehouse.reading() as connection:
+        if not is_there(connection):
+            raise DeclarationError("nothing was published yet")
+        last = publications.horizon(connection)
+        if as_of:
+            last = required(connection, as_of).seq
+        made = [_newest(connection, group, last) for group in sorted(upstream(work.catalog, groups))]
+    found = [publication for publication in made if publication]
+    if not found:
+        raise DeclarationError(f"nothing of {', '.join(sorted(groups))} was published by then")
+    rests_on = tuple(
+        RestsOn(
+            group=p.group,
+            publication=p.publication_id,
+            published_at=p.published_at,
+            receipt=p.receipt,
+            waivers=tuple(waiver.waiver_id for waiver in p.waivers),
+        )
+        for p in found
+    )
+    return max(found, key=lambda p: p.seq), rests_on
+
+
+def _newest(connection: Connection, group: str, up_to: int) -> Publication | None:
+    return max(
+        (p for p in publications.of_group(connection, group) if p.seq <= up_to), key=lambda p: p.seq, default=None
+    )
+
+
+def _date(answer: Table) -> dt.date | None:
+    value = answer[1][0][0] if answer[1] else None
+    return value.date() if isinstance(value, dt.datetime) else value
+
+
+def _figures(making: _Making) -> tuple[tuple[FigureFacts, ...], dict[str, Any]]:
+    """The key figures, and all values of their row by column; none without a row."""
+    names, rows = making.ask(making.report.figures)
+    if not rows:
+        return (), {}
+    values = dict(zip(names, rows[0], strict=True))
+    found = []
+    for name in (name for name in names if name != COMPARABLE):
+        about = _require_metric(making, name)
+        if about[1] == "":
+            metric = about[0].declared
+            found.append(
+                FigureFacts(
+                    metric=name,
+                    title=metric.title.of(making.wording.language),
+                    unit=metric.unit,
+                    decimals=metric.decimals,
+                    value=values[name],
+                    previous=values.get(f"{name}_previous"),
+                    year_ago=values.get(f"{name}_year_ago"),
+                )
+            )
+    return tuple(found), values
+
+
+def _require_metric(making: _Making, column: str) -> tuple[Metric, str]:
+    about = metric_of(column, making.metrics)
+    if about is None:
+        raise DeclarationError(
+            f"reports/{making.report.report}.yml: {column!r} is a figure without a definition;"
+            f" write metrics/{column}.yml, or name it after the metric that it is about"
+        )
+    return about
+
+
+def _headline(making: _Making, values: Mapping[str, Any]) -> str:
+    def put(found: re.Match[str]) -> str:
+        name, other = found[1], found[2]
+        metric = _require_metric(making, name)[0].declared
+        if other is None:
+            return making.wording.figure(values[name], metric.unit, metric.decimals, with_unit=True)
+        earlier = making.period.year_before if other.endswith("_year_ago") else making.period.before
+        that = making.wording.period(earlier)
+        if values.get(COMPARABLE) is False:
+            return making.wording.word("not_comparable", that=that)
+        return making.wording.against(values[name], values.get(other), that, metric.unit, metric.decimals)
+
+    language = making.wording.language
+    return " ".join(_FIGURE.sub(put, sentence.of(language)) for sentence in making.report.headline)
+
+
+def _section(making: _Making, section: Section) -> SectionFacts:
+    names, rows = making.ask(section.query)
+    columns = tuple(_column(making, section, name) for name in names)
+    total = making.ask(section.total) if section.total else None
+    if total and total[0] != names:
+        raise DeclarationError(
+            f"reports/{making.report.report}.yml, section {section.section}: total has other columns"
+        )
+    language = making.wording.language
+    return SectionFacts(
+        section=section.section,
+        title=section.title.of(language),
+        columns=columns,
+        rows=tuple(_spoken(making, columns, row) for row in rows),
+        total=tuple(total[1][0]) if total and total[1] else None,
+        chart=_chart(section.chart, names, language) if section.chart else None,
+        pivot=section.pivot,
+        in_paper=section.in_paper,
+        in_csv=section.in_csv,
+        landscape=section.landscape,
+    )
+
+
+def _column(making: _Making, section: Section, name: str) -> ColumnFacts:
+    wording = making.wording
+    if name in section.columns:
+        return ColumnFacts(name=name, title=section.columns[name].of(wording.language), kind="text")
+    metric, what = _require_metric(making, name)
+    title = metric.declared.title.of(wording.language)
+    if what:
+        title = f"{title}, {wording.word(what)}"
+    is_rank = what == "rank"
+    return ColumnFacts(
+        name=name,
+        title=title,
+        kind="figure",
+        metric=metric.name,
+        unit="count" if is_rank else metric.declared.unit,
+        decimals=0 if is_rank else metric.declared.decimals,
+    )
+
+
+def _spoken(making: _Making, columns: Sequence[ColumnFacts], row: Sequence[Any]) -> tuple[Any, ...]:
+    """The row with the platform's own words in the reader's language."""
+    return tuple(
+        making.wording.word(value) if column.kind == "text" and value in SPOKEN else value
+        for column, value in zip(columns, row, strict=True)
+    )
+
+
+def _chart(chart: Chart, names: Sequence[str], language: Language) -> ChartFacts:
+    if unknown := [name for name in (chart.x, chart.y, chart.colour) if name and name not in names]:
+        raise DeclarationError(f"a chart names {unknown[0]!r}, which its section does not have")
+    return ChartFacts(kind=chart.kind, x=chart.x, y=chart.y, colour=chart.colour, title=chart.title.of(language))
+
+
+def _notes(making: _Making, state: str, reaches: dt.date | None) -> list[str]:
+    wording = making.wording
+    notes = []
+    if state == "not over" and reaches:
+        notes.append(wording.word("not_over", day=wording.day(reaches)))
+    for note in making.report.notes:
+        text = note.text.of(wording.language)
+        if note.when:
+            names, rows = making.ask(note.when)
+            if not rows:
+                continue
+            for name, value in zip(names, rows[0], strict=True):
+                text = text.replace(
+                    f"{{{name}}}", wording.figure(value, None, 0) if isinstance(value, int) else str(value)
+                )
+        notes.append(text)
+    return [*notes, wording.word("adding")]
+
+
+def _definitions(
+    making: _Making, sections: Sequence[SectionFacts], figures: Sequence[FigureFacts]
+) -> tuple[DefinitionFacts, ...]:
+    used = {column.metric for section in sections for column in section.columns if column.metric}
+    used |= {figure.metric for figure in figures}
+    language = making.wording.language
+    return tuple(
+        DefinitionFacts(
+            metric=name,
+            title=metric.declared.title.of(language),
+            says=metric.declared.says.of(language),
+            formula=metric.declared.formula,
+            additivity=metric.declared.additivity,
+            owner=metric.declared.owner,
+        )
+        for name, metric in sorted(making.metrics.items())
+        if name in used
+    )

@@ -1,0 +1,267 @@
+"""A report as a workbook: a summary, a sheet per section with native charts, definitions and what it rests on.
+
+Values are at full precision and only formatted; text is written as text, never as a formula or a link.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from dataops.facts.report import ChartFacts, ColumnFacts, FigureFacts, ReportDocument, SectionFacts
+from dataops.facts.wording import Wording
+
+FORMATS = {
+    "money": "#,##0.00;[Red]-#,##0.00", "count": "#,##0", "quantity": "#,##0", "share": "0.0 %", "ratio": "#,##0.0",
+    "days": "#,##0.0", "per day": "#,##0.00", "date": "yyyy-mm-dd",
+}  # fmt: skip
+WIDEST = 48
+SHEET_NAME = 31  # Excel's limit
+COLOURS = ("#08306B", "#2F7FBC", "#9ECAE1", "#D95F0E", "#7A7A7A")
+
+
+def render(report: ReportDocument) -> bytes:
+    """The workbook; the same document gives the same bytes."""
+    import xlsxwriter
+
+    out = io.BytesIO()
+    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    with xlsxwriter.Workbook(out, options) as book:
+        book.set_properties(
+            {"title": f"{report.title}, {report.period}", "created": report.made_of_at.replace(tzinfo=None)}
+        )
+        _Book(book, report).write()
+    return out.getvalue()
+
+
+class _Book:
+    """The workbook while it is written."""
+
+    def __init__(self, book: Any, report: ReportDocument) -> None:  # noqa: ANN401  XlsxWriter has no types
+        self.book, self.report = book, report
+        self.wording = Wording(report.language, report.currency)
+        self.names: set[str] = set()
+        self.head = book.add_format({"bold": True, "bottom": 1, "text_wrap": True, "valign": "top"})
+        self.bold = book.add_format({"bold": True, "top": 1})
+        self.large = book.add_format({"bold": True, "font_size": 16})
+        self.wrapped = book.add_format({"text_wrap": True, "valign": "top"})
+        self.kinds = {kind: book.add_format({"num_format": text}) for kind, text in FORMATS.items()}
+        self.sums = {kind: book.add_format({"num_format": t, "bold": True, "top": 1}) for kind, t in FORMATS.items()}
+
+    def write(self) -> None:
+        self._summary()
+        for section in self.report.sections:
+            sheet = self._sheet(section.title)
+            end = self._table(sheet, section)
+            if section.chart and section.rows:
+                self._chart(sheet, section, section.chart, end)
+            if section.pivot and section.rows:
+                self._pivot(section)
+        self._definitions()
+        self._checks()
+
+    def _sheet(self, title: str) -> Any:  # noqa: ANN401
+        """A sheet for printing on A4, named as far as Excel allows, once."""
+        name = re.sub(r"[\[\]:*?/\\']", " ", title)[:SHEET_NAME].strip()
+        while name.lower() in self.names:
+            name = f"{name[: SHEET_NAME - 2]} 2"
+        self.names.add(name.lower())
+        sheet = self.book.add_worksheet(name)
+        sheet.set_landscape()
+        sheet.set_paper(9)
+        sheet.fit_to_pages(1, 0)
+        sheet.set_footer(f"&L{self.report.made_of}&C{self.report.period}&R&P / &N")
+        return sheet
+
+    def _summary(self) -> None:
+        report, wording = self.report, self.wording
+        sheet = self._sheet(wording.word("summary"))
+        sheet.set_column(0, 0, 34)
+        sheet.set_column(1, 3, 20)
+        sheet.write_string(0, 0, report.title, self.large)
+        sheet.write_string(1, 0, wording.period(report.span))
+        sheet.merge_range(2, 0, 3, 6, "", self.wrapped)
+        sheet.write_string(2, 0, report.headline, self.wrapped)
+        line = 5
+        if report.figures:
+            titles = (wording.word(word) for word in ("figure", "value", "previous", "year_ago"))
+            for column, title in enumerate(titles):
+                sheet.write_string(line, column, title, self.head)
+            for figure in report.figures:
+                line += 1
+                sheet.write_string(line, 0, figure.title)
+                self._figures(sheet, line, figure)
+        line += 2
+        for number, note in enumerate(report.notes, start=1):
+            sheet.merge_range(line, 0, line + 1, 6, "", self.wrapped)
+            sheet.write_string(line, 0, f"({number}) {note}", self.wrapped)
+            line += 2
+        sheet.write_string(line + 1, 0, f"{wording.word('made_of')} {report.made_of}")
+
+    def _figures(self, sheet: Any, line: int, figure: FigureFacts) -> None:  # noqa: ANN401
+        for column, value in enumerate((figure.value, figure.previous, figure.year_ago), start=1):
+            self._cell(sheet, line, column, value, self.kinds[figure.unit])
+
+    def _table(self, sheet: Any, section: SectionFacts) -> int:  # noqa: ANN401
+        """Header, rows and total; the line after them."""
+        for place, column in enumerate(section.columns):
+            sheet.write_string(0, place, column.title, self.head)
+            sheet.set_column(place, place, self._width(section, place, column))
+        sheet.freeze_panes(1, 1)
+        sheet.repeat_rows(0)
+        for line, row in enumerate(section.rows, start=1):
+            for place, (column, value) in enumerate(zip(section.columns, row, strict=True)):
+                self._cell(sheet, line, place, value, self._format(column, value, self.kinds))
+        end = len(section.rows) + 1
+        if section.rows:
+            sheet.autofilter(0, 0, end - 1, len(section.columns) - 1)
+        if section.total:
+            self._total(sheet, section, end)
+        return end
+
+    def _total(self, sheet: Any, section: SectionFacts, line: int) -> None:  # noqa: ANN401
+        values = section.total or ()
+        for place, (column, value) in enumerate(zip(section.columns, values, strict=True)):
+            if column.kind == "figure":
+                self._cell(sheet, line, place, value, self._format(column, value, self.sums))
+            else:
+                sheet.write_string(line, place, self.wording.word("total") if place == 0 else "", self.bold)
+
+    @staticmethod
+    def _format(column: ColumnFacts, value: object, formats: dict[str, Any]) -> Any:  # noqa: ANN401
+        if column.unit:
+            return formats[column.unit]
+        return formats["date"] if isinstance(value, dt.date) else None
+
+    @staticmethod
+    def _cell(sheet: Any, line: int, place: int, value: object, form: Any) -> None:  # noqa: ANN401
+        """Numbers as numbers, days as days, anything else as text that nothing is made of."""
+        if value is None:
+            sheet.write_blank(line, place, None, form)
+        elif isinstance(value, bool):
+            sheet.write_boolean(line, place, value, form)
+        elif isinstance(value, int | float | Decimal):
+            sheet.write_number(line, place, value, form)
+        elif isinstance(value, dt.date):
+            sheet.write_datetime(line, place, dt.datetime.combine(value, dt.time()), form)
+        else:
+            sheet.write_string(line, place, str(value)[:32_767], form)
+
+    @staticmethod
+    def _width(section: SectionFacts, place: int, column: ColumnFacts) -> int:
+        longest = max((len(str(row[place])) for row in section.rows), default=0)
+        return min(WIDEST, max(12, min(longest, WIDEST), len(column.title) // 2 + 2)) if column.kind == "text" else 17
+
+    def _chart(self, sheet: Any, section: SectionFacts, chart: ChartFacts, end: int) -> None:  # noqa: ANN401
+        """A native chart beside the table; a stacked one needs a block of its own, one column per colour."""
+        kind = {"bar": {"type": "bar"}, "stacked": {"type": "column", "subtype": "stacked"}, "line": {"type": "line"}}
+        native = self.book.add_chart(kind[chart.kind])
+        if chart.colour:
+            self._series_by_colour(sheet, native, section, chart)
+        else:
+            x, y = (chart.y, chart.x) if chart.kind == "bar" else (chart.x, chart.y)
+            name, at, of = sheet.get_name(), section.at(x), section.at(y)
+            native.add_series(
+                {
+                    "name": section.columns[of].title,
+                    "categories": [name, 1, at, end - 1, at],
+                    "values": [name, 1, of, end - 1, of],
+                    "fill": {"color": COLOURS[1]},
+                    "invert_if_negative": True,
+                    "invert_if_negative_color": "#B3261E",
+                }
+            )
+            native.set_legend({"none": True})
+        native.set_title({"name": chart.title, "name_font": {"size": 11}})
+        if chart.kind == "bar":
+            native.set_y_axis({"reverse": True, "label_position": "low"})
+        native.set_size({"width": 720, "height": 360})
+        sheet.insert_chart(
+            1, len(section.columns) + 1, native, {"description": f"{chart.title}. {self.report.headline}"}
+        )
+
+    def _series_by_colour(self, sheet: Any, native: Any, section: SectionFacts, chart: ChartFacts) -> None:  # noqa: ANN401
+        xs = list(dict.fromkeys(row[section.at(chart.x)] for row in section.rows))
+        colours = list(dict.fromkeys(row[section.at(str(chart.colour))] for row in section.rows))
+        values = {
+            (row[section.at(chart.x)], row[section.at(str(chart.colour))]): row[section.at(chart.y)]
+            for row in section.rows
+        }
+        first, name = len(section.columns) + 14, sheet.get_name()
+        for line, x in enumerate(xs, start=1):
+            self._cell(sheet, line, first, x, self.kinds["date"] if isinstance(x, dt.date) else None)
+        for number, colour in enumerate(colours):
+            place = first + 1 + number
+            sheet.write_string(0, place, str(colour), self.head)
+            for line, x in enumerate(xs, start=1):
+                self._cell(sheet, line, place, values.get((x, colour), 0), self.kinds["money"])
+            native.add_series(
+                {
+                    "name": [name, 0, place],
+                    "categories": [name, 1, first, len(xs), first],
+                    "values": [name, 1, place, len(xs), place],
+                    "fill": {"color": COLOURS[number % len(COLOURS)]},
+                }
+            )
+
+    def _pivot(self, section: SectionFacts) -> None:
+        """One figure in two directions with totals both ways; blank where nothing was sold."""
+        pivot = section.pivot
+        if pivot is None:
+            return
+        at, across, of = (section.at(name) for name in (pivot.rows, pivot.columns, pivot.value))
+        column = section.columns[of]
+        rows = list(dict.fromkeys(row[at] for row in section.rows))
+        heads = list(dict.fromkeys(sorted(str(row[across]) for row in section.rows)))
+        cells: dict[tuple[object, str], Any] = {}
+        for row in section.rows:
+            key = (row[at], str(row[across]))
+            cells[key] = cells.get(key, 0) + row[of]
+        sheet = self._sheet(f"{section.columns[at].title} x {section.columns[across].title}")
+        total = self.wording.word("total")
+        for place, title in enumerate([section.columns[at].title, *heads, total]):
+            sheet.write_string(0, place, title, self.head)
+        sheet.set_column(0, 0, WIDEST - 12)
+        sheet.set_column(1, len(heads) + 1, 15)
+        sheet.freeze_panes(1, 1)
+        sheet.repeat_rows(0)
+        form, bold = self.kinds[str(column.unit)], self.sums[str(column.unit)]
+        for line, name in enumerate([*rows, None], start=1):
+            chosen = [value for (row, _), value in cells.items() if name is None or row == name]
+            sheet.write_string(line, 0, total if name is None else str(name), self.bold if name is None else None)
+            for place, head in enumerate(heads, start=1):
+                parts = [v for (row, of_head), v in cells.items() if of_head == head and (name is None or row == name)]
+                if parts:
+                    self._cell(sheet, line, place, sum(parts), bold if name is None else form)
+            self._cell(sheet, line, len(heads) + 1, sum(chosen), bold)
+        scale = {"min_color": "#F2B8B5", "mid_color": "#FFFFFF", "max_color": "#9ECAE1"}
+        options = {"type": "3_color_scale", "mid_type": "num", "mid_value": 0} | scale
+        sheet.conditional_format(1, 1, len(rows), len(heads), options)
+
+    def _definitions(self) -> None:
+        sheet = self._sheet(self.wording.word("definitions"))
+        heads = [self.wording.word(word) for word in ("figure", "meaning", "formula", "adds", "owner")]
+        rows = [(d.title, d.says, d.formula, self.wording.word(d.additivity), d.owner) for d in self.report.definitions]
+        self._texts(sheet, heads, rows, (28, 60, 44, 18, 34))
+
+    def _checks(self) -> None:
+        sheet = self._sheet(self.wording.word("checks"))
+        heads = [self.wording.word(word) for word in ("group", "publication", "published", "receipt", "waivers")]
+        rows = [
+            (r.group, r.publication, f"{r.published_at:%Y-%m-%d %H:%M} UTC", r.receipt or "", ", ".join(r.waivers))
+            for r in self.report.rests_on
+        ]
+        self._texts(sheet, heads, rows, (16, 20, 22, 70, 24))
+
+    def _texts(self, sheet: Any, heads: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int]) -> None:  # noqa: ANN401
+        for place, (head, width) in enumerate(zip(heads, widths, strict=True)):
+            sheet.set_column(place, place, width)
+            sheet.write_string(0, place, head, self.head)
+        sheet.freeze_panes(1, 0)
+        for line, row in enumerate(rows, start=1):
+            for place, text in enumerate(row):
+                sheet.write_string(line, place, text, self.wrapped)
