@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from dataops.declared.declarations import GRAINS, Sentence
 from dataops.declared.errors import DeclarationError
-from dataops.declared.metrics import Metric, Words
+from dataops.declared.metrics import Metric, Unit, Words
 from dataops.declared.yaml_files import Strict, read
 
 Format = Literal["xlsx", "pdf", "html", "csv"]
@@ -55,13 +55,23 @@ class Pivot(Strict):
     value: str
 
 
+class Own(Strict):
+    """A figure of this report alone, defined here because no other shows it."""
+
+    title: Words
+    says: Words
+    unit: Unit
+    decimals: Annotated[int, Field(ge=0, le=6)] = 0
+
+
 class Section(Strict):
     """One table, with or without a picture."""
 
     section: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     title: Words
     query: Query
-    columns: dict[str, Words] = Field(default_factory=dict)  # titles of what is no metric
+    columns: dict[str, Words] = Field(default_factory=dict)  # titles of names, days and words; none may be a figure
+    figures: dict[str, Own] = Field(default_factory=dict)
     total: Query | None = None  # one row with the same columns: what does not add up is asked for, not summed
     chart: Chart | None = None
     pivot: Pivot | None = None
@@ -102,6 +112,7 @@ class ReportFile(Strict):
     figures: Query  # one row; `_previous` and `_year_ago` stand beside their figure
     sections: Annotated[tuple[Section, ...], Field(min_length=1)]
     notes: tuple[Note, ...] = ()
+    words: dict[str, Words] = Field(default_factory=dict)  # values of tables that are words of models, not names
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> ReportFile:

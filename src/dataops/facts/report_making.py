@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -35,7 +36,6 @@ from dataops.pipeline.history import required
 
 _FIGURE = re.compile(r"\{(\w+)(?::against:(\w+))?\}")
 COMPARABLE = "comparable"  # a truth beside the figures: false where an earlier period must not be set against them
-SPOKEN = ("all", "none", "online", "store")  # words of models that stand for something, not names
 Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
@@ -223,7 +223,7 @@ def _headline(making: _Making, values: Mapping[str, Any]) -> str:
         if other is None:
             return making.wording.figure(values[name], metric.unit, metric.decimals, with_unit=True)
         earlier = making.period.year_before if other.endswith("_year_ago") else making.period.before
-        that = making.wording.period(earlier)
+        that = making.wording.short(earlier)
         if values.get(COMPARABLE) is False:
             return making.wording.word("not_comparable", that=that)
         return making.wording.against(values[name], values.get(other), that, metric.unit, metric.decimals)
@@ -245,7 +245,7 @@ def _section(making: _Making, section: Section) -> SectionFacts:
         section=section.section,
         title=section.title.of(language),
         columns=columns,
-        rows=tuple(_spoken(making, columns, row) for row in rows),
+        rows=tuple(_spoken(making, section, columns, row) for row in rows),
         total=tuple(total[1][0]) if total and total[1] else None,
         chart=_chart(section.chart, names, language) if section.chart else None,
         pivot=section.pivot,
@@ -256,30 +256,39 @@ def _section(making: _Making, section: Section) -> SectionFacts:
 
 
 def _column(making: _Making, section: Section, name: str) -> ColumnFacts:
-    wording = making.wording
+    language = making.wording.language
     if name in section.columns:
-        return ColumnFacts(name=name, title=section.columns[name].of(wording.language), kind="text")
+        return ColumnFacts(name=name, title=section.columns[name].of(language), kind="text")
+    if own := section.figures.get(name):
+        return ColumnFacts(name=name, title=own.title.of(language), kind="figure", unit=own.unit, decimals=own.decimals)
     metric, what = _require_metric(making, name)
-    title = metric.declared.title.of(wording.language)
-    if what:
-        title = f"{title}, {wording.word(what)}"
-    is_rank = what == "rank"
+    title = metric.declared.title.of(language)
+    unit, decimals = metric.declared.unit, metric.declared.decimals
+    if what == "rank":
+        unit, decimals = "count", 0
     return ColumnFacts(
         name=name,
-        title=title,
+        title=f"{title}, {making.wording.word(what)}" if what else title,
         kind="figure",
         metric=metric.name,
-        unit="count" if is_rank else metric.declared.unit,
-        decimals=0 if is_rank else metric.declared.decimals,
+        unit=unit,
+        decimals=decimals,
     )
 
 
-def _spoken(making: _Making, columns: Sequence[ColumnFacts], row: Sequence[Any]) -> tuple[Any, ...]:
-    """The row with the platform's own words in the reader's language."""
-    return tuple(
-        making.wording.word(value) if column.kind == "text" and value in SPOKEN else value
-        for column, value in zip(columns, row, strict=True)
-    )
+def _spoken(making: _Making, section: Section, columns: Sequence[ColumnFacts], row: Sequence[Any]) -> tuple[Any, ...]:
+    """The row with words of models in the reader's language. Raises DeclarationError for a figure that is no metric."""
+    words, language = making.report.words, making.wording.language
+    spoken = []
+    for column, value in zip(columns, row, strict=True):
+        if column.kind == "text" and isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+            raise DeclarationError(
+                f"reports/{making.report.report}.yml, section {section.section}: {column.name!r} is a figure;"
+                " define it in metrics/, or under `figures` of the section"
+            )
+        is_word = column.kind == "text" and isinstance(value, str) and value in words
+        spoken.append(words[value].of(language) if is_word else value)
+    return tuple(spoken)
 
 
 def _chart(chart: Chart, names: Sequence[str], language: Language) -> ChartFacts:
@@ -310,18 +319,33 @@ def _notes(making: _Making, state: str, reaches: dt.date | None) -> list[str]:
 def _definitions(
     making: _Making, sections: Sequence[SectionFacts], figures: Sequence[FigureFacts]
 ) -> tuple[DefinitionFacts, ...]:
+    """What every figure in it means: metrics by name, then those of this report alone."""
     used = {column.metric for section in sections for column in section.columns if column.metric}
     used |= {figure.metric for figure in figures}
     language = making.wording.language
-    return tuple(
-        DefinitionFacts(
-            metric=name,
-            title=metric.declared.title.of(language),
-            says=metric.declared.says.of(language),
-            formula=metric.declared.formula,
-            additivity=metric.declared.additivity,
-            owner=metric.declared.owner,
-        )
-        for name, metric in sorted(making.metrics.items())
-        if name in used
+    metrics = [metric.declared for name, metric in sorted(making.metrics.items()) if name in used]
+    own = {name: own for section in making.report.sections for name, own in section.figures.items()}
+    return (
+        *(
+            DefinitionFacts(
+                metric=m.metric,
+                title=m.title.of(language),
+                says=m.says.of(language),
+                formula=m.formula,
+                additivity=m.additivity,
+                owner=m.owner,
+            )
+            for m in metrics
+        ),
+        *(
+            DefinitionFacts(
+                metric=name,
+                title=o.title.of(language),
+                says=o.says.of(language),
+                formula="",
+                additivity="non-additive",
+                owner=making.report.owner,
+            )
+            for name, o in own.items()
+        ),
     )

@@ -40,7 +40,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "waivers": ("Waivers", "Dérogations"),
     "made_of": ("As of publication", "Selon la publication"),
     "reaches": ("Data reach up to", "Données jusqu'au"),
-    "all": ("all", "tous"),
     "more": ("… and {n} more rows in the workbook", "… et {n} lignes de plus dans le classeur"),
     "empty": ("Nothing was sold in this period.", "Aucune vente dans cette période."),
     "not_over": (
@@ -59,8 +58,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "turned": ("after {before} in {that}", "après {before} en {that}"),
     "not_comparable": ("not comparable with {that}", "non comparable à {that}"),
     "unknown_before": ("nothing known of {that}", "rien de connu pour {that}"),
-    "online": ("online", "en ligne"),
-    "store": ("stores", "magasins"),
     "additive": ("additive", "additif"),
     "semi-additive": ("not over time", "pas dans le temps"),
     "non-additive": ("no", "non"),
@@ -115,6 +112,10 @@ class Wording:
             return self.day(period.start)
         week, to = {"en": ("week", "to"), "fr": ("semaine", "au")}[self.language]
         return f"{week} {period.start.isocalendar()[1]}, {self.day(period.start)} {to} {self.day(period.end)}"
+
+    def short(self, period: Period) -> str:
+        """As `period`, of a week its number alone."""
+        return self.period(period).partition(",")[0] if period.grain == "week" else self.period(period)
 
     def against(self, value: object, before: object, that: str, unit: str, decimals: int) -> str:
         """How a figure compares with an earlier one: by its share, in times, or both where a share says nothing."""
