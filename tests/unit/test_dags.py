@@ -24,6 +24,7 @@ FILES = sorted((PROJECT / "dags").glob("*.py"))
 TEXTS = {file.stem: file.read_text("utf-8") for file in FILES}
 JOBS = [name for name, text in TEXTS.items() if "load(" in text or "build(" in text]
 UPKEEP = [name for name, text in TEXTS.items() if "dataops.airflow.upkeep" in text]
+REPORTS = [name for name, text in TEXTS.items() if "dataops.airflow.reporting" in text]
 CONSUMERS = groups.consumers()
 EXPECTED = [file.stem for file in FILES]
 HEAVY = {"sqlalchemy", "duckdb", "pandas", "numpy", "pyarrow", "great_expectations", "soda_core", "pydantic", "sqlglot"}
@@ -114,7 +115,7 @@ def test_a_dag_says_when_it_runs_what_it_touches_and_what_to_do_on_failure(found
     assert all(part in doc for part in ("**When.**", "**Reads**", "**Writes**", "**When it fails.**"))
 
 
-@pytest.mark.parametrize("dag_id", [*JOBS, *UPKEEP])
+@pytest.mark.parametrize("dag_id", sorted({*JOBS, *UPKEEP, *REPORTS}))
 def test_every_task_has_owner_retries_back_off_time_limit_and_pool(found: dict[str, Any], dag_id: str) -> None:
     dag = found["dags"][dag_id]
     timetable = "PartitionedAssetTimetable" if dag_id in CONSUMERS else "CronPartitionTimetable"
@@ -167,7 +168,11 @@ def test_only_publish_tasks_the_release_and_the_watchdog_announce_an_asset(found
 def test_the_schedules_are_those_of_the_mission(found: dict[str, Any]) -> None:
     schedules = {dag_id: dag["summary"] for dag_id, dag in found["dags"].items()}
     by_clock = [dag_id for dag_id in JOBS if dag_id not in CONSUMERS]
-    assert {dag_id: schedules[dag_id] for dag_id in [*by_clock, "data_quality", "warehouse_backup", "watchdog"]} == {
+    upkeep = ("data_quality", "warehouse_backup", "watchdog")
+    assert {dag_id: schedules[dag_id] for dag_id in [*by_clock, *REPORTS, *upkeep]} == {
+        "reports_daily": "0 6 * * *",
+        "reports_weekly": "0 6 * * 1",
+        "reports_monthly": "0 6 1 * *",
         "watchdog": "*/10 * * * *",
         "data_quality": "0 4 * * *",
         "warehouse_backup": "30 3 * * *",
@@ -185,9 +190,9 @@ def test_the_schedules_are_those_of_the_mission(found: dict[str, Any]) -> None:
 def test_parsing_a_dag_file_imports_nothing_heavy(file: Path, imported: dict[str, list[str]]) -> None:
     new = imported[str(file)]
     assert not {name for name in new if name.partition(".")[0] in HEAVY}
-    assert {name for name in new if name.partition(".")[0] == "dataops"} == OURS | (
-        {"dataops.airflow.upkeep"} if file.stem in UPKEEP else set() if file.stem in JOBS else FOR_PEOPLE
-    )
+    beside = {"dataops.airflow.upkeep"} if file.stem in UPKEEP else set() if file.stem in JOBS else FOR_PEOPLE
+    beside = {"dataops.airflow.reporting"} if file.stem in REPORTS else beside
+    assert {name for name in new if name.partition(".")[0] == "dataops"} == OURS | beside
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -58,6 +58,12 @@ PATIENCE: Options = {
 }
 KEPT: Options = {"keep": Param(7, type="integer", minimum=1, description="how many backups stay in var/backups")}
 
+A_DAY: Options = {
+    "day": Param(None, type=["null", "string"], format="date", description="any day of the period, 2026-05-01"),
+}
+PATIENT: Options = {"poke_interval": 300, "timeout": 24 * 3600}
+"""Of a task that waits for a publication, a day at most."""
+
 
 def each(cron: str, key_format: str = "%Y-%m-%d") -> CronPartitionTimetable | PartitionedAtRuntime:
     """A partition per interval of `cron`, in UTC; a run at the end of an interval is for the interval that ended.

@@ -71,7 +71,7 @@ def build_report(
     report: Name,
     period: Annotated[
         str | None,
-        typer.Option("--period", metavar="P", help="2014-05, 2014-W18 or 2014-05-01; default: the last whole one"),
+        typer.Option("--period", metavar="P", help="2026-05, 2026-W18 or 2026-05-01; default: the last whole one"),
     ] = None,
     language: Annotated[
         str | None, typer.Option("--language", metavar="en|fr", help="default: the report's own")
@@ -85,7 +85,7 @@ def build_report(
 
     It waits (exit code 1) while what it stands on is held.
 
-    Examples:  dataops reports build profit_monthly --period 2014-05  |  dataops reports build sales_daily --language fr
+    Examples:  dataops reports build profit_monthly --period 2026-05  |  dataops reports build sales_daily --language fr
     """
     from dataops.facts import report_list
     from dataops.ledger.workspace import open_workspace

@@ -122,6 +122,11 @@ class ReportFile(Strict):
         return self
 
     @property
+    def languages(self) -> tuple[Language, ...]:
+        """Its own, then those of its receivers."""
+        return tuple(dict.fromkeys((self.language, *(r.language or self.language for r in self.receivers))))
+
+    @property
     def queries(self) -> Iterator[str]:
         """Every SELECT of it."""
         yield from (self.reaches, self.figures)
@@ -165,11 +170,11 @@ class Period:
 
     @classmethod
     def of(cls, grain: str, text: str) -> Period:
-        """`2014-05-01`, `2014-W18` or `2014-05`; any day of it will do. Raises DeclarationError."""
+        """`2026-05-01`, `2026-W18` or `2026-05`; any day of it will do. Raises DeclarationError."""
         forms = {
-            "day": "a day such as 2014-05-01",
-            "week": "a week such as 2014-W18",
-            "month": "a month such as 2014-05",
+            "day": "a day such as 2026-05-01",
+            "week": "a week such as 2026-W18",
+            "month": "a month such as 2026-05",
         }
         try:
             if grain == "week" and "W" in text:

@@ -129,6 +129,18 @@ def reaches(work: Workspace, report: ReportFile) -> dt.date | None:
         return _date((answer.columns, [tuple(row) for row in answer.rows]))
 
 
+def lacking(work: Workspace, report: ReportFile, day: str) -> str | None:
+    """What a report waits for before it can be made whole for the period of a day; None when nothing is lacking."""
+    try:
+        require_published(work, report, groups_of(work.catalog, report))
+    except DataRejected as error:
+        return str(error).splitlines()[0]
+    period, last = Period.of(report.period, day), reaches(work, report)
+    if last is not None and last >= period.end:
+        return None
+    return f"the data reach up to {last or 'no day'}, {period} ends on {period.end}"
+
+
 def require_published(work: Workspace, report: ReportFile, groups: set[str]) -> None:
     """Raises DataRejected naming what is held or missing, and the command that says more."""
     stands = {group.group: group for group in status.read(work).groups}

@@ -101,11 +101,11 @@ class Wording:
         return "#,##0" + ("." + "0" * places if places else "")
 
     def day(self, day: dt.date) -> str:
-        """31 May 2014, 31 mai 2014."""
+        """31 May 2026, 31 mai 2026."""
         return str(format_date(day, "d MMMM y", locale=self.locale))
 
     def period(self, period: Period) -> str:
-        """May 2014; week 18, 28 April to 4 May 2014; 1 May 2014."""
+        """May 2026; week 18, 28 April to 4 May 2026; 1 May 2026."""
         if period.grain == "month":
             return str(format_date(period.start, "MMMM y", locale=self.locale))
         if period.grain == "day":

@@ -270,6 +270,20 @@ def _of_day(work: Workspace, window: Window) -> Decimal:
         return Decimal(connection.execute(query, {"since": window.start, "until": window.end}).scalar() or 0)
 
 
+def reports(stage: Stage) -> None:
+    """One report of each kind, of the last period that is over."""
+    from dataops.facts import report_list
+    from dataops.outlets.reports import archive, building
+
+    for report in report_list.load(stage.work).values():
+        watch = Watch()
+        stage.screen.meanwhile(f"report {report.report}")
+        made, _ = building.build(stage.work, report, None)
+        paper = next(file for file in made.files if file.format == "pdf")
+        shown = stage.work.settings.paths.shown(archive.path(stage.work, made, paper))
+        stage.screen.timed(f"report {made.period:<11} {shown}", watch.took)
+
+
 def site(stage: Stage) -> None:
     """Brings Data Docs up to date; a bystander, so its trouble is told and stops nothing."""
     from dataops.outlets.site import data_docs

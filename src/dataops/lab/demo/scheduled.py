@@ -11,7 +11,7 @@ from typing import Any
 
 from dataops.lab.airflow.headless import Headless, running
 from dataops.lab.airflow.rest import Run
-from dataops.lab.demo.acts import BAD_DAY, ONE_DAY, DemoError, Stage, publish_built, say_totals, site
+from dataops.lab.demo.acts import BAD_DAY, ONE_DAY, DemoError, Stage, publish_built, reports, say_totals, site
 from dataops.lab.demo.memory import Facts
 from dataops.lab.demo.screen import Watch, seconds
 from dataops.pipeline import jobs
@@ -57,6 +57,7 @@ def rest_under_airflow(stage: Stage) -> None:
     publish_built(stage, "the rest")
     say_totals(stage, last + ONE_DAY)
     jobs.renew_copy(stage.work)
+    reports(stage)
     site(stage)
 
 

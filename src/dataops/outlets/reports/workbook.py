@@ -20,6 +20,9 @@ FORMATS = {
     "days": "#,##0.0", "per day": "#,##0.00", "date": "yyyy-mm-dd",
 }  # fmt: skip
 WIDEST = 48
+HEAD = 32  # points: two lines, which not every program finds out by itself
+LONG = 30  # rows beside which a chart stands; below fewer
+DATA = "data"  # a hidden sheet for what charts are drawn from and no table holds
 SHEET_NAME = 31  # Excel's limit
 COLOURS = ("#08306B", "#2F7FBC", "#9ECAE1", "#D95F0E", "#7A7A7A")
 
@@ -44,12 +47,15 @@ class _Book:
     def __init__(self, book: Any, report: ReportDocument) -> None:  # noqa: ANN401  XlsxWriter has no types
         self.book, self.report = book, report
         self.wording = Wording(report.language, report.currency)
-        self.names: set[str] = set()
+        self.names: set[str] = {DATA}
+        self.used = 0  # columns of the hidden sheet
         self.head = book.add_format({"bold": True, "bottom": 1, "text_wrap": True, "valign": "top"})
+        self.right = book.add_format({"bold": True, "bottom": 1, "text_wrap": True, "valign": "top", "align": "right"})
         self.bold = book.add_format({"bold": True, "top": 1})
         self.large = book.add_format({"bold": True, "font_size": 16})
         self.wrapped = book.add_format({"text_wrap": True, "valign": "top"})
         self.kinds = {kind: book.add_format({"num_format": text}) for kind, text in FORMATS.items()}
+        self.kinds["date"].set_align("left")
         self.sums = {kind: book.add_format({"num_format": t, "bold": True, "top": 1}) for kind, t in FORMATS.items()}
 
     def write(self) -> None:
@@ -90,7 +96,7 @@ class _Book:
         if report.figures:
             titles = (wording.word(word) for word in ("figure", "value", "previous", "year_ago"))
             for column, title in enumerate(titles):
-                sheet.write_string(line, column, title, self.head)
+                sheet.write_string(line, column, title, self.head if column == 0 else self.right)
             for figure in report.figures:
                 line += 1
                 sheet.write_string(line, 0, figure.title)
@@ -109,8 +115,9 @@ class _Book:
     def _table(self, sheet: Any, section: SectionFacts) -> int:  # noqa: ANN401
         """Header, rows and total; the line after them."""
         for place, column in enumerate(section.columns):
-            sheet.write_string(0, place, column.title, self.head)
+            sheet.write_string(0, place, column.title, self.right if column.kind == "figure" else self.head)
             sheet.set_column(place, place, self._width(section, place, column))
+        sheet.set_row(0, HEAD)
         sheet.freeze_panes(1, 1)
         sheet.repeat_rows(0)
         for line, row in enumerate(section.rows, start=1):
@@ -161,7 +168,7 @@ class _Book:
         kind = {"bar": {"type": "bar"}, "stacked": {"type": "column", "subtype": "stacked"}, "line": {"type": "line"}}
         native = self.book.add_chart(kind[chart.kind])
         if chart.colour:
-            self._series_by_colour(sheet, native, section, chart)
+            self._series_by_colour(native, section, chart)
         else:
             x, y = (chart.y, chart.x) if chart.kind == "bar" else (chart.x, chart.y)
             name, at, of = sheet.get_name(), section.at(x), section.at(y)
@@ -179,34 +186,43 @@ class _Book:
         native.set_title({"name": chart.title, "name_font": {"size": 11}})
         if chart.kind == "bar":
             native.set_y_axis({"reverse": True, "label_position": "low"})
+        else:
+            native.set_x_axis(
+                {"num_format": "mmm yyyy" if self._monthly(section, chart) else "d mmm yyyy", "text_axis": True}
+            )
         native.set_size({"width": 720, "height": 360})
-        sheet.insert_chart(
-            1, len(section.columns) + 1, native, {"description": f"{chart.title}. {self.report.headline}"}
-        )
+        line, place = (1, len(section.columns) + 1) if len(section.rows) > LONG else (end + 2, 0)
+        sheet.insert_chart(line, place, native, {"description": f"{chart.title}. {self.report.headline}"})
 
-    def _series_by_colour(self, sheet: Any, native: Any, section: SectionFacts, chart: ChartFacts) -> None:  # noqa: ANN401
-        xs = list(dict.fromkeys(row[section.at(chart.x)] for row in section.rows))
-        colours = list(dict.fromkeys(row[section.at(str(chart.colour))] for row in section.rows))
-        values = {
-            (row[section.at(chart.x)], row[section.at(str(chart.colour))]): row[section.at(chart.y)]
-            for row in section.rows
-        }
-        first, name = len(section.columns) + 14, sheet.get_name()
-        for line, x in enumerate(xs, start=1):
-            self._cell(sheet, line, first, x, self.kinds["date"] if isinstance(x, dt.date) else None)
+    @staticmethod
+    def _monthly(section: SectionFacts, chart: ChartFacts) -> bool:
+        return all(getattr(row[section.at(chart.x)], "day", 0) == 1 for row in section.rows)
+
+    def _series_by_colour(self, native: Any, section: SectionFacts, chart: ChartFacts) -> None:  # noqa: ANN401
+        """One series per colour, out of a block on the hidden sheet."""
+        sheet = self.book.get_worksheet_by_name(DATA) or self.book.add_worksheet(DATA)
+        sheet.hide()
+        x, y, by = (section.at(name) for name in (chart.x, chart.y, str(chart.colour)))
+        xs = list(dict.fromkeys(row[x] for row in section.rows))
+        values = {(row[x], row[by]): row[y] for row in section.rows}
+        first = self.used
+        for line, at in enumerate(xs, start=1):
+            self._cell(sheet, line, first, at, self.kinds["date"] if isinstance(at, dt.date) else None)
+        colours = list(dict.fromkeys(row[by] for row in section.rows))
         for number, colour in enumerate(colours):
             place = first + 1 + number
-            sheet.write_string(0, place, str(colour), self.head)
-            for line, x in enumerate(xs, start=1):
-                self._cell(sheet, line, place, values.get((x, colour), 0), self.kinds["money"])
+            sheet.write_string(0, place, str(colour))
+            for line, at in enumerate(xs, start=1):
+                self._cell(sheet, line, place, values.get((at, colour), 0), self.kinds["money"])
             native.add_series(
                 {
-                    "name": [name, 0, place],
-                    "categories": [name, 1, first, len(xs), first],
-                    "values": [name, 1, place, len(xs), place],
+                    "name": [DATA, 0, place],
+                    "categories": [DATA, 1, first, len(xs), first],
+                    "values": [DATA, 1, place, len(xs), place],
                     "fill": {"color": COLOURS[number % len(COLOURS)]},
                 }
             )
+        self.used = first + len(colours) + 2
 
     def _pivot(self, section: SectionFacts) -> None:
         """One figure in two directions with totals both ways; blank where nothing was sold."""
@@ -227,6 +243,7 @@ class _Book:
             sheet.write_string(0, place, title, self.head)
         sheet.set_column(0, 0, WIDEST - 12)
         sheet.set_column(1, len(heads) + 1, 15)
+        sheet.set_row(0, HEAD)
         sheet.freeze_panes(1, 1)
         sheet.repeat_rows(0)
         form, bold = self.kinds[str(column.unit)], self.sums[str(column.unit)]
