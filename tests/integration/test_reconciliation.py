@@ -7,8 +7,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
+from dataops.declared.reports import Period
+from dataops.facts import report_list, report_making
+from dataops.facts.report import ReportDocument, SectionFacts
 from dataops.ledger.workspace import Workspace
 from dataops.sources import find_source, open_source
 from tests.conftest import PROJECT as REPOSITORY
@@ -137,3 +141,104 @@ def test_missing_data_fails_with_a_message(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setitem(globals(), "REPOSITORY", tmp_path)
     with pytest.raises(pytest.fail.Exception, match="DATAOPS_TEST_NO_ADVENTUREWORKS=1"):
         _data()
+
+
+def _by_hand(select: str) -> list[tuple[Any, ...]]:
+    """A SELECT over the install files themselves, by their columns' places: nothing of the platform is in between."""
+    folder = Path(_data().removeprefix("csv:"))
+    files = {
+        "header": "SalesOrderHeader", "detail": "SalesOrderDetail", "product": "Product", "cost": "ProductCostHistory",
+        "subcategory": "ProductSubcategory", "category": "ProductCategory", "territory": "SalesTerritory",
+    }  # fmt: skip
+    with duckdb.connect() as connection:
+        for name, file in files.items():
+            connection.execute(
+                f"CREATE VIEW {name} AS SELECT * FROM read_csv('{folder / file}.csv', delim = '\t', header = false,"
+                " all_varchar = true, quote = '', escape = '')"
+            )
+        return connection.execute(select).fetchall()
+
+
+LINES_BY_HAND = """
+    SELECT CAST(LEFT(h.column02, 7) || '-01' AS DATE) AS month, t.column1 AS territory,
+      COALESCE(c.column1, 'none') AS category, CASE h.column06 WHEN '1' THEN 'online' ELSE 'store' END AS channel,
+      d.column00 AS order_id, h.column10 AS customer,
+      CAST(d.column08 AS DECIMAL(38, 6)) AS revenue, CAST(d.column03 AS BIGINT) AS units,
+      CAST(d.column03 AS BIGINT) * COALESCE(
+        (SELECT MAX(CAST(k.column3 AS DECIMAL(19, 4))) FROM cost k WHERE k.column0 = d.column04
+         AND LEFT(k.column1, 10) <= LEFT(h.column02, 10)
+         AND (k.column2 IS NULL OR k.column2 = '' OR LEFT(k.column2, 10) >= LEFT(h.column02, 10))),
+        CAST(p.column08 AS DECIMAL(19, 4))) AS cost
+    FROM detail d JOIN header h ON h.column00 = d.column00 JOIN territory t ON t.column0 = h.column12
+    JOIN product p ON p.column00 = d.column04 LEFT JOIN subcategory s ON s.column0 = p.column18
+    LEFT JOIN category c ON c.column0 = s.column1
+"""
+
+
+def test_revenue_and_profit_of_every_month_territory_and_category_are_those_of_the_files(loaded: Workspace) -> None:
+    """In every cell, to the last digit; with orders and customers, which must not be added up."""
+    by_hand = _by_hand(
+        "SELECT month, territory, category, SUM(revenue), SUM(revenue - cost), COUNT(DISTINCT order_id),"
+        f" COUNT(DISTINCT customer), SUM(units) FROM ({LINES_BY_HAND}) GROUP BY ALL"
+    )
+    published = fetch(
+        loaded,
+        "SELECT month_start, territory, category, revenue, gross_profit, orders, active_customers, units"
+        " FROM marts.kpi_sales_monthly WHERE channel = 'all' AND territory <> 'all' AND category <> 'all'",
+    )
+    assert len(published) > 1000
+    assert sorted(map(tuple, published)) == sorted(by_hand)
+
+
+def test_levels_above_a_cell_are_those_of_the_files_too(loaded: Workspace) -> None:
+    """Distinct orders and customers of a month are no sums of its cells."""
+    by_hand = _by_hand(
+        "SELECT month, channel, SUM(revenue), SUM(revenue - cost), COUNT(DISTINCT order_id), COUNT(DISTINCT customer)"
+        f" FROM ({LINES_BY_HAND}) GROUP BY ALL"
+    )
+    published = fetch(
+        loaded,
+        "SELECT month_start, channel, revenue, gross_profit, orders, active_customers FROM marts.kpi_sales_monthly"
+        " WHERE channel <> 'all' AND territory = 'all' AND category = 'all'",
+    )
+    assert sorted(map(tuple, published)) == sorted(by_hand)
+
+
+def test_the_monthly_report_says_what_is_known_of_may_2014(loaded: Workspace) -> None:
+    """Figures computed elsewhere out of the same files; every language and file says the same."""
+    report = report_list.required(loaded, "profit_monthly")
+    made = report_making.make(loaded, report, Period.of("month", "2014-05"))
+    figures = {figure.metric: (figure.value, figure.previous, figure.year_ago) for figure in made.figures}
+    cents = {name: [round(value, 2) for value in values] for name, values in figures.items()}
+    assert cents["revenue"] == [Decimal(v) for v in ("5366674.97", "1797173.92", "3245623.75")]
+    assert cents["gross_profit"] == [Decimal(v) for v in ("792473.56", "746490.17", "63332.89")]
+    assert figures["orders"] == (2411, 2115, 428)
+    regions = {row[0]: round(row[5], 2) for row in _section(made, "regions").rows}
+    assert (regions["Australia"], regions["Northeast"]) == (Decimal("191560.08"), Decimal("-9134.98"))
+    below = _section(made, "below_cost").total
+    assert below is not None
+    assert (below[1], below[2], round(below[3], 2)) == (8626, 1234, Decimal("-154149.35"))
+    assert (len(_section(made, "products").rows), len(_section(made, "detail").rows)) == (166, 1337)
+    assert made.headline.startswith("Gross profit USD 792,473.56, 12.5 times May 2013.")
+    in_french = report_making.make(loaded, report, Period.of("month", "2014-05"), "fr")
+    assert [f.value for f in in_french.figures] == [f.value for f in made.figures]
+    assert "12,5 fois mai 2013" in in_french.headline
+
+
+def _section(made: ReportDocument, name: str) -> SectionFacts:
+    return next(section for section in made.sections if section.section == name)
+
+
+def test_stock_is_known_where_there_are_records_and_unknown_elsewhere(loaded: Workspace) -> None:
+    rows = fetch(loaded, "SELECT COUNT(on_hand), COUNT(*) - COUNT(on_hand), SUM(on_hand) FROM marts.inventory_cover")
+    assert [int(value) for value in rows[0]] == [432, 72, 335974]
+    declared = fetch(loaded, "SELECT COUNT(*) FROM marts.inventory_cover WHERE on_hand < declared_reorder_point")
+    assert declared[0][0] == 7
+
+
+def test_no_forecast_that_is_used_errs_more_than_the_simple_ones(loaded: Workspace) -> None:
+    rows = fetch(loaded, "SELECT demand_class, method, rmsse, is_used FROM marts.inventory_accuracy")
+    for label in {row[0] for row in rows}:
+        errors = {method: rmsse for of, method, rmsse, _ in rows if of == label}
+        used = next(rmsse for of, _, rmsse, is_used in rows if of == label and is_used)
+        assert used <= min(errors["naive"], errors["simple smoothing"]), label

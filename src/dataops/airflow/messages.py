@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataops.facts import impact
 from dataops.gate import policy
 from dataops.gate.verdict import Verdict
 from dataops.ledger.enums import Outcome
@@ -15,6 +16,8 @@ def blocked(work: Workspace, verdict: Verdict) -> str:
     if first := verdict.first_failure:
         rows = f", {first.failing:,} rows" if first.failing is not None else f", observed {first.observed}"
         parts.append(f"First: {first.rule.id} {first.rule.says}{rows}.")
+    if waits := impact.of_group(work, verdict.group).reports:
+        parts.append(f"Reports waiting: {', '.join(waits)}.")
     site = work.settings.paths.shown(work.settings.paths.data_docs)
     parts.append(f"See {site}; run: dataops quarantine list {verdict.group}")
     return " ".join(parts)

@@ -13,6 +13,7 @@ from dataops.cli.check import check
 from dataops.cli.doctor import doctor
 from dataops.cli.explain import explain
 from dataops.cli.gates import gate
+from dataops.cli.impact import impact
 from dataops.cli.incidents import incidents
 from dataops.cli.publications import publications
 from dataops.cli.query import query
@@ -63,7 +64,7 @@ def options(
     ctx.obj = Screen(-1 if quiet else verbose)
 
 
-COMMANDS: tuple[Callable[..., int], ...] = (*runs.COMMANDS, status, query, explain, docs, check, doctor)
+COMMANDS: tuple[Callable[..., int], ...] = (*runs.COMMANDS, status, query, explain, impact, docs, check, doctor)
 for command in COMMANDS:
     app.command()(command)
 

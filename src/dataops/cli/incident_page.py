@@ -70,6 +70,11 @@ def _held(page: IncidentDocument, currency: str) -> Iterator[str]:
 def _waiting(page: IncidentDocument) -> Iterator[str]:
     if page.waiting:
         yield from labelled("Who waits", ", ".join(page.waiting), LABEL)
+    if page.waiting_reports:
+        told = f", read by {', '.join(page.waiting_receivers)}" if page.waiting_receivers else ""
+        yield from labelled(
+            "" if page.waiting else "Who waits", f"reports {', '.join(page.waiting_reports)}{told}", LABEL
+        )
 
 
 def _ended(page: IncidentDocument) -> Iterator[str]:

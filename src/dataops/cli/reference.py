@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from dataops.facts.document import Document
 
 DOCUMENTED = (
-    *(f"dataops.facts.{name}" for name in ("answers", "batch", "explanation", "incident", "outcome", "publication")),
+    *(
+        f"dataops.facts.{name}"
+        for name in ("answers", "batch", "explanation", "impact", "incident", "outcome", "publication")
+    ),
     *(f"dataops.facts.{name}" for name in ("quarantine", "report", "report_list", "status", "waiver")),
     "dataops.lab.documents",
 )

@@ -96,14 +96,16 @@ def _warnings(found: Status) -> str:
 
 
 def _details(found: Status) -> list[str]:
-    """As of when the figures of what is not well stand, and which incidents are open."""
+    """As of when the figures of what is not well stand, which incidents are open and which reports wait."""
     stand = [
         f"{f.group.capitalize()} figures stand at {day(f.as_of_day)}."
         for f in found.groups
         if f.state in {"held", "late"} and f.as_of_day
     ]
     named = ", ".join(incident.incident for incident in found.incidents)
-    return [" ".join([*stand, *([f"Open: {named}."] if named else [])])] if stand or named else []
+    reports = ", ".join(found.reports_waiting)
+    parts = [*stand, *([f"Open: {named}."] if named else []), *([f"Reports waiting: {reports}."] if reports else [])]
+    return [" ".join(parts)] if parts else []
 
 
 NAMES = ("GROUP", "STATE", "FIGURES AS OF", "PUBLICATION", "RULES", "HELD", "AGE")

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Catalog
 from dataops.declared.errors import DeclarationError
-from dataops.facts import choosing, masking
+from dataops.facts import choosing, impact, masking
 from dataops.facts.document import Document, Fields, Moment, Part
 from dataops.ledger import batches, clock, incidents, results
 from dataops.ledger.batches import BUILT
@@ -105,6 +105,10 @@ class IncidentDocument(Document, IncidentFacts):
     rule_file: str | None
     waiting: tuple[str, ...]
     """groups that wait for this one"""
+    waiting_reports: tuple[str, ...]
+    """reports that cannot be made anew before it is solved"""
+    waiting_receivers: tuple[str, ...]
+    """who would get them"""
     evidence: tuple[Evidence, ...]
     last: tuple[Outcome, ...]
     """last results of the rule, oldest first"""
@@ -170,15 +174,17 @@ def shown(work: Workspace, typed: str) -> IncidentDocument:
     """The incident that `typed` means. Raises DeclarationError when there is none, or several."""
     with work.warehouse.reading() as connection:
         incident = incidents.required(connection, choosing.of(connection, "incident", typed))
-        return _document(connection, work.catalog, incident)
+        return _document(connection, work, incident)
 
 
-def _document(connection: Connection, catalog: Catalog, incident: Incident) -> IncidentDocument:
+def _document(connection: Connection, work: Workspace, incident: Incident) -> IncidentDocument:
+    catalog = work.catalog
     batch = batches.numbered(connection, incident.batch)
     failed = results.of_batch(connection, incident.batch, (Outcome.FAILED, Outcome.ERROR))
     first = incident.detail.first_rule
     rule = next((r for g in catalog.groups.values() for r in g.rules if first and r.id == first.rule), None)
     last = results.last_outcomes(connection, first.rule if first else None, HISTORY)
+    stands_on = impact.of_group(work, incident.group) if _holds(incident) else None
     return IncidentDocument(
         **_own(catalog, incident, failed),
         batch=batch.batch_id if batch else None,
@@ -189,6 +195,8 @@ def _document(connection: Connection, catalog: Catalog, incident: Incident) -> I
         why=rule.why if rule else None,
         rule_file=rule.file if rule else None,
         waiting=_waiting(catalog, incident),
+        waiting_reports=stands_on.reports if stands_on else (),
+        waiting_receivers=stands_on.receivers if stands_on else (),
         evidence=tuple(_evidence(catalog, incident, failed)),
         last=tuple(last),
         detail=_masked(catalog, incident.detail, failed).stored(),
@@ -254,11 +262,16 @@ def _evidence(catalog: Catalog, incident: Incident, failed: list[CheckResult]) -
     return found
 
 
+def _holds(incident: Incident) -> bool:
+    """Whether something waits until it is solved."""
+    return incident.is_open and incident.kind is not IncidentKind.ANOMALY
+
+
 def _waiting(catalog: Catalog, incident: Incident) -> tuple[str, ...]:
     """Groups that models build from this one, directly or not."""
     from dataops.facts.status import in_order, inputs
 
-    if not incident.is_open or incident.kind is IncidentKind.ANOMALY:
+    if not _holds(incident):
         return ()
     stuck = {incident.group}
     for name in in_order(catalog):

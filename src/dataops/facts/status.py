@@ -155,6 +155,8 @@ class Status(Document):
     """head of the chain of receipts"""
     readers: ReadersCopy | None
     """null where people read the warehouse itself"""
+    reports_waiting: tuple[str, ...] = ()
+    """reports that cannot be made anew while a group is held"""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -233,7 +235,14 @@ def _status(
         ),
         receipt=receipt,
         readers=copy,
+        reports_waiting=_reports_waiting(work, [state.group for state in states if state.state == "held"]),
     )
+
+
+def _reports_waiting(work: Workspace, held: Sequence[str]) -> tuple[str, ...]:
+    from dataops.facts import impact
+
+    return tuple(dict.fromkeys(report for group in held for report in impact.of_group(work, group).reports))
 
 
 def _readers(work: Workspace, made: Sequence[str]) -> ReadersCopy | None:

@@ -1,0 +1,98 @@
+"""What stands on a dataset: models, figures, reports and the people who get them, from what the declarations say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import ClassVar
+
+from dataops.declared.catalog import Catalog
+from dataops.declared.errors import DeclarationError
+from dataops.declared.reports import Period, ReportFile
+from dataops.facts import report_list
+from dataops.facts.document import Document
+from dataops.ledger import batches
+from dataops.ledger.schema import is_there
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline import query
+
+
+class ImpactDocument(Document):
+    """What waits for, or stands on, some datasets."""
+
+    document: ClassVar[str] = "impact"
+    of: tuple[str, ...]
+    """the datasets that were asked about"""
+    datasets: tuple[str, ...]
+    """made of them, directly or not, in the order in which they are built"""
+    groups: tuple[str, ...]
+    """those datasets' groups"""
+    metrics: tuple[str, ...]
+    """figures that are computed from them"""
+    reports: tuple[str, ...]
+    receivers: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """`3 groups, 25 figures, 2 reports for 4 receivers`; what there is none of is left out."""
+        parts = [
+            f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
+            for noun, names in (("group", self.groups), ("figure", self.metrics), ("report", self.reports))
+            if names
+        ]
+        told = ", ".join(parts) or "nothing"
+        return f"{told} for {len(self.receivers)} receivers" if self.receivers else told
+
+
+def of_tables(work: Workspace, tables: Collection[str]) -> ImpactDocument:
+    """What stands on these datasets. Raises DeclarationError for a report whose query is refused."""
+    catalog = work.catalog
+    reached = set(tables)
+    made = []
+    for model in catalog.models:
+        if model.table not in reached and {table for _, table in model.inputs} & reached:
+            reached.add(model.table)
+            made.append(model)
+    metrics = [
+        name
+        for name, metric in catalog.metrics.items()
+        if any(name in catalog.datasets[table].metrics for table in reached)
+        or (metric.declared.of or "").rpartition(".")[2] in reached
+    ]
+    reports = {name: report for name, report in report_list.load(work).items() if _asks(catalog, report) & reached}
+    return ImpactDocument(
+        of=tuple(sorted(catalog.datasets[table].published_name for table in tables)),
+        datasets=tuple(model.name for model in made),
+        groups=tuple(dict.fromkeys(catalog.datasets[model.table].group for model in made)),
+        metrics=tuple(metrics),
+        reports=tuple(reports),
+        receivers=tuple(sorted({receiver.to for report in reports.values() for receiver in report.receivers})),
+    )
+
+
+def of_group(work: Workspace, group: str) -> ImpactDocument:
+    """What stands on a group."""
+    return of_tables(work, work.catalog.group(group).tables)
+
+
+def of_name(work: Workspace, name: str) -> ImpactDocument:
+    """Of a dataset, a group or a batch. Raises DeclarationError naming what there is."""
+    catalog = work.catalog
+    table = name.rpartition(".")[2]
+    if table in catalog.datasets:
+        return of_tables(work, [table])
+    if name in catalog.groups:
+        return of_group(work, name)
+    with work.warehouse.reading() as connection:
+        batch = batches.find(connection, name) if is_there(connection) else None
+        if batch is None:
+            raise DeclarationError(f"no dataset, group or batch {name!r}; see: dataops check -v, dataops batches list")
+        brought = set(batches.datasets(connection, batch.seq))
+    return of_tables(work, brought or catalog.group(batch.group).tables)
+
+
+def _asks(catalog: Catalog, report: ReportFile) -> set[str]:
+    """The datasets that a report reads."""
+    span = Period.of(report.period, "2000-01-03")
+    return {
+        dataset.table for text in report.queries for dataset in query.parsed(span.put_into(text), catalog)[1].values()
+    }
