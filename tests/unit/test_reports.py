@@ -1,0 +1,226 @@
+"""Reports: declarations, periods, words and numbers of a language, and files made of one document."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openpyxl import load_workbook
+from pypdf import PdfReader
+
+from dataops.declared import reports
+from dataops.declared.errors import DeclarationError
+from dataops.declared.reports import Period, metric_of
+from dataops.facts.report import ChartFacts, ColumnFacts, FigureFacts, ReportDocument, SectionFacts
+from dataops.facts.wording import WORDS, Wording
+from dataops.outlets.reports import charts, delimited, page, paper, workbook
+
+pytestmark = pytest.mark.unit
+PROJECT = Path(__file__).resolve().parents[2]
+EN, FR = Wording("en", "EUR"), Wording("fr", "EUR")
+HOSTILE = (
+    '=HYPERLINK("http://evil.example","x")',
+    "<script>alert(1)</script>",
+    '#panic("typst") *bold* $x$',
+    "x" * 10_000,
+)
+
+
+@pytest.mark.parametrize(
+    ("grain", "text", "start", "end", "shown", "before", "year_before"),
+    [
+        ("month", "2024-02", "2024-02-01", "2024-02-29", "2024-02", "2024-01", "2023-02"),
+        ("month", "2024-01-31", "2024-01-01", "2024-01-31", "2024-01", "2023-12", "2023-01"),
+        ("week", "2020-W53", "2020-12-28", "2021-01-03", "2020-W53", "2020-W52", "2019-W53"),
+        ("week", "2021-01-01", "2020-12-28", "2021-01-03", "2020-W53", "2020-W52", "2019-W53"),
+        ("day", "2024-02-29", "2024-02-29", "2024-02-29", "2024-02-29", "2024-02-28", "2023-02-28"),
+    ],
+)
+def test_a_period_knows_its_days_and_its_neighbours(
+    grain: str, text: str, start: str, end: str, shown: str, before: str, year_before: str
+) -> None:
+    period = Period.of(grain, text)
+    assert (str(period.start), str(period.end), str(period)) == (start, end, shown)
+    assert str(period.before) == before
+    if grain != "week":
+        assert str(period.year_before) == year_before
+    else:
+        assert period.start - period.year_before.start == dt.timedelta(days=364)
+
+
+@pytest.mark.parametrize(("grain", "text"), [("month", "2024-13"), ("month", "May"), ("week", "2024-W60"), ("day", "")])
+def test_what_is_no_period_is_refused_with_an_example(grain: str, text: str) -> None:
+    with pytest.raises(DeclarationError, match=f"is no {grain}; write a {grain} such as"):
+        Period.of(grain, text)
+
+
+def test_dates_are_put_into_a_query_and_nothing_else() -> None:
+    put = Period.of("month", "2024-03").put_into("SELECT 1 WHERE d >= {period_start} AND d > {previous_start}")
+    assert put == "SELECT 1 WHERE d >= DATE '2024-03-01' AND d > DATE '2024-02-01'"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("{period_start}", "{period_begin}", "{period_begin} is no part of a period"),
+        ("period: month", "period: quarter", '"period"'),
+        ("formats:", "formatz:", "unknown key"),
+        ("kind: stacked", "kind: pie", '"kind"'),
+        ("section: channels", "section: trend", "two sections have one name"),
+        ("report: profit_monthly", "report: profit", "the file name says 'profit_monthly'"),
+        ('schedule: "0 6 1 * *"', "schedule: monthly", '"schedule"'),
+    ],
+)
+def test_a_report_that_says_nothing_known_is_an_error_naming_the_file(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    text = (PROJECT / "reports" / "profit_monthly.yml").read_text("utf-8")
+    text = text if old in text else text.replace("period: month", f"period: month\n{old} [pdf]")
+    (tmp_path / "profit_monthly.yml").write_text(text.replace(old, new, 1), "utf-8")
+    with pytest.raises(DeclarationError) as caught:
+        reports.load(tmp_path)
+    assert says in str(caught.value)
+    assert "reports/profit_monthly.yml" in str(caught.value)
+
+
+def test_a_column_is_about_the_metric_that_its_name_says() -> None:
+    known: Any = {"profit": "a metric", "gross_profit": "another"}
+    assert metric_of("gross_profit", known) == ("another", "")
+    assert metric_of("gross_profit_year_ago", known) == ("another", "year_ago")
+    assert metric_of("online_gross_profit", known) == ("another", "online")
+    assert metric_of("gross", known) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "decimals", "english", "french"),
+    [
+        ("1234567.895", "money", 2, "1,234,567.90", "1 234 567,90"),
+        ("-0.005", "money", 2, "-0.01", "-0,01"),
+        ("0.1475", "share", 1, "14.8 %", "14,8 %"),
+        ("-1.5", "share", 1, "-150.0 %", "-150,0 %"),
+        (2411, "count", 0, "2,411", "2 411"),
+        (None, "money", 2, "–", "–"),  # noqa: RUF001
+    ],
+)
+def test_figures_are_written_as_the_reader_writes_them(
+    value: object, unit: str, decimals: int, english: str, french: str
+) -> None:
+    assert EN.figure(value, unit, decimals) == english
+    assert FR.figure(value, unit, decimals).replace("\u202f", " ").replace("\xa0", " ") == french
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "says"),
+    [
+        (150, 100, "up 50.0 % on May 2023"),
+        (50, 100, "down 50.0 % on May 2023"),
+        (1250, 100, "12.5 times May 2023"),
+        (100, 100, "the same as May 2023"),
+        (100, -5, "after EUR -5.00 in May 2023"),
+        (-5, 100, "after EUR 100.00 in May 2023"),
+        (100, 0, "after EUR 0.00 in May 2023"),
+        (100, None, "nothing known of May 2023"),
+    ],
+)
+def test_a_comparison_is_in_words_that_cannot_mislead(now: int, then: int | None, says: str) -> None:
+    """A share of nothing or of a loss says nothing, so the earlier figure itself is named."""
+    assert EN.against(now, then, "May 2023", "money", 2) == says
+
+
+def test_every_word_has_both_languages() -> None:
+    assert all(len(texts) == 2 and all(texts) for texts in WORDS.values())
+
+
+def made(rows: tuple[tuple[Any, ...], ...], **changes: Any) -> ReportDocument:
+    """A small report with these rows of (name, profit)."""
+    columns = (
+        ColumnFacts(name="name", title="Name", kind="text"),
+        ColumnFacts(name="profit", title="Profit", kind="figure", metric="profit", unit="money", decimals=2),
+    )
+    chart = ChartFacts(kind="bar", x="profit", y="name", colour=None, title="Profit by name")
+    total = ("", sum((row[1] or 0 for row in rows), Decimal(0)))
+    section = SectionFacts(
+        section="names", title="Names", columns=columns, rows=rows, total=total, chart=chart, pivot=None,
+        in_paper=1000, in_csv=True, landscape=False,
+    )  # fmt: skip
+    figure = FigureFacts(metric="profit", title="Profit", unit="money", decimals=2, value=total[1])
+    moment = dt.datetime(2024, 6, 1, 6)
+    values: dict[str, Any] = {
+        "report": "small", "title": "A small report", "period": "2024-05", "period_start": dt.date(2024, 5, 1),
+        "period_end": dt.date(2024, 5, 31), "next_start": dt.date(2024, 6, 1), "language": "en", "currency": "EUR",
+        "made_of": "marts-0001", "made_of_at": moment, "reaches": dt.date(2024, 6, 1), "state": "whole",
+        "headline": "Profit.", "figures": (figure,), "sections": (section,), "notes": ("A note.",),
+        "definitions": (), "rests_on": (),
+    }  # fmt: skip
+    return ReportDocument(**values | changes)
+
+
+PLAIN = made((("bicycle", Decimal("10.005")), ("helmet", Decimal("-2.5"))))
+
+
+@pytest.mark.parametrize("kind", [workbook, paper, page, delimited], ids=lambda kind: kind.__name__.rpartition(".")[2])
+def test_the_same_document_makes_the_same_file(kind: Any) -> None:
+    assert kind.render(PLAIN) == kind.render(PLAIN)
+
+
+def pdf_text(content: bytes) -> str:
+    return "\n".join(sheet.extract_text() for sheet in PdfReader(io.BytesIO(content)).pages)
+
+
+def test_all_files_say_the_same_total() -> None:
+    sheet = load_workbook(io.BytesIO(workbook.render(PLAIN)))["Names"]
+    assert [row[1] for row in sheet.iter_rows(values_only=True)] == ["Profit", 10.005, -2.5, 7.505]
+    assert "7.51" in pdf_text(paper.render(PLAIN))
+    assert ">7.51</td>" in page.render(PLAIN).decode()
+    rows = list(csv.reader(io.StringIO(delimited.render(PLAIN).decode("utf-8-sig"))))
+    assert sum(Decimal(row[1]) for row in rows[1:]) == Decimal("7.505")
+
+
+def test_text_from_data_is_text_and_nothing_else() -> None:
+    """No formula in a spreadsheet, no markup on a page, no code in a paper; what is endless is cut for readers."""
+    hostile = made(tuple((text, Decimal(1)) for text in HOSTILE))
+    book = load_workbook(io.BytesIO(workbook.render(hostile)))
+    cells = [cell for sheet in book for row in sheet.iter_rows() for cell in row]
+    assert [cell.value for cell in cells if cell.data_type == "f"] == []
+    assert not any(cell.hyperlink for cell in cells)
+    shown = page.render(hostile).decode()
+    assert "<script>alert" not in shown
+    assert "&lt;script&gt;" in shown
+    assert "x" * 200 not in re.sub(r"<svg.*?</svg>", "", shown, flags=re.DOTALL)
+    text = pdf_text(paper.render(hostile))
+    assert "#panic" in text
+    assert "*bold*" in text
+    assert delimited.render(hostile).decode("utf-8-sig").splitlines()[1].startswith("\"'=HYPERLINK")
+
+
+@pytest.mark.parametrize("rows", [(), (("only", None),), (("only", Decimal(0)),)], ids=["none", "unknown", "zero"])
+def test_little_or_nothing_makes_a_file_without_nan_and_without_a_trace(rows: tuple[tuple[Any, ...], ...]) -> None:
+    report = made(rows)
+    for kind in (workbook, paper, page, delimited):
+        assert kind.render(report)
+    told = page.render(report).decode() + pdf_text(paper.render(report))
+    assert not re.search(r"\b(nan|NaN|None|Traceback)\b", told)
+
+
+def test_a_paper_is_tagged_and_carries_its_figures_and_receipts() -> None:
+    reader = PdfReader(io.BytesIO(paper.render(PLAIN)))
+    root: Any = reader.trailer["/Root"]
+    assert root["/MarkInfo"]["/Marked"]
+    assert root["/Lang"] == "en"
+    assert "/StructTreeRoot" in root
+    assert sorted(reader.attachments) == ["figures.csv", "report.json"]
+    assert reader.attachments["figures.csv"][0] == delimited.render(PLAIN)
+    assert b"pdfaid" in root["/Metadata"].get_data()
+
+
+def test_a_chart_loads_nothing_and_shows_losses_apart() -> None:
+    drawn = charts.svg(PLAIN.sections[0], EN)
+    assert "http" not in drawn.replace("http://www.w3.org/", "")
+    assert charts.LOSS in drawn
+    assert charts.png(PLAIN.sections[0], EN).startswith(b"\x89PNG")
