@@ -31,3 +31,10 @@ def test_every_document_has_the_schema_that_it_is_described_by() -> None:
     files = {path.stem: path.read_text("utf-8") for path in (PROJECT / "docs/reference/json").glob("*.json")}
     assert reference.schemas() == files
     assert all(re.fullmatch(rf"dataops\.{name}/[0-9]+", json.loads(text)["title"]) for name, text in files.items())
+
+
+def test_every_metric_has_its_page_in_both_languages() -> None:
+    """Run `python -m dataops.cli.reference` after changing a metric."""
+    files = {path.name: path.read_text("utf-8") for path in (PROJECT / "docs/reference/metrics").glob("*.md")}
+    assert reference.metrics() == files
+    assert len(files) == len(list((PROJECT / "metrics").glob("*.yml"))) + 1

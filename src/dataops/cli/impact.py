@@ -18,7 +18,7 @@ def impact(
 ) -> int:
     """Show which models, figures, reports and receivers stand on a dataset, a group or a held batch.
 
-    Examples:  dataops impact sales_order_detail  |  dataops impact sales  |  dataops impact sales-20260501
+    Examples:  dataops impact order_line  |  dataops impact sales  |  dataops impact sales-20260501
     """
     from dataops.facts import impact as facts
     from dataops.ledger.workspace import open_workspace

@@ -1,4 +1,4 @@
-"""Writes docs/reference/cli.md and json/ from the commands and documents themselves; a test finds drift.
+"""Writes docs/reference: cli.md, json/ and metrics/ from commands, documents and declarations; a test finds drift.
 
 Run: `python -m dataops.cli.reference`.
 """
@@ -9,6 +9,7 @@ import inspect
 import json
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -127,6 +128,25 @@ def main() -> None:
             file.unlink()
     for name, text in written.items():
         (folder / "json" / f"{name}.json").write_text(text, encoding="utf-8")
+    _write_metrics(folder / "metrics")
+
+
+def metrics() -> dict[str, str]:
+    """The pages of the project's metrics, by file name."""
+    from dataops.cli.metric_pages import pages
+    from dataops.declared import catalog, settings
+
+    return pages(catalog.load(settings.load().paths))
+
+
+def _write_metrics(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    written = metrics()
+    for file in folder.glob("*.md"):
+        if file.name not in written:
+            file.unlink()
+    for name, text in written.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
