@@ -56,6 +56,16 @@ class MakeReports(Job):
                 self.log.info("%s %s: %s", made.report_id, "made" if is_new else "was there already", made.headline)
 
 
+class Restate(Job):
+    """Notes figures that were reported and that the newest publication changed; a large one is an incident."""
+
+    def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401, ARG002
+        from dataops.outlets.reports import restating
+
+        new = restating.note(work)
+        self.log.info("%s figures of reported periods changed", len(new) or "no")
+
+
 def _reports(work: Workspace, period: str) -> dict[str, ReportFile]:
     from dataops.facts import report_list
 

@@ -22,7 +22,7 @@ DOCUMENTED = (
         f"dataops.facts.{name}"
         for name in ("answers", "batch", "explanation", "impact", "incident", "outcome", "publication")
     ),
-    *(f"dataops.facts.{name}" for name in ("quarantine", "report", "report_list", "status", "waiver")),
+    *(f"dataops.facts.{name}" for name in ("quarantine", "report", "report_list", "restatement", "status", "waiver")),
     "dataops.lab.documents",
 )
 """Where documents are."""

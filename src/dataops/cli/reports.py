@@ -105,6 +105,35 @@ def build_report(
     return 0
 
 
+@reports.command("restated")
+def restated(
+    ctx: typer.Context,
+    report: Annotated[str | None, typer.Argument(metavar="[REPORT]", help="only this one")] = None,
+    as_json: Json = False,
+) -> int:
+    """Look for figures that were reported and changed since, note them, and list all that were noted.
+
+    Says which figure, before and after, the rows and the publication that changed it, and who had the report.
+
+    Examples:  dataops reports restated  |  dataops reports restated profit_monthly --json
+    """
+    from dataops.facts import restatement
+    from dataops.ledger.workspace import open_workspace
+    from dataops.outlets.reports import restating
+
+    screen: Screen = ctx.obj
+    work = open_workspace()
+    with screen.working("comparing reports with what is published"):
+        restating.note(work)
+    document = restatement.listed(work, report)
+    rows = [
+        (r.report, r.period, r.figure, r.cell, r.before or "", r.after or "", ", ".join(r.causes), r.rows_changed)
+        for r in document.restated
+    ]
+    names = ("report", "period", "figure", "of", "before", "after", "by", "rows")
+    return listed(screen, document, names, rows, as_json=as_json)
+
+
 def _print(screen: Screen, made: MadeFacts) -> None:
     screen.line(f"{made.report}, {made.period} ({made.language}), made {stamp(made.made_at)}: {made.state}")
     screen.line(made.headline)

@@ -63,6 +63,7 @@ class Project(Strict):
     language: Literal["en"] = "en"
     timeouts: Timeouts = Field(default_factory=Timeouts)
     parameters: dict[Word, Annotated[float, BeforeValidator(_number)]] = Field(default_factory=dict)  # of Python models
+    restated_above: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0  # money; a larger change is an incident
     built_layers: Annotated[tuple[Word, ...], AfterValidator(_layers), Field(min_length=1)] = BUILT
 
     @property

@@ -264,7 +264,7 @@ def _evidence(catalog: Catalog, incident: Incident, failed: list[CheckResult]) -
 
 def _holds(incident: Incident) -> bool:
     """Whether something waits until it is solved."""
-    return incident.is_open and incident.kind is not IncidentKind.ANOMALY
+    return incident.is_open and incident.kind not in {IncidentKind.ANOMALY, IncidentKind.RESTATED}
 
 
 def _waiting(catalog: Catalog, incident: Incident) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ def _made(making: _Making, made_of: Publication, rests_on: tuple[RestsOn, ...]) 
         headline=_headline(making, values) if values else wording.word("empty"),
         figures=figures,
         sections=sections,
-        notes=tuple(_notes(making, state, last)),
+        notes=(*_notes(making, state, last), *_restated(making, made_of)),
         definitions=_definitions(making, sections, figures),
         rests_on=rests_on,
     )
@@ -145,6 +145,7 @@ def require_published(work: Workspace, report: ReportFile, groups: set[str]) -> 
     """Raises DataRejected naming what is held or missing, and the command that says more."""
     stands = {group.group: group for group in status.read(work).groups}
     needed = [stands[name] for name in sorted(upstream(work.catalog, groups))]
+    stood = max((g for g in needed if g.group in groups and g.published_at), key=_published, default=None)
     for group in needed:
         if group.publication is None:
             raise DataRejected(f"{report.report} waits: {group.group} was never published.\nRun: dataops status")
@@ -153,23 +154,29 @@ def require_published(work: Workspace, report: ReportFile, groups: set[str]) -> 
             raise DataRejected(
                 f"{report.report} waits: {group.group} is held ({group.incident}).\n"
                 f"Figures stand at {group.figures_as_of}. See: dataops incidents show {group.incident}\n"
-                f"As it stood: dataops reports build {report.report} --as-of {group.publication}"
+                f"As it stood: dataops reports build {report.report} --as-of {stood.publication if stood else '…'}"
             )
 
 
+def _published(group: status.GroupFacts) -> str:
+    return f"{group.published_at}"
+
+
 def _rests_on(work: Workspace, groups: set[str], as_of: str | None) -> tuple[Publication, tuple[RestsOn, ...]]:
-    """The publications that it stands on, and the newest of them. Raises DeclarationError when there is none."""
+    """The newest publication of the groups that it asks, and those that all of it stood on then.
+
+    Raises DeclarationError when there is none.
+    """
     with work.warehouse.reading() as connection:
         if not is_there(connection):
             raise DeclarationError("nothing was published yet")
-        last = publications.horizon(connection)
-        if as_of:
-            last = required(connection, as_of).seq
-        made = [_newest(connection, group, last) for group in sorted(upstream(work.catalog, groups))]
-    found = [publication for publication in made if publication]
-    if not found:
-        raise DeclarationError(f"nothing of {', '.join(sorted(groups))} was published by then")
-    rests_on = tuple(
+        last = required(connection, as_of).seq if as_of else publications.horizon(connection)
+        asked = [made for group in groups if (made := _newest(connection, group, last))]
+        if not asked:
+            raise DeclarationError(f"nothing of {', '.join(sorted(groups))} was published by then")
+        newest = max(asked, key=lambda made: made.seq)
+        found = [_newest(connection, group, newest.seq) for group in sorted(upstream(work.catalog, groups))]
+    return newest, tuple(
         RestsOn(
             group=p.group,
             publication=p.publication_id,
@@ -178,8 +185,8 @@ def _rests_on(work: Workspace, groups: set[str], as_of: str | None) -> tuple[Pub
             waivers=tuple(waiver.waiver_id for waiver in p.waivers),
         )
         for p in found
+        if p
     )
-    return max(found, key=lambda p: p.seq), rests_on
 
 
 def _newest(connection: Connection, group: str, up_to: int) -> Publication | None:
@@ -326,6 +333,13 @@ def _notes(making: _Making, state: str, reaches: dt.date | None) -> list[str]:
                 )
         notes.append(text)
     return [*notes, wording.word("adding")]
+
+
+def _restated(making: _Making, made_of: Publication) -> list[str]:
+    """What changed since earlier periods were reported."""
+    from dataops.facts import restatement
+
+    return restatement.told_in(making.work, making.report, making.period.start, made_of.seq, making.wording)
 
 
 def _definitions(

@@ -50,6 +50,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "Figures are exact and rounded for display only, so rounded parts may not add up to a rounded total.",
         "Les chiffres sont exacts et arrondis à l'affichage seulement ; la somme d'arrondis peut différer du total.",
     ),
+    "restated": (
+        "{period} was restated: {figure}{cell} {change}. Changed: {first}; by {by}.",
+        "{period} a été révisé : {figure}{cell} {change}. Modifié : {first} ; par {by}.",
+    ),
     "page": ("Page", "Page"),
     "times": ("{n} times {that}", "{n} fois {that}"),
     "up": ("up {n} on {that}", "en hausse de {n} par rapport à {that}"),

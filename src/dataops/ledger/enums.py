@@ -69,9 +69,10 @@ class IncidentKind(StrEnum):
     LATE = "late"
     DRIFT = "drift"
     WAREHOUSE = "warehouse"
+    RESTATED = "restated"
 
 
-BYSTANDERS = (IncidentKind.ANOMALY, IncidentKind.LATE)
+BYSTANDERS = (IncidentKind.ANOMALY, IncidentKind.LATE, IncidentKind.RESTATED)
 """Kinds that hold nothing back: what they are about is published, somebody looks at it."""
 
 

@@ -74,6 +74,11 @@ class PublicationDataset(Record):
     quarantined_controls: dict[str, str] | None = None
 
     @property
+    def changes(self) -> bool:
+        """Whether a row was written, replaced or taken away."""
+        return bool(self.new or self.changed or self.deleted)
+
+    @property
     def ties(self) -> bool:
         """Received = new + changed + unchanged + quarantined, in rows and in every control total that was recorded."""
         if self.received != self.new + self.changed + self.unchanged + self.quarantined:
@@ -200,6 +205,12 @@ def newest(connection: Connection, group: str | None, limit: int) -> list[Public
 def of_group(connection: Connection, group: str) -> list[Publication]:
     """All publications of a group, oldest first."""
     return every(connection, Publication, sa.select(t.publications).where(_p.group_name == group).order_by(_p.seq))
+
+
+def since(connection: Connection, number: int) -> list[Publication]:
+    """Those after this number, oldest first."""
+    p = t.publications
+    return every(connection, Publication, sa.select(p).where(p.c.seq > number).order_by(p.c.seq))
 
 
 def following(connection: Connection, publication: Publication) -> str | None:

@@ -236,5 +236,22 @@ reports = sa.Table(
     sa.Column("made_at", sa.DateTime, nullable=False),
 )
 
+restatements = sa.Table(
+    "restatements",
+    metadata,
+    sa.Column("report", sa.String, nullable=False),
+    sa.Column("period", sa.String, nullable=False),
+    sa.Column("metric", sa.String, nullable=False),
+    sa.Column("cell", sa.String, nullable=False),  # of what the figure is; empty: of the whole
+    sa.Column("before", sa.String),
+    sa.Column("after", sa.String),
+    sa.Column("told", sa.BigInteger, nullable=False),  # the publication that the report was made of
+    sa.Column("publication", sa.BigInteger, nullable=False),  # the newest one that changed it
+    sa.Column("causes", sa.JSON, nullable=False),
+    sa.Column("rows", sa.JSON, nullable=False),
+    sa.Column("rows_changed", sa.BigInteger, nullable=False),
+    sa.Column("noted_at", sa.DateTime, nullable=False),
+)
+
 COUNTED = (batches, incidents, incident_events, waivers)
 """Tables whose numbers are given by `numbering`, once each."""
