@@ -137,7 +137,6 @@ def test_the_clean_edition_breaks_no_critical_rule_and_its_oddities_show(loaded:
 def test_missing_data_fails_with_a_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In a checkout without the files the tests do not pass silently."""
     monkeypatch.delenv("DATAOPS_TEST_NO_ADVENTUREWORKS", raising=False)
-    monkeypatch.setattr("tests.integration.test_reconciliation.REPOSITORY", tmp_path, raising=False)
     monkeypatch.setitem(globals(), "REPOSITORY", tmp_path)
     with pytest.raises(pytest.fail.Exception, match="DATAOPS_TEST_NO_ADVENTUREWORKS=1"):
         _data()
