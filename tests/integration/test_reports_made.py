@@ -17,7 +17,7 @@ from dataops.declared import settings
 from dataops.declared.errors import DataRejected, DeclarationError, PlatformError
 from dataops.declared.models import parse_model
 from dataops.declared.reports import Period, ReportFile
-from dataops.facts import impact, incident, report_list, report_making, restatement, status
+from dataops.facts import figure_rows, impact, incident, report_list, report_making, restatement, status
 from dataops.lab.faulty_source import open_source
 from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.outlets.reports import archive, building, restating
@@ -249,10 +249,37 @@ def test_impact_follows_models_figures_and_reports(work: Workspace) -> None:
         impact.of_name(work, "nothing")
 
 
+@pytest.mark.parametrize("figure", ["revenue", "gross_profit", "margin", "orders", "active_customers", "units"])
+def test_every_cell_leads_to_rows_that_give_the_same_figure(work: Workspace, figure: str) -> None:
+    """By place and channel together, over all months; customers are those of the place of the order."""
+    cells = fetch(
+        work,
+        f"SELECT month_start, territory, channel, {figure} FROM marts.kpi_sales_monthly WHERE category = 'all'"
+        " AND territory <> 'all' AND channel <> 'all' ORDER BY month_start DESC, territory, channel LIMIT 6",
+    )
+    for month, territory, channel, value in cells:
+        told = figure_rows.explain(
+            work, figure, Period.around("month", month), {"territory": territory, "channel": channel}
+        )
+        assert told.value == value, (figure, month, territory, channel)
+        assert 1 <= len(told.largest) <= told.rows
+
+
+def test_what_leads_nowhere_is_said(work: Workspace) -> None:
+    may = Period.of("month", "2014-05")
+    with pytest.raises(DeclarationError, match="turnover is made of figures of several facts; ask for stock_value"):
+        figure_rows.explain(work, "turnover", may, {})
+    with pytest.raises(DeclarationError, match="cannot be chosen by 'colour'; there are"):
+        figure_rows.explain(work, "revenue", may, {"colour": "red"})
+    hostile = figure_rows.explain(work, "revenue", may, {"territory": "x' OR '1'='1"})
+    assert (hostile.rows, hostile.value) == (0, None)
+
+
 def test_the_archived_document_is_the_published_one(work: Workspace, monthly: ReportFile) -> None:
     """What machines read back is described by its schema."""
     import jsonschema
 
+    building.build(work, monthly, "2012-01")
     made = report_list.listed(work, "profit_monthly", 1).made[0]
     name = next(Path(file.path).name for file in made.files if file.format == "json")
     content = json.loads((work.settings.paths.archive / made.period / name).read_text("utf-8"))

@@ -14,9 +14,12 @@ import pytest
 from openpyxl import load_workbook
 from pypdf import PdfReader
 
+from dataops.declared import catalog as catalogs
 from dataops.declared import reports
 from dataops.declared.errors import DeclarationError
+from dataops.declared.paths import Paths
 from dataops.declared.reports import Period, metric_of
+from dataops.facts import report_checking
 from dataops.facts.report import ChartFacts, ColumnFacts, FigureFacts, ReportDocument, SectionFacts
 from dataops.facts.wording import WORDS, Wording
 from dataops.outlets.reports import charts, delimited, page, paper, workbook
@@ -224,3 +227,42 @@ def test_a_chart_loads_nothing_and_shows_losses_apart() -> None:
     assert "http" not in drawn.replace("http://www.w3.org/", "")
     assert charts.LOSS in drawn
     assert charts.png(PLAIN.sections[0], EN).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            "FROM marts.report_profit r\n      WHERE",
+            "FROM raw.report_profit r\n      WHERE",
+            "raw.report_profit is not published",
+        ),
+        (
+            "SUM(r.cost) AS cost",
+            "SUM(r.cost) AS costs",
+            "'costs' is a figure without a definition; write metrics/costs.yml",
+        ),
+        ("y: territory\n", "y: region\n", "no column 'region'; there are territory"),
+        (
+            "SELECT '' AS territory, t.orders",
+            "SELECT '' AS territory, t.orders AS lines",
+            "total has other columns than query",
+        ),
+        ("m.margin, p.margin AS", "m.margins, p.margin AS", "no column m.margins"),
+        ("AND cost_is_estimated", "AND random() < 1", "function rand is refused"),
+    ],
+)
+def test_what_a_report_asks_is_checked_before_there_are_data(tmp_path: Path, old: str, new: str, says: str) -> None:
+    """`dataops check` names file and section."""
+    text = (PROJECT / "reports" / "profit_monthly.yml").read_text("utf-8")
+    assert old in text
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "profit_monthly.yml").write_text(text.replace(old, new, 1), "utf-8")
+    with pytest.raises(DeclarationError) as caught:
+        report_checking.check(catalogs.load(Paths(PROJECT, PROJECT / "var")), Paths(tmp_path, tmp_path / "var"))
+    assert says in str(caught.value)
+    assert str(caught.value).startswith("reports/profit_monthly.yml")
+
+
+def test_the_projects_reports_can_be_made() -> None:
+    assert report_checking.check(catalogs.load(Paths(PROJECT, PROJECT / "var")), Paths(PROJECT, PROJECT / "var")) == 3

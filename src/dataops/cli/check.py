@@ -19,7 +19,7 @@ def check(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document (docs/reference/json/)")] = False,
 ) -> int:
-    """Check all declarations: contracts, suites, checkpoints, models and their test cases; no warehouse is needed.
+    """Check all declarations: contracts, suites, checkpoints, models, metrics and reports; no warehouse is needed.
 
     Examples:  dataops check  |  dataops check -v
     """
@@ -27,12 +27,14 @@ def check(
     from dataops.declared import settings
     from dataops.declared.models import SqlModel, render
     from dataops.declared.select import DIALECTS
+    from dataops.facts import report_checking
     from dataops.gate import gx, soda
 
     screen: Screen = ctx.obj
     paths = settings.load().paths
     catalog = catalogs.load(paths)
     require_complete(catalog, paths)
+    reports = report_checking.check(catalog, paths)
     for model in (m for m in catalog.models if isinstance(m, SqlModel)):
         for dialect in DIALECTS:
             render(model, dialect, catalog.schema)
@@ -45,7 +47,8 @@ def check(
 
         screen.document(CheckDocument.of(catalog))
     else:
-        screen.line(f"{summary(catalog)}; nothing unknown, no gap")
+        told = f"; {counted(len(catalog.metrics), 'metric')}, {counted(reports, 'report')}" if catalog.metrics else ""
+        screen.line(f"{summary(catalog)}{told}; nothing unknown, no gap")
         if screen.verbosity > 0:
             screen.table(
                 ("group", "datasets", "rules", "critical", "warning", "info"),

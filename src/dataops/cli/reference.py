@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DOCUMENTED = (
     *(
         f"dataops.facts.{name}"
-        for name in ("answers", "batch", "explanation", "impact", "incident", "outcome", "publication")
+        for name in ("answers", "batch", "explanation", "figure_rows", "impact", "incident", "outcome", "publication")
     ),
     *(f"dataops.facts.{name}" for name in ("quarantine", "report", "report_list", "restatement", "status", "waiver")),
     "dataops.lab.documents",

@@ -105,6 +105,48 @@ def build_report(
     return 0
 
 
+@reports.command("explain")
+def explain_figure(
+    ctx: typer.Context,
+    report: Name,
+    figure: Annotated[str, typer.Argument(metavar="FIGURE", help="a metric, as the report names it: gross_profit")],
+    period: Annotated[str, typer.Option("--period", metavar="P", help="2026-05, 2026-W18 or 2026-05-01")],
+    of: Annotated[
+        list[str] | None,
+        typer.Option("--of", metavar="COLUMN=VALUE", help="of what: territory=Australia; may be repeated"),
+    ] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", metavar="PUBLICATION", help="as it stood then")] = None,
+    as_json: Json = False,
+) -> int:
+    """Lead from a figure of a report to the rows that it is made of.
+
+    Examples:  dataops reports explain profit_monthly gross_profit --period 2026-05 --of territory=Australia
+    """
+    from dataops.declared.errors import DeclarationError
+    from dataops.declared.reports import Period
+    from dataops.facts import figure_rows, report_list
+    from dataops.ledger.workspace import open_workspace
+
+    work = open_workspace()
+    span = Period.of(report_list.required(work, report).period, period)
+    chosen = dict(part.partition("=")[::2] for part in of or ())
+    if wrong := [part for part in of or () if "=" not in part]:
+        raise DeclarationError(f"--of {wrong[0]!r}: write COLUMN=VALUE, such as territory=Australia")
+    document = figure_rows.explain(work, figure, span, chosen, as_of)
+    screen: Screen = ctx.obj
+    if as_json:
+        screen.document(document)
+        return 0
+    named = "".join(f", {name} {value}" for name, value in chosen.items())
+    screen.line(
+        f"{figure} of {document.period}{named}: {document.value}, {document.formula} over {document.rows:,} rows"
+    )
+    screen.table(document.columns, document.largest)
+    screen.hint(f'\nAll of them: dataops query "{document.query}"')
+    screen.hint("Where a row comes from: dataops explain DATASET --key …")
+    return 0
+
+
 @reports.command("restated")
 def restated(
     ctx: typer.Context,

@@ -24,6 +24,8 @@ FORMATS: tuple[Format, ...] = ("xlsx", "pdf", "html", "csv")
 Language = Literal["en", "fr"]
 LANGUAGES: tuple[Language, ...] = ("en", "fr")
 PLACES = ("period_start", "period_end", "year_before_start", "previous_start")
+COMPARABLE = "comparable"
+"""A truth beside the figures of a report: false where an earlier period must not be set against them."""
 SUFFIXES = {"_previous": "previous", "_year_ago": "year_ago", "_rank": "rank"}
 _PLACE = re.compile(r"\{(\w+)\}")
 

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from dataops.declared.catalog import Catalog
 from dataops.declared.errors import DataRejected, DeclarationError
 from dataops.declared.metrics import Metric
-from dataops.declared.reports import Chart, Language, Period, ReportFile, Section, metric_of
+from dataops.declared.reports import COMPARABLE, Chart, Language, Period, ReportFile, Section, metric_of
 from dataops.facts import status
 from dataops.facts.report import (
     ChartFacts,
@@ -35,7 +35,6 @@ from dataops.pipeline import query
 from dataops.pipeline.history import required
 
 _FIGURE = re.compile(r"\{(\w+)(?::against:(\w+))?\}")
-COMPARABLE = "comparable"  # a truth beside the figures: false where an earlier period must not be set against them
 Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
@@ -266,7 +265,7 @@ def _section(making: _Making, section: Section) -> SectionFacts:
         columns=columns,
         rows=tuple(_spoken(making, section, columns, row) for row in rows),
         total=tuple(total[1][0]) if total and total[1] else None,
-        chart=_chart(section.chart, names, language) if section.chart else None,
+        chart=_chart(section.chart, language) if section.chart else None,
         pivot=section.pivot,
         in_paper=section.in_paper,
         in_csv=section.in_csv,
@@ -310,9 +309,7 @@ def _spoken(making: _Making, section: Section, columns: Sequence[ColumnFacts], r
     return tuple(spoken)
 
 
-def _chart(chart: Chart, names: Sequence[str], language: Language) -> ChartFacts:
-    if unknown := [name for name in (chart.x, chart.y, chart.colour) if name and name not in names]:
-        raise DeclarationError(f"a chart names {unknown[0]!r}, which its section does not have")
+def _chart(chart: Chart, language: Language) -> ChartFacts:
     return ChartFacts(kind=chart.kind, x=chart.x, y=chart.y, colour=chart.colour, title=chart.title.of(language))
 
 

@@ -1,0 +1,75 @@
+"""Whether declared reports can be made: tables that are published, columns that are defined, charts of what is there.
+
+Needs no data: what a SELECT gives is read from its text.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from sqlglot import exp
+
+from dataops.declared.catalog import Catalog
+from dataops.declared.errors import DeclarationError
+from dataops.declared.paths import Paths
+from dataops.declared.rendering import render
+from dataops.declared.reports import COMPARABLE, Period, ReportFile, Section, load, metric_of
+from dataops.declared.select import DIALECTS
+from dataops.pipeline import query
+
+
+def check(catalog: Catalog, paths: Paths) -> int:
+    """Checks every declared report; how many there are. Raises DeclarationError naming file, section and column."""
+    reports = load(paths.reports)
+    for name, report in reports.items():
+        _check(catalog, report, f"reports/{name}.yml")
+    return len(reports)
+
+
+def _check(catalog: Catalog, report: ReportFile, file: str) -> None:
+    figures = _columns(catalog, report, report.figures, f"{file}, figures")
+    for column in figures:
+        if column != COMPARABLE and metric_of(column, catalog.metrics) is None:
+            raise _undefined(f"{file}, figures", column)
+    for text in (report.reaches, *(note.when for note in report.notes if note.when)):
+        _columns(catalog, report, text, file)
+    for section in report.sections:
+        _check_section(catalog, report, section, f"{file}, section {section.section}")
+
+
+def _check_section(catalog: Catalog, report: ReportFile, section: Section, where: str) -> None:
+    names = _columns(catalog, report, section.query, where)
+    for name in names:
+        if name not in {*section.columns, *section.figures} and metric_of(name, catalog.metrics) is None:
+            raise _undefined(where, name)
+    if section.total and _columns(catalog, report, section.total, where) != names:
+        raise DeclarationError(f"{where}: total has other columns than query: {', '.join(names)}")
+    chart, pivot = section.chart, section.pivot
+    used = [
+        *((chart.x, chart.y, chart.colour) if chart else ()),
+        *((pivot.rows, pivot.columns, pivot.value) if pivot else ()),
+    ]
+    if unknown := [name for name in (*used, *section.columns, *section.figures) if name and name not in names]:
+        raise DeclarationError(f"{where}: no column {unknown[0]!r}; there are {', '.join(names)}")
+
+
+def _columns(catalog: Catalog, report: ReportFile, text: str, where: str) -> Sequence[str]:
+    """The names that a SELECT gives. Raises DeclarationError for one that is refused."""
+    span = Period.around(report.period, dt.date(2000, 1, 3))
+    try:
+        tree, _ = query.parsed(span.put_into(text), catalog)
+        for dialect in DIALECTS:
+            render(tree, dialect, catalog.schema)
+    except DeclarationError as error:
+        raise DeclarationError(f"{where}: {error}") from None
+    while isinstance(tree, exp.SetOperation):
+        tree = tree.left
+    return [projection.alias_or_name for projection in tree.selects]
+
+
+def _undefined(where: str, column: str) -> DeclarationError:
+    return DeclarationError(
+        f"{where}: {column!r} is a figure without a definition; write metrics/{column}.yml, name it after the metric"
+        " that it is about, or give it a title under `columns`, if it is no figure"
+    )
