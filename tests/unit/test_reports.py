@@ -219,7 +219,9 @@ def test_a_paper_is_tagged_and_carries_its_figures_and_receipts() -> None:
     assert "/StructTreeRoot" in root
     assert sorted(reader.attachments) == ["figures.csv", "report.json"]
     assert reader.attachments["figures.csv"][0] == delimited.render(PLAIN)
-    assert b"pdfaid" in root["/Metadata"].get_data()
+    metadata = root["/Metadata"].get_data()
+    assert b"<pdfaid:part>3</pdfaid:part>" in metadata
+    assert b"<pdfuaid:part>1</pdfuaid:part>" in metadata
 
 
 def test_a_chart_loads_nothing_and_shows_losses_apart() -> None:

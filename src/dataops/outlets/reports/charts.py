@@ -19,7 +19,7 @@ Spec = dict[str, Any]
 """A Vega-Lite specification."""
 
 
-def specification(section: SectionFacts, wording: Wording) -> Spec:
+def specification(section: SectionFacts) -> Spec:
     """The chart of a section; needs one."""
     chart = section.chart
     if chart is None:
@@ -36,7 +36,7 @@ def specification(section: SectionFacts, wording: Wording) -> Spec:
             "legend": {"labelFontSize": 11, "titleFontSize": 11, "orient": "bottom"},
         },
     }
-    return spec | (_bars(section, chart) if chart.kind == "bar" else _over_time(section, chart, wording))
+    return spec | (_bars(section, chart) if chart.kind == "bar" else _over_time(section, chart))
 
 
 def _title(section: SectionFacts, name: str) -> str:
@@ -61,7 +61,7 @@ def _bars(section: SectionFacts, chart: ChartFacts) -> Spec:
     }
 
 
-def _over_time(section: SectionFacts, chart: ChartFacts, wording: Wording) -> Spec:
+def _over_time(section: SectionFacts, chart: ChartFacts) -> Spec:
     mark = {"type": "bar"} if chart.kind == "stacked" else {"type": "line", "point": True, "interpolate": "linear"}
     days = {row[section.at(chart.x)] for row in section.rows}
     unit = "yearmonth" if all(getattr(day, "day", 0) == 1 for day in days) else "yearmonthdate"
@@ -81,7 +81,6 @@ def _over_time(section: SectionFacts, chart: ChartFacts, wording: Wording) -> Sp
             "field": chart.colour, "type": "nominal", "title": None,
             "scale": {"domain": names, "range": (COLOURS * 3)[: len(names)]},
         }  # fmt: skip
-    del wording
     return {"height": 240, "mark": mark, "encoding": encoding}
 
 
@@ -95,14 +94,14 @@ def svg(section: SectionFacts, wording: Wording) -> str:
     """The chart as SVG."""
     import vl_convert
 
-    return str(vl_convert.vegalite_to_svg(specification(section, wording), **_locale(wording)))
+    return str(vl_convert.vegalite_to_svg(specification(section), **_locale(wording)))
 
 
 def png(section: SectionFacts, wording: Wording, scale: float = 2) -> bytes:
     """The chart as PNG, for mail."""
     import vl_convert
 
-    return bytes(vl_convert.vegalite_to_png(specification(section, wording), scale=scale, **_locale(wording)))
+    return bytes(vl_convert.vegalite_to_png(specification(section), scale=scale, **_locale(wording)))
 
 
 def _locale(wording: Wording) -> Spec:

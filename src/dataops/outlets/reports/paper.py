@@ -19,7 +19,7 @@ ATTACHMENTS = """
 
 
 def render(report: ReportDocument) -> bytes:
-    """PDF/A-3 with tags for screen readers."""
+    """PDF/A-3a and PDF/UA-1: for archives and for screen readers."""
     import typst
 
     with tempfile.TemporaryDirectory(prefix="dataops-report-") as name:
@@ -32,7 +32,7 @@ def render(report: ReportDocument) -> bytes:
             root=name,
             ignore_system_fonts=True,
             sys_inputs={"data": json.dumps(texts.of(report), ensure_ascii=False)},
-            pdf_standards=["a-3a"],
+            pdf_standards=["a-3a", "ua-1"],
             timestamp=int(report.made_of_at.timestamp()),
         )
     return bytes(made)
