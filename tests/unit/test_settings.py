@@ -98,3 +98,15 @@ def test_a_project_without_its_file_says_what_to_write(project_file: Path) -> No
     project_file.unlink()
     with pytest.raises(DeclarationError, match=r"project.yml is missing; say what is this project's own"):
         settings.load({}, project=project_file.parent)
+
+
+@pytest.mark.parametrize(("text", "language"), [("fr", "fr"), ("fr_FR.UTF-8", "fr"), ("en_GB", "en"), ("", None)])
+def test_the_language_of_reports_is_said_as_the_operating_system_says_it(
+    text: str, language: str | None, tmp_path: Path
+) -> None:
+    assert settings.load({"DATAOPS_LOCALE": text}, tmp_path).language == language
+
+
+def test_a_language_that_no_report_is_written_in_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError, match="DATAOPS_LOCALE is 'de_DE'; reports are written in en, fr"):
+        settings.load({"DATAOPS_LOCALE": "de_DE"}, tmp_path)

@@ -15,6 +15,8 @@ from dataops.declared.layers import BUILT, CANDIDATE, LEDGER, QUARANTINE, RAW, V
 from dataops.declared.yaml_files import Strict, read
 
 NAME = "project.yml"
+Language = Literal["en", "fr"]
+"""What reports are written in."""
 RESERVED = {RAW, VALIDATED, CANDIDATE, QUARANTINE, LEDGER}
 
 

@@ -17,12 +17,11 @@ from pydantic import AfterValidator, Field, model_validator
 from dataops.declared.declarations import GRAINS, Sentence
 from dataops.declared.errors import DeclarationError
 from dataops.declared.metrics import Metric, Unit, Words
+from dataops.declared.project import Language
 from dataops.declared.yaml_files import Strict, read
 
 Format = Literal["xlsx", "pdf", "html", "csv"]
 FORMATS: tuple[Format, ...] = ("xlsx", "pdf", "html", "csv")
-Language = Literal["en", "fr"]
-LANGUAGES: tuple[Language, ...] = ("en", "fr")
 PLACES = ("period_start", "period_end", "year_before_start", "previous_start")
 COMPARABLE = "comparable"
 """A truth beside the figures of a report: false where an earlier period must not be set against them."""

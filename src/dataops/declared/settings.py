@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -18,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from dataops.declared import project as projects
 from dataops.declared.errors import DeclarationError
 from dataops.declared.paths import Paths, find_project
-from dataops.declared.project import Project, Timeouts
+from dataops.declared.project import Language, Project, Timeouts
 
 KNOWN = {
     "DATAOPS_WAREHOUSE_URL": "duckdb:///<home>/warehouse.duckdb, or postgresql://user:password@host:port/database",
@@ -29,6 +30,7 @@ KNOWN = {
     "DATAOPS_QUERY_SECONDS": "how long a query may compute; default: project.yml, 300",
     "DATAOPS_RULE_SECONDS": "how long the rules of a batch may compute; default: project.yml, 3600",
     "DATAOPS_MODEL_SECONDS": "how long a model may compute; default: project.yml, 3600",
+    "DATAOPS_LOCALE": "language of reports whose command names none: en or fr; default: the report's own",
     "DATAOPS_PERSON": "who acts, as the ledger records it; default: the operating system's user",
 }
 TEST_ONLY = ("DATAOPS_FAILPOINT", "DATAOPS_TEST_")
@@ -46,6 +48,7 @@ class Settings:
     query_seconds: float
     rule_seconds: float
     model_seconds: float
+    language: Language | None = None
 
     @property
     def warehouse_name(self) -> str:
@@ -62,7 +65,19 @@ def load(environ: Mapping[str, str] | None = None, project: Path | None = None) 
     url = environ.get("DATAOPS_WAREHOUSE_URL") or f"duckdb:///{paths.warehouse}"
     own = projects.load(root)
     source = environ.get("DATAOPS_SOURCE_URL") or None
-    return Settings(paths, own, _checked_url(url), source, *_limits(environ, own.timeouts))
+    return Settings(paths, own, _checked_url(url), source, *_limits(environ, own.timeouts), language=_language(environ))
+
+
+def _language(environ: Mapping[str, str]) -> Language | None:
+    """`fr`, or `fr_FR.UTF-8` as the operating system says it."""
+    text = environ.get("DATAOPS_LOCALE", "").strip()
+    known: tuple[Language, ...] = get_args(Language)
+    for language in known:
+        if text == language or text.startswith(f"{language}_"):
+            return language
+    if text:
+        raise DeclarationError(f"DATAOPS_LOCALE is {text!r}; reports are written in {', '.join(get_args(Language))}")
+    return None
 
 
 def person(environ: Mapping[str, str] | None = None) -> str:

@@ -12,7 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import PlainSerializer
 
-from dataops.declared.reports import Language, Period, Pivot
+from dataops.declared.project import Language
+from dataops.declared.reports import Period, Pivot
 from dataops.facts.document import Document, Moment, Part, Receipt, plain
 
 Kind = Literal["text", "date", "figure"]

@@ -14,7 +14,8 @@ from sqlalchemy.engine import Connection
 from dataops.declared.catalog import Catalog
 from dataops.declared.errors import DataRejected, DeclarationError
 from dataops.declared.metrics import Metric
-from dataops.declared.reports import COMPARABLE, Chart, Language, Period, ReportFile, Section, metric_of
+from dataops.declared.project import Language
+from dataops.declared.reports import COMPARABLE, Chart, Period, ReportFile, Section, metric_of
 from dataops.facts import status
 from dataops.facts.report import (
     ChartFacts,

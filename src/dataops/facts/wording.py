@@ -13,7 +13,8 @@ from babel import Locale
 from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal, format_percent
 
-from dataops.declared.reports import Language, Period
+from dataops.declared.project import Language
+from dataops.declared.reports import Period
 
 NOTHING = "\N{EN DASH}"
 WORDS: dict[str, tuple[str, str]] = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import get_args
 
 from dataops.declared.errors import DataRejected, DeclarationError
-from dataops.declared.reports import Language, Period, ReportFile
+from dataops.declared.project import Language
+from dataops.declared.reports import Period, ReportFile
 from dataops.facts import report_making
 from dataops.ledger.reports import MadeReport
 from dataops.ledger.workspace import Workspace
@@ -19,7 +20,7 @@ def build(
 
     Raises DeclarationError for a period or language that is none, DataRejected while what it stands on is held.
     """
-    chosen = _language(language)
+    chosen = _language(language) or work.settings.language
     span = Period.of(report.period, period) if period else _last_whole(work, report)
     document = report_making.make(work, report, span, chosen, as_of)
     return archive.keep(work, document, report.formats)
