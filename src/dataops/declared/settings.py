@@ -65,7 +65,8 @@ def load(environ: Mapping[str, str] | None = None, project: Path | None = None) 
     url = environ.get("DATAOPS_WAREHOUSE_URL") or f"duckdb:///{paths.warehouse}"
     own = projects.load(root)
     source = environ.get("DATAOPS_SOURCE_URL") or None
-    return Settings(paths, own, _checked_url(url), source, *_limits(environ, own.timeouts), language=_language(environ))
+    lock, query, rule, model = _limits(environ, own.timeouts)
+    return Settings(paths, own, _checked_url(url), source, lock, query, rule, model, _language(environ))
 
 
 def _language(environ: Mapping[str, str]) -> Language | None:
