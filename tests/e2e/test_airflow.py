@@ -30,6 +30,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 LOADS = ("reference_etl", "sales_etl", "inventory_monitoring")
 KEPT_UP = ("data_docs", "readers_copy")  # consumers
 DAGS = (*LOADS, *KEPT_UP, "held_batch", "steward_actions", "data_quality", "warehouse_backup", "watchdog")
+FIGURES = ("kpis", "stock_alerts", "reports_daily", "reports_weekly", "reports_monthly")  # begin in the last test
 SOURCE = "generator:?scale=0.02&seed=7&days=62"  # about ten orders a day from 2011-05-31
 BEFORE, DAY, NEXT, BAD = "2011-07-25", "2011-07-26", "2011-07-27", "2011-07-28"
 LATER, LAST = "2011-07-29", "2011-07-30"
@@ -88,7 +89,7 @@ def _family(pid: int) -> list[psutil.Process]:
 
 def test_no_dag_file_fails_to_import_in_a_running_airflow(installation: Installation) -> None:
     assert installation.airflow.client.import_errors() == []
-    assert installation.airflow.client.dags() == sorted(DAGS)
+    assert installation.airflow.client.dags() == sorted([*DAGS, *FIGURES])
 
 
 def test_each_day_is_a_partition_that_only_its_publication_announces(installation: Installation) -> None:
@@ -302,3 +303,27 @@ def test_the_nightly_backup_is_proven_and_can_be_restored_from(installation: Ins
     made = backups.latest(installation.work.settings)
     with installation.work.warehouse.trial(made) as connection:
         assert publications.last(connection, "curated").publication_id == _newest(installation)
+
+
+def test_figures_follow_publications_and_a_report_waits_for_its_day(installation: Installation) -> None:
+    """KPIs and stock start from what was announced before they were switched on; a day that is not there is waited for."""
+    client = installation.airflow.client
+    for dag in FIGURES:
+        client.pause(dag, paused=False)
+    wanted = {("kpis", _newest(installation)), ("stock_alerts", _newest(installation))}
+    wait_until(lambda: wanted <= _picked_up(installation), LIMIT, f"consumers to start from {wanted}")
+    wait_until(lambda: {"marts/kpis", "marts/stock"} <= _announced(installation), LIMIT, "figures to be announced")
+    run = installation.run("reports_daily", DAY)
+    assert run.state == "success", run
+    home = installation.work.settings.paths.archive
+    assert {file.suffix for file in (home / DAY).glob("sales_daily_*")} == {".xlsx", ".pdf", ".html", ".csv", ".json"}
+    waiting = client.trigger("reports_daily", "2030-01-01", {})
+    wait_until(
+        lambda: client.run("reports_daily", waiting).tasks.get("fresh") == "up_for_reschedule", LIMIT, "it to wait"
+    )
+    log = client.log("reports_daily", waiting, "fresh")
+    assert "waits: sales_daily: the data reach up to" in log
+
+
+def _announced(installation: Installation) -> set[str]:
+    return {asset for asset in ("marts/kpis", "marts/stock") if installation.announced(asset)}
