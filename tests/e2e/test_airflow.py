@@ -306,7 +306,7 @@ def test_the_nightly_backup_is_proven_and_can_be_restored_from(installation: Ins
 
 
 def test_figures_follow_publications_and_a_report_waits_for_its_day(installation: Installation) -> None:
-    """KPIs and stock start from what was announced before they were switched on; a day that is not there is waited for."""
+    """KPIs and stock start from what was announced before they were on; a day that is not there is waited for."""
     client = installation.airflow.client
     for dag in FIGURES:
         client.pause(dag, paused=False)
