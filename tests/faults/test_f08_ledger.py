@@ -110,7 +110,9 @@ def test_a_build_that_waited_for_its_publication_is_made_again_after_version_5(s
 def test_a_reading_command_says_how_an_older_ledger_is_brought_up(stages: Stages) -> None:
     place = stages.before("roll back")
     take_back(place.open(), 4)
-    with pytest.raises(Exception, match=rf"is of version 4; this release reads version {schema.VERSION}.*dataops warehouse init"):
+    with pytest.raises(
+        Exception, match=rf"is of version 4; this release reads version {schema.VERSION}.*dataops warehouse init"
+    ):
         _is_there(place)
 
 

@@ -98,7 +98,9 @@ def back_test(inputs: Mapping[str, pa.Table], *, service_level: float) -> pa.Tab
     demand until the arrival left the computed safety stock untouched. Parameters are of the weeks before the year.
     """
     series = _series(inputs[DEMAND])
-    year = min(52, series.units.shape[1] - demand.HOLD_OUT - demand.SHORTEST)
+    year = min(demand.YEAR, series.units.shape[1] - demand.HOLD_OUT - demand.SHORTEST)
+    if year <= 0:  # too little before it to compute anything from
+        return pa.Table.from_pylist([], pa.schema(_TESTED))
     before = demand.choose(series.units[:, : series.units.shape[1] - year])
     lead_time, static, _ = _levels(inputs[LEVELS], series.products)
     known = ~np.isnan(lead_time)
