@@ -27,6 +27,13 @@ _RATED: list[pa.Field[Any]] = [
     pa.field("demand_class", pa.string()), pa.field("method", pa.string()), pa.field("products", pa.int32()),
     pa.field("rmsse", pa.decimal128(20, 6)), pa.field("is_used", pa.bool_()),
 ]  # fmt: skip
+_LEVELS: list[pa.Field[Any]] = [
+    pa.field("product_id", pa.int64()), pa.field("last_week", pa.date32()), pa.field("demand_class", pa.string()),
+    pa.field("method", pa.string()), pa.field("demand_per_week", pa.decimal128(20, 6)),
+    pa.field("deviation_per_week", pa.decimal128(20, 6)), pa.field("lead_time_days", pa.int64()),
+    pa.field("lead_time_from", pa.string()), pa.field("safety_stock", pa.int64()),
+    pa.field("reorder_point", pa.int64()),
+]  # fmt: skip
 _TESTED: list[pa.Field[Any]] = [
     pa.field("policy", pa.string()), pa.field("demand_class", pa.string()), pa.field("products", pa.int32()),
     *(pa.field(name, pa.int32()) for name in COUNTS),
@@ -49,6 +56,8 @@ def policy(inputs: Mapping[str, pa.Table], *, service_level: float) -> pa.Table:
     `service_level`: the share of lead times that should end without the stock running out, between 0.5 and 1.
     Units are pieces and days; fractions of a piece are rounded up.
     """
+    if not inputs[DEMAND].num_rows:
+        return _nothing(_LEVELS)
     series = _series(inputs[DEMAND])
     choice = demand.choose(series.units)
     lead_time, _, source = _levels(inputs[LEVELS], series.products)
@@ -75,6 +84,8 @@ def policy(inputs: Mapping[str, pa.Table], *, service_level: float) -> pa.Table:
 
 def accuracy(inputs: Mapping[str, pa.Table]) -> pa.Table:
     """Per class and method: the products, the error (RMSSE) over the last quarter, and whether it is the one used."""
+    if not inputs[DEMAND].num_rows:
+        return _nothing(_RATED)
     choice = demand.choose(_series(inputs[DEMAND]).units)
     rows = [
         {
@@ -97,10 +108,12 @@ def back_test(inputs: Mapping[str, pa.Table], *, service_level: float) -> pa.Tab
     the lead time. An alert came in time when the stock lasted until then, late when it ran out before, in vain when
     demand until the arrival left the computed safety stock untouched. Parameters are of the weeks before the year.
     """
+    if not inputs[DEMAND].num_rows:
+        return _nothing(_TESTED)
     series = _series(inputs[DEMAND])
     year = min(demand.YEAR, series.units.shape[1] - demand.HOLD_OUT - demand.SHORTEST)
     if year <= 0:  # too little before it to compute anything from
-        return pa.Table.from_pylist([], pa.schema(_TESTED))
+        return _nothing(_TESTED)
     before = demand.choose(series.units[:, : series.units.shape[1] - year])
     lead_time, static, _ = _levels(inputs[LEVELS], series.products)
     known = ~np.isnan(lead_time)
@@ -116,6 +129,11 @@ def back_test(inputs: Mapping[str, pa.Table], *, service_level: float) -> pa.Tab
                 counts = {outcome: int(found[members].sum()) for outcome, found in told.items()}
                 rows.append({"policy": name, "demand_class": label, "products": int(members.sum())} | counts)
     return pa.Table.from_pylist(rows, pa.schema(_TESTED))
+
+
+def _nothing(fields: list[pa.Field[Any]]) -> pa.Table:
+    """Where there is no demand yet, nothing can be said, which is no error."""
+    return pa.Table.from_pylist([], pa.schema(fields))
 
 
 def _replay(units: Array, reorder: Array, kept: Array, per_week: Array, weeks: NDArray[np.int64]) -> dict[str, Array]:
@@ -149,9 +167,7 @@ def _replay(units: Array, reorder: Array, kept: Array, per_week: Array, weeks: N
 
 
 def _series(rows: pa.Table) -> _Series:
-    """Products by weeks; a week without a row is one without demand."""
-    if rows.num_rows == 0:
-        raise ValueError("there is no demand at all; nothing can be said about stock")
+    """Products by weeks, of at least one row; a week without one is a week without demand."""
     products, index = np.unique(rows["product_id"].to_numpy(), return_inverse=True)
     days = rows["week_start"].cast(pa.date32()).cast(pa.int32()).to_numpy()
     first, last = int(days.min()), int(days.max())
