@@ -33,7 +33,7 @@ DAGS = (*LOADS, *KEPT_UP, "held_batch", "steward_actions", "data_quality", "ware
 FIGURES = ("kpis", "stock_alerts", "reports_daily", "reports_weekly", "reports_monthly")  # begin in the last test
 SOURCE = "generator:?scale=0.02&seed=7&days=62"  # about ten orders a day from 2011-05-31
 BEFORE, DAY, NEXT, BAD = "2011-07-25", "2011-07-26", "2011-07-27", "2011-07-28"
-LATER, LAST = "2011-07-29", "2011-07-30"
+LATER, LAST, AFTER_ALL = "2011-07-29", "2011-07-30", "2011-07-31"
 LIMIT = 600
 
 
@@ -306,10 +306,11 @@ def test_the_nightly_backup_is_proven_and_can_be_restored_from(installation: Ins
 
 
 def test_figures_follow_publications_and_a_report_waits_for_its_day(installation: Installation) -> None:
-    """KPIs and stock start from what was announced before they were on; a day that is not there is waited for."""
+    """KPIs and stock start from an announcement, reports when they are asked; a day that is not there is waited for."""
     client = installation.airflow.client
     for dag in FIGURES:
         client.pause(dag, paused=False)
+    assert installation.run("sales_etl", AFTER_ALL).state == "success"
     wanted = {("kpis", _newest(installation)), ("stock_alerts", _newest(installation))}
     wait_until(lambda: wanted <= _picked_up(installation), LIMIT, f"consumers to start from {wanted}")
     wait_until(lambda: {"marts/kpis", "marts/stock"} <= _announced(installation), LIMIT, "figures to be announced")
