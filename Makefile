@@ -9,7 +9,7 @@ BARE := PYTHONPATH=src $(PYTHON) -m dataops.lab.demo
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-demo:  ## install, load, refuse a bad delivery, run the DAGs, tie the totals (about 3 minutes; resumes)
+demo:  ## install, load, refuse a bad delivery, run the DAGs, tie the totals (about 4 minutes; resumes)
 	@$(BARE).install
 
 demo-clean: down  ## remove everything the demo wrote, except .venv

@@ -15,6 +15,7 @@ from dataops.declared.errors import DeclarationError
 from dataops.declared.layers import Layers
 from dataops.declared.models import SqlModel, parse_model
 from dataops.declared.paths import Paths
+from dataops.facts import figure_rows
 
 pytestmark = pytest.mark.unit
 PROJECT = Path(__file__).resolve().parents[2]
@@ -181,3 +182,11 @@ def test_a_count_of_nothing_is_zero_and_a_sum_of_nothing_is_unknown(real: Catalo
     assert "COALESCE(f.figure, 0)" in ties.expectation.kwargs["unexpected_rows_query"]
     column = Column(name="revenue", data_type="numeric", numeric_precision=38, numeric_scale=6)
     assert column.numeric_scale == 6
+
+
+def test_a_row_is_chosen_by_its_own_place_before_that_of_its_customer(real: Catalog) -> None:
+    """Both are called territory; an order belongs to where it was placed."""
+    for facts in ("fct_sales", "fct_customer_orders"):
+        found = figure_rows._beside(real, real.dataset(facts), "territory")
+        assert found is not None
+        assert (found[0].table, found[1]) == ("dim_territory", "territory_name")

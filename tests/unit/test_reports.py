@@ -156,7 +156,7 @@ def made(rows: tuple[tuple[Any, ...], ...], **changes: Any) -> ReportDocument:
     moment = dt.datetime(2024, 6, 1, 6)
     values: dict[str, Any] = {
         "report": "small", "title": "A small report", "period": "2024-05", "period_start": dt.date(2024, 5, 1),
-        "period_end": dt.date(2024, 5, 31), "next_start": dt.date(2024, 6, 1), "language": "en", "currency": "EUR",
+        "period_end": dt.date(2024, 5, 31), "language": "en", "currency": "EUR",
         "made_of": "marts-0001", "made_of_at": moment, "reaches": dt.date(2024, 6, 1), "state": "whole",
         "headline": "Profit.", "figures": (figure,), "sections": (section,), "notes": ("A note.",),
         "definitions": (), "rests_on": (),
@@ -228,7 +228,6 @@ def test_a_chart_loads_nothing_and_shows_losses_apart() -> None:
     drawn = charts.svg(PLAIN.sections[0], EN)
     assert "http" not in drawn.replace("http://www.w3.org/", "")
     assert charts.LOSS in drawn
-    assert charts.png(PLAIN.sections[0], EN).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

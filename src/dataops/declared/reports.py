@@ -162,6 +162,14 @@ def metric_of(column: str, metrics: Mapping[str, Metric]) -> tuple[Metric, str] 
     return (metrics[parts[-1]], column.removesuffix(f"_{parts[-1]}")) if parts else None
 
 
+def undefined(where: str, column: str) -> DeclarationError:
+    """A figure on a page must say what it is."""
+    return DeclarationError(
+        f"{where}: {column!r} is a figure without a definition; write metrics/{column}.yml, name it after the metric"
+        " that it is about, or give it a title under `columns`, if it is no figure"
+    )
+
+
 class Period:
     """A day, a week from Monday or a month, by its first day."""
 

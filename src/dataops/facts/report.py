@@ -7,7 +7,6 @@ publication, so that a report of an earlier day can be made again.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import PlainSerializer
@@ -119,12 +118,6 @@ class ReportDocument(Document):
     notes: tuple[str, ...]
     definitions: tuple[DefinitionFacts, ...]
     rests_on: tuple[RestsOn, ...]
-    next_start: dt.date
-
-    def columns(self) -> Iterator[ColumnFacts]:
-        """Of all sections."""
-        for section in self.sections:
-            yield from section.columns
 
     @property
     def span(self) -> Period:

@@ -14,7 +14,7 @@ from dataops.declared.catalog import Catalog
 from dataops.declared.errors import DeclarationError
 from dataops.declared.paths import Paths
 from dataops.declared.rendering import render
-from dataops.declared.reports import COMPARABLE, Period, ReportFile, Section, load, metric_of
+from dataops.declared.reports import COMPARABLE, Period, ReportFile, Section, load, metric_of, undefined
 from dataops.declared.select import DIALECTS
 from dataops.pipeline import query
 
@@ -31,7 +31,7 @@ def _check(catalog: Catalog, report: ReportFile, file: str) -> None:
     figures = _columns(catalog, report, report.figures, f"{file}, figures")
     for column in figures:
         if column != COMPARABLE and metric_of(column, catalog.metrics) is None:
-            raise _undefined(f"{file}, figures", column)
+            raise undefined(f"{file}, figures", column)
     for text in (report.reaches, *(note.when for note in report.notes if note.when)):
         _columns(catalog, report, text, file)
     for section in report.sections:
@@ -42,7 +42,7 @@ def _check_section(catalog: Catalog, report: ReportFile, section: Section, where
     names = _columns(catalog, report, section.query, where)
     for name in names:
         if name not in {*section.columns, *section.figures} and metric_of(name, catalog.metrics) is None:
-            raise _undefined(where, name)
+            raise undefined(where, name)
     if section.total and _columns(catalog, report, section.total, where) != names:
         raise DeclarationError(f"{where}: total has other columns than query: {', '.join(names)}")
     chart, pivot = section.chart, section.pivot
@@ -66,10 +66,3 @@ def _columns(catalog: Catalog, report: ReportFile, text: str, where: str) -> Seq
     while isinstance(tree, exp.SetOperation):
         tree = tree.left
     return [projection.alias_or_name for projection in tree.selects]
-
-
-def _undefined(where: str, column: str) -> DeclarationError:
-    return DeclarationError(
-        f"{where}: {column!r} is a figure without a definition; write metrics/{column}.yml, name it after the metric"
-        " that it is about, or give it a title under `columns`, if it is no figure"
-    )

@@ -15,7 +15,7 @@ from dataops.declared.catalog import Catalog
 from dataops.declared.errors import DataRejected, DeclarationError
 from dataops.declared.metrics import Metric
 from dataops.declared.project import Language
-from dataops.declared.reports import COMPARABLE, Chart, Period, ReportFile, Section, metric_of
+from dataops.declared.reports import COMPARABLE, Chart, Period, ReportFile, Section, metric_of, undefined
 from dataops.facts import status
 from dataops.facts.report import (
     ChartFacts,
@@ -107,7 +107,6 @@ def _made(making: _Making, made_of: Publication, rests_on: tuple[RestsOn, ...]) 
         period=str(period),
         period_start=period.start,
         period_end=period.end,
-        next_start=period.after.start,
         language=wording.language,
         currency=wording.currency,
         made_of=made_of.publication_id,
@@ -228,10 +227,7 @@ def _figures(making: _Making) -> tuple[tuple[FigureFacts, ...], dict[str, Any]]:
 def _require_metric(making: _Making, column: str) -> tuple[Metric, str]:
     about = metric_of(column, making.metrics)
     if about is None:
-        raise DeclarationError(
-            f"reports/{making.report.report}.yml: {column!r} is a figure without a definition;"
-            f" write metrics/{column}.yml, or name it after the metric that it is about"
-        )
+        raise undefined(f"reports/{making.report.report}.yml", column)
     return about
 
 

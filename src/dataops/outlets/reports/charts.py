@@ -1,4 +1,4 @@
-"""Charts of reports: one Vega-Lite specification per chart, drawn as SVG for page and paper and as PNG for mail.
+"""Charts of reports: one Vega-Lite specification per chart, drawn as SVG for page and paper.
 
 Drawn without a browser and the same to the byte each time. Colours differ in lightness, so that they survive a
 black-and-white printer; no meaning is in a colour alone.
@@ -95,13 +95,6 @@ def svg(section: SectionFacts, wording: Wording) -> str:
     import vl_convert
 
     return str(vl_convert.vegalite_to_svg(specification(section), **_locale(wording)))
-
-
-def png(section: SectionFacts, wording: Wording, scale: float = 2) -> bytes:
-    """The chart as PNG, for mail."""
-    import vl_convert
-
-    return bytes(vl_convert.vegalite_to_png(specification(section), scale=scale, **_locale(wording)))
 
 
 def _locale(wording: Wording) -> Spec:
