@@ -279,7 +279,7 @@ def test_the_archived_document_is_the_published_one(work: Workspace, monthly: Re
     """What machines read back is described by its schema."""
     import jsonschema
 
-    building.build(work, monthly, "2012-01")
+    building.build(work, monthly, "2012-02")  # not one that another test has spoilt
     made = report_list.listed(work, "profit_monthly", 1).made[0]
     name = next(Path(file.path).name for file in made.files if file.format == "json")
     content = json.loads((work.settings.paths.archive / made.period / name).read_text("utf-8"))
