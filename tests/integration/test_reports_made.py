@@ -123,6 +123,18 @@ def test_every_declared_report_is_made_in_both_languages_and_never_twice(work: W
     )
 
 
+def test_the_archived_document_is_the_published_one(work: Workspace, monthly: ReportFile) -> None:
+    """What machines read back is described by its schema."""
+    import jsonschema
+
+    building.build(work, monthly, "2012-02")
+    made = report_list.listed(work, "profit_monthly", 1).made[0]
+    name = next(Path(file.path).name for file in made.files if file.format == "json")
+    content = json.loads((work.settings.paths.archive / made.period / name).read_text("utf-8"))
+    jsonschema.validate(content, json.loads((PROJECT / "docs/reference/json/report.json").read_text("utf-8")))
+    assert content["report"] == monthly.report
+
+
 def test_a_file_that_somebody_changed_is_not_written_over(work: Workspace, monthly: ReportFile) -> None:
     document = report_making.make(work, monthly, Period.of("month", "2012-01"))
     made, _ = archive.keep(work, document, ("csv",))
@@ -273,15 +285,3 @@ def test_what_leads_nowhere_is_said(work: Workspace) -> None:
         figure_rows.explain(work, "revenue", may, {"colour": "red"})
     hostile = figure_rows.explain(work, "revenue", may, {"territory": "x' OR '1'='1"})
     assert (hostile.rows, hostile.value) == (0, None)
-
-
-def test_the_archived_document_is_the_published_one(work: Workspace, monthly: ReportFile) -> None:
-    """What machines read back is described by its schema."""
-    import jsonschema
-
-    building.build(work, monthly, "2012-02")  # not one that another test has spoilt
-    made = report_list.listed(work, "profit_monthly", 1).made[0]
-    name = next(Path(file.path).name for file in made.files if file.format == "json")
-    content = json.loads((work.settings.paths.archive / made.period / name).read_text("utf-8"))
-    jsonschema.validate(content, json.loads((PROJECT / "docs/reference/json/report.json").read_text("utf-8")))
-    assert content["report"] == monthly.report
