@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -233,6 +234,9 @@ def test_an_aggregate_gives_the_same_on_both(both: tuple[Ask, Ask], inner: str, 
         ("SELECT SUBSTRING(m, a, 2) AS v FROM t WHERE k = 5", None),
         ("SELECT SPLIT_PART(n, '-', a) AS v FROM t WHERE k = 3", "error"),
         ("SELECT LPAD(n, 2, LEFT(n, 0)) AS v FROM t WHERE k = 1", "ab"),
+        ("SELECT d + g AS v FROM t WHERE k = 7", dt.date(2011, 6, 10)),
+        ("SELECT d - g AS v FROM t WHERE k = 7", dt.date(2011, 5, 23)),
+        ("SELECT d + g AS v FROM t WHERE k = 1", "error"),
         ("SELECT SUBSTRING(n, 1, b) AS v FROM t WHERE k = 4", "error"),
         ("SELECT SUBSTRING(n, b, 5) AS v FROM t WHERE k = 4", "1"),
         ("SELECT AVG(x) OVER (ORDER BY k) AS v FROM t ORDER BY v LIMIT 1", Decimal("-0.0000500000000000")),
@@ -256,6 +260,8 @@ def test_what_differed_means_what_postgresql_says(both: tuple[Ask, Ask], sql: st
         ("SELECT CAST(n AS varchar(3)) AS v FROM t", "LEFT"),
         ("SELECT ROUND(x, a) AS v FROM t", "written down"),
         ("SELECT EXTRACT(second FROM ts) AS v FROM t", "fractions"),
+        ("SELECT d + x AS v FROM t", "whole days"),
+        ("SELECT ts - 1 AS v FROM t", "by an INTERVAL"),
         ("SELECT CAST('1.5' AS integer) AS v FROM t", "write the number itself"),
         ("SELECT zz FROM t", "no column zz"),
         ("SELECT t.zz FROM t", "no column t.zz"),

@@ -226,16 +226,16 @@ def test_a_corrected_order_restates_the_month_in_which_it_was_reported(
 
 def test_while_sales_are_held_reports_wait_and_everybody_is_told_for_what(work: Workspace, monthly: ReportFile) -> None:
     day = fetch(work, "SELECT MAX(order_date) FROM curated.fct_sales")[0][0]
-    window = Window.parse(f"{day}..{day + dt.timedelta(days=1)}")
+    month, window = f"{day:%Y-%m}", Window.parse(f"{day}..{day + dt.timedelta(days=1)}")
     with jobs.source_of(
         work, f"{URL}&faults=price_x100,orphan_customer,null_required,drop_lines", open_source
     ) as source:
         held = jobs.load(work, "sales", window, source)
     assert held.publication is None
     with pytest.raises(DataRejected, match=r"profit_monthly waits: sales is held \(INC-") as caught:
-        building.build(work, monthly, None)
+        building.build(work, monthly, month)
     stood = str(caught.value).rpartition("--as-of ")[2]
-    assert building.build(work, monthly, None, as_of=stood)[0].report == "profit_monthly"
+    assert building.build(work, monthly, month, as_of=stood)[0].report == "profit_monthly"
     waits = impact.of_name(work, held.batch_id)
     assert waits.reports == ("profit_monthly", "sales_daily", "sales_weekly")
     found = status.read(work)
@@ -244,7 +244,10 @@ def test_while_sales_are_held_reports_wait_and_everybody_is_told_for_what(work: 
         work, found.incidents[0].incident if found.incidents[0].group == "sales" else held_incident(work)
     )
     assert (page.waiting_reports, page.waiting_receivers) == (waits.reports, waits.receivers)
-    assert "sales is held" in str(report_making.lacking(work, monthly, f"{day:%Y-%m}-01"))
+    assert "sales is held" in str(report_making.lacking(work, monthly, f"{month}-01"))
+    before = str(Period.of("month", month).before)
+    assert report_making.lacking(work, monthly, f"{before}-01") is None
+    assert building.build(work, monthly, before)[0].period == before
 
 
 def held_incident(work: Workspace) -> str:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ["SODA_CORE_TELEMETRY_ENABLED"] = "false"
-os.environ["GX_ANALYTICS_ENABLED"] = "false"
-
 import adbc_driver_postgresql.dbapi
 import psycopg
 import pytest

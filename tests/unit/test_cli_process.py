@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,15 @@ def test_a_usage_error_says_where_help_is(capsys: pytest.CaptureFixture[str]) ->
     assert "there are curated, inventory, kpis, reference" in capsys.readouterr().err
     assert process.main(["load", "sales", "--window", "2014-05-01"]) == 2
     assert process.main(["--version"]) == 0
+
+
+def test_the_engines_report_to_nobody() -> None:
+    """Soda sends what it did to its maker unless told not to before its import; offline that costs seconds."""
+    script = (
+        "import threading, dataops.gate.gx as gx, dataops.gate.soda as soda\ngx.load(), soda.load()\n"
+        "from opentelemetry import trace\n"
+        "print(type(trace.get_tracer_provider()).__name__, threading.active_count())"
+    )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("SODA", "GX"))}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["ProxyTracerProvider", "1"]

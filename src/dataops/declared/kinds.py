@@ -263,6 +263,8 @@ def _sum(kinds: Kinds, node: exp.Expression) -> Kind | None:
         return INT
     if DATE in moments and (left.is_whole or right.is_whole):
         return DATE
+    if moments and (left.is_number or right.is_number):
+        raise SelectError("a date is moved by whole days, a timestamp by an INTERVAL", line_of(node))
     return TIME if moments and SPAN in {left, right} else None
 
 

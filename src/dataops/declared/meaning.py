@@ -14,7 +14,7 @@ from collections.abc import Callable
 import sqlglot
 from sqlglot import exp
 
-from dataops.declared.kinds import BIG, KIND, SCALE, TEXT, TIME, Kind, Kinds, Schema, choices, type_of
+from dataops.declared.kinds import BIG, DATE, KIND, SCALE, TEXT, TIME, Kind, Kinds, Schema, choices, type_of
 from dataops.declared.select import Dialect, SelectError, line_of
 
 
@@ -266,9 +266,19 @@ def _to_one_scale(parts: list[exp.Expression], kinds: Kinds) -> None:
             part.replace(cast)
 
 
+def _sum(node: exp.Expression, kinds: Kinds, dialect: Dialect) -> None:
+    """Both warehouses move a date by an INTEGER only."""
+    if DATE not in {kinds.of(node.left), kinds.of(node.right)}:
+        return _align(node, kinds, dialect)
+    for part in (node.left, node.right):
+        if kinds.of(part) == BIG:
+            part.replace(exp.cast(part.copy(), "INT"))
+    return None
+
+
 _ALIGNED = (
     exp.Coalesce, exp.Case, exp.Greatest, exp.Least, exp.Nullif, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE,
-    exp.NullSafeEQ, exp.NullSafeNEQ, exp.Between, exp.In, exp.Add, exp.Sub,
+    exp.NullSafeEQ, exp.NullSafeNEQ, exp.Between, exp.In,
 )  # fmt: skip
 _REWRITES: dict[type[exp.Expression], Callable[[exp.Expression, Kinds, Dialect], None]] = {
     exp.Div: _divide,
@@ -287,6 +297,8 @@ _REWRITES: dict[type[exp.Expression], Callable[[exp.Expression, Kinds, Dialect],
     exp.Pad: _pad,
     exp.TimestampTrunc: _truncate,
     exp.Extract: _extract,
+    exp.Add: _sum,
+    exp.Sub: _sum,
     **dict.fromkeys(_ALIGNED, _align),
     **dict.fromkeys((exp.Union, exp.Intersect, exp.Except), _align_rows),
 }

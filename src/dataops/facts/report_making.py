@@ -83,11 +83,11 @@ def make(
 ) -> ReportDocument:
     """The report of a period, as of a publication (default: the newest).
 
-    Raises DataRejected when what it stands on is held or was never published; not for a past publication.
+    Raises DataRejected when what it stands on is held for the period or was never published; never as of the past.
     """
     groups = groups_of(work.catalog, report)
     if as_of is None:
-        require_published(work, report, groups)
+        require_published(work, report, groups, period)
     made_of, rests_on = _rests_on(work, groups, as_of)
     wording = Wording(language or report.language, work.settings.project.currency)
     selects = [period.put_into(text) for text in report.queries]
@@ -130,18 +130,22 @@ def reaches(work: Workspace, report: ReportFile) -> dt.date | None:
 
 def lacking(work: Workspace, report: ReportFile, day: str) -> str | None:
     """What a report waits for before it can be made whole for the period of a day; None when nothing is lacking."""
+    period = Period.of(report.period, day)
     try:
-        require_published(work, report, groups_of(work.catalog, report))
+        require_published(work, report, groups_of(work.catalog, report), period)
     except DataRejected as error:
         return str(error).splitlines()[0]
-    period, last = Period.of(report.period, day), reaches(work, report)
+    last = reaches(work, report)
     if last is not None and last >= period.end:
         return None
     return f"the data reach up to {last or 'no day'}, {period} ends on {period.end}"
 
 
-def require_published(work: Workspace, report: ReportFile, groups: set[str]) -> None:
-    """Raises DataRejected naming what is held or missing, and the command that says more."""
+def require_published(work: Workspace, report: ReportFile, groups: set[str], period: Period) -> None:
+    """Raises DataRejected naming what is held or missing, and the command that says more.
+
+    What is held for later days only keeps no earlier period waiting.
+    """
     stands = {group.group: group for group in status.read(work).groups}
     needed = [stands[name] for name in sorted(upstream(work.catalog, groups))]
     stood = max((g for g in needed if g.group in groups and g.published_at), key=_published, default=None)
@@ -149,7 +153,7 @@ def require_published(work: Workspace, report: ReportFile, groups: set[str]) -> 
         if group.publication is None:
             raise DataRejected(f"{report.report} waits: {group.group} was never published.\nRun: dataops status")
     for group in needed:
-        if group.state == "held":
+        if group.is_held_for(period.end):
             raise DataRejected(
                 f"{report.report} waits: {group.group} is held ({group.incident}).\n"
                 f"Figures stand at {group.figures_as_of}. See: dataops incidents show {group.incident}\n"

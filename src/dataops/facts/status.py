@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import ClassVar
 
 from pydantic import Field, computed_field
@@ -43,6 +43,7 @@ class _Group:
     incident: str | None = None
     batch: Batch | None = None
     publication: Publication | None = None
+    held_from: datetime | None = None
 
 
 class Rules(Part):
@@ -82,6 +83,12 @@ class GroupFacts(Part):
     as_of: datetime | None = Field(exclude=True)
     as_of_is_day: bool = Field(exclude=True)
     unjudged: bool = Field(exclude=True)
+    held_from: datetime | None = Field(exclude=True)
+    """what is held speaks for no time before this one; None: for any"""
+
+    def is_held_for(self, day: date) -> bool:
+        """Whether what is held could change figures of a day or of days before it."""
+        return self.state == "held" and (self.held_from is None or self.held_from.date() <= day)
 
     @property
     def as_of_day(self) -> datetime | None:
@@ -276,6 +283,7 @@ def _facts(catalog: Catalog, group: _Group) -> GroupFacts:
         as_of=group.as_of,
         as_of_is_day=group.as_of_is_day,
         unjudged=state.unjudged,
+        held_from=group.held_from,
     )
 
 
@@ -332,7 +340,21 @@ def _group(
         own[-1].incident_id if own else None,
         batch,
         last,
+        _held_from(connection, batch, own),
     )
+
+
+def _is_stopped(batch: Batch | None) -> bool:
+    return batch is not None and batch.state is BatchState.JUDGED and batch.verdict is not VerdictName.PASSED
+
+
+def _held_from(connection: Connection, batch: Batch | None, incidents: Sequence[Incident]) -> datetime | None:
+    """Where the earliest window begins of what is held; None when something held has no window."""
+    numbers = {number for incident in incidents for number in incident.batches}
+    held = [made for number in numbers if (made := batches.numbered(connection, number))]
+    starts = [made.window_start for made in (*held, *([batch] if batch and _is_stopped(batch) else []))]
+    known = [start for start in starts if start]
+    return min(known) if known and len(known) == len(starts) else None
 
 
 def _state(
@@ -353,9 +375,8 @@ def _state(
         rolled_back=bool(last and last.kind is PublicationKind.ROLLBACK),
         rows_wait=rows > 0,
     )
-    stopped = batch is not None and batch.state is BatchState.JUDGED and batch.verdict is not VerdictName.PASSED
-    if stopped or incidents:
-        verdicts = {i.detail.verdict for i in incidents} | ({batch.verdict} if batch and stopped else set())
+    if _is_stopped(batch) or incidents:
+        verdicts = {i.detail.verdict for i in incidents} | ({batch.verdict} if batch and _is_stopped(batch) else set())
         return replace(base, state="held", unjudged=VerdictName.FAILED not in verdicts)
     if last is None or _is_behind(connection, catalog, name):
         return replace(base, state="waiting")

@@ -21,6 +21,7 @@ from dataops.gate.verdict import Predicate, RuleResult, judged, unjudged
 from dataops.warehouse import Warehouse
 from dataops.warehouse.tables import quoted
 
+os.environ["SODA_CORE_TELEMETRY_ENABLED"] = "false"  # read when Soda is imported: nothing is reported to anybody
 SOURCE = "warehouse"
 ROW_COLUMNS = ({"name": "_row", "data_type": "bigint"}, {"name": "_problems", "data_type": "varchar"})
 
@@ -139,7 +140,6 @@ def _postgres(url: str) -> Content:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Soda reports on its logger; what matters comes back as results."""
-    os.environ["SODA_CORE_TELEMETRY_ENABLED"] = "false"
     logger = logging.getLogger("soda")
     level = logger.level
     # Not silenced altogether: Soda collects its own errors from this logger, and a session without them looks clean.
