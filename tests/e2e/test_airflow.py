@@ -306,7 +306,10 @@ def test_the_nightly_backup_is_proven_and_can_be_restored_from(installation: Ins
 
 
 def test_figures_follow_publications_and_a_report_waits_for_its_day(installation: Installation) -> None:
-    """KPIs and stock start from an announcement, reports when they are asked; a day that is not there is waited for."""
+    """KPIs and stock start from an announcement, reports when they are asked.
+
+    A day of sales is held since an earlier test: days before it are reported, those after it wait and say why.
+    """
     client = installation.airflow.client
     for dag in FIGURES:
         client.pause(dag, paused=False)
@@ -323,7 +326,7 @@ def test_figures_follow_publications_and_a_report_waits_for_its_day(installation
         lambda: client.run("reports_daily", waiting).tasks.get("fresh") == "up_for_reschedule", LIMIT, "it to wait"
     )
     log = client.log("reports_daily", waiting, "fresh")
-    assert "waits: sales_daily: the data reach up to" in log
+    assert "waits: sales_daily: sales is held (INC-" in log
 
 
 def _announced(installation: Installation) -> set[str]:

@@ -18,9 +18,9 @@ from dataops.declared import catalog as catalogs
 from dataops.declared import reports
 from dataops.declared.errors import DeclarationError
 from dataops.declared.paths import Paths
-from dataops.declared.reports import Period, metric_of
+from dataops.declared.reports import Period, Pivot, metric_of
 from dataops.facts import report_checking
-from dataops.facts.report import ChartFacts, ColumnFacts, FigureFacts, ReportDocument, SectionFacts
+from dataops.facts.report import ChartFacts, ColumnFacts, DefinitionFacts, FigureFacts, ReportDocument, SectionFacts
 from dataops.facts.wording import WORDS, Wording
 from dataops.outlets.reports import charts, delimited, page, paper, workbook
 
@@ -183,6 +183,34 @@ def test_all_files_say_the_same_total() -> None:
     assert ">7.51</td>" in page.render(PLAIN).decode()
     rows = list(csv.reader(io.StringIO(delimited.render(PLAIN).decode("utf-8-sig"))))
     assert sum(Decimal(row[1]) for row in rows[1:]) == Decimal("7.505")
+
+
+def test_a_table_in_two_directions_adds_up_both_ways_and_long_words_have_room() -> None:
+    name, profit = PLAIN.sections[0].columns
+    section = PLAIN.sections[0].model_copy(
+        update={
+            "columns": (name, ColumnFacts(name="place", title="Place", kind="text"), profit),
+            "rows": (
+                ("bicycle", "south", Decimal(10)),
+                ("bicycle", "north", Decimal(-3)),
+                ("bell", "north", Decimal(2)),
+            ),
+            "total": None,
+            "chart": None,
+            "pivot": Pivot(rows="name", columns="place", value="profit"),
+        }
+    )
+    words = DefinitionFacts(
+        metric="profit", title="Profit", says="word " * 60, formula="SUM(profit)", additivity="additive", owner="us"
+    )
+    book = load_workbook(io.BytesIO(workbook.render(made((), sections=(section,), definitions=(words,)))))
+    assert list(book["Name x Place"].iter_rows(values_only=True)) == [
+        ("Name", "north", "south", "Total"),
+        ("bicycle", -3, 10, 7),
+        ("bell", 2, None, 2),
+        ("Total", -1, 10, 9),
+    ]
+    assert book["Definitions"].row_dimensions[2].height >= 5 * workbook.LINE
 
 
 def test_text_from_data_is_text_and_nothing_else() -> None:

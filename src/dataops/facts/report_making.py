@@ -134,7 +134,7 @@ def lacking(work: Workspace, report: ReportFile, day: str) -> str | None:
     try:
         require_published(work, report, groups_of(work.catalog, report), period)
     except DataRejected as error:
-        return str(error).splitlines()[0]
+        return str(error).splitlines()[0].removeprefix(f"{report.report} waits: ")
     last = reaches(work, report)
     if last is not None and last >= period.end:
         return None

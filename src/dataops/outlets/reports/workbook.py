@@ -8,8 +8,11 @@ from __future__ import annotations
 import datetime as dt
 import io
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import product
+from textwrap import wrap
 from typing import Any
 
 from dataops.facts.report import ChartFacts, ColumnFacts, FigureFacts, ReportDocument, SectionFacts
@@ -20,7 +23,8 @@ FORMATS = {
     "days": "#,##0.0", "per day": "#,##0.00", "date": "yyyy-mm-dd",
 }  # fmt: skip
 WIDEST = 48
-HEAD = 32  # points: two lines, which not every program finds out by itself
+LINE = 15  # points
+HEAD = 32  # two lines, which not every program finds out by itself
 LONG = 30  # rows beside which a chart stands; below fewer
 DATA = "data"  # a hidden sheet for what charts are drawn from and no table holds
 SHEET_NAME = 31  # Excel's limit
@@ -57,6 +61,7 @@ class _Book:
         self.kinds = {kind: book.add_format({"num_format": text}) for kind, text in FORMATS.items()}
         self.kinds["date"].set_align("left")
         self.sums = {kind: book.add_format({"num_format": t, "bold": True, "top": 1}) for kind, t in FORMATS.items()}
+        self.beside = {kind: book.add_format({"num_format": t, "bold": True}) for kind, t in FORMATS.items()}
 
     def write(self) -> None:
         self._summary()
@@ -188,7 +193,11 @@ class _Book:
             native.set_y_axis({"reverse": True, "label_position": "low"})
         else:
             native.set_x_axis(
-                {"num_format": "mmm yyyy" if self._monthly(section, chart) else "d mmm yyyy", "text_axis": True}
+                {
+                    "num_format": "mmm yyyy" if self._monthly(section, chart) else "d mmm yyyy",
+                    "text_axis": True,
+                    "label_position": "low",  # not across bars below zero
+                }
             )
         native.set_size({"width": 720, "height": 360})
         line, place = (1, len(section.columns) + 1) if len(section.rows) > LONG else (end + 2, 0)
@@ -230,34 +239,30 @@ class _Book:
         if pivot is None:
             return
         at, across, of = (section.at(name) for name in (pivot.rows, pivot.columns, pivot.value))
-        column = section.columns[of]
-        rows = list(dict.fromkeys(row[at] for row in section.rows))
-        heads = list(dict.fromkeys(sorted(str(row[across]) for row in section.rows)))
-        cells: dict[tuple[object, str], Any] = {}
+        cells: dict[tuple[str | None, str | None], Any] = defaultdict(int)
         for row in section.rows:
-            key = (row[at], str(row[across]))
-            cells[key] = cells.get(key, 0) + row[of]
+            for key in product((str(row[at]), None), (str(row[across]), None)):
+                cells[key] += row[of]
+        names = [*dict.fromkeys(str(row[at]) for row in section.rows), None]  # None stands for all
+        heads = [*sorted({str(row[across]) for row in section.rows}), None]
+        total, unit = self.wording.word("total"), str(section.columns[of].unit)
         sheet = self._sheet(f"{section.columns[at].title} x {section.columns[across].title}")
-        total = self.wording.word("total")
-        for place, title in enumerate([section.columns[at].title, *heads, total]):
-            sheet.write_string(0, place, title, self.head)
+        sheet.write_string(0, 0, section.columns[at].title, self.head)
+        for place, head in enumerate(heads, start=1):
+            sheet.write_string(0, place, head or total, self.right)
         sheet.set_column(0, 0, WIDEST - 12)
-        sheet.set_column(1, len(heads) + 1, 15)
+        sheet.set_column(1, len(heads), 15)
         sheet.set_row(0, HEAD)
         sheet.freeze_panes(1, 1)
         sheet.repeat_rows(0)
-        form, bold = self.kinds[str(column.unit)], self.sums[str(column.unit)]
-        for line, name in enumerate([*rows, None], start=1):
-            chosen = [value for (row, _), value in cells.items() if name is None or row == name]
-            sheet.write_string(line, 0, total if name is None else str(name), self.bold if name is None else None)
+        for line, name in enumerate(names, start=1):
+            sheet.write_string(line, 0, name or total, None if name else self.bold)
             for place, head in enumerate(heads, start=1):
-                parts = [v for (row, of_head), v in cells.items() if of_head == head and (name is None or row == name)]
-                if parts:
-                    self._cell(sheet, line, place, sum(parts), bold if name is None else form)
-            self._cell(sheet, line, len(heads) + 1, sum(chosen), bold)
+                forms = self.sums if not name else self.kinds if head else self.beside
+                self._cell(sheet, line, place, cells.get((name, head)), forms[unit])
         scale = {"min_color": "#F2B8B5", "mid_color": "#FFFFFF", "max_color": "#9ECAE1"}
         options = {"type": "3_color_scale", "mid_type": "num", "mid_value": 0} | scale
-        sheet.conditional_format(1, 1, len(rows), len(heads), options)
+        sheet.conditional_format(1, 1, len(names) - 1, len(heads) - 1, options)
 
     def _definitions(self) -> None:
         sheet = self._sheet(self.wording.word("definitions"))
@@ -280,5 +285,7 @@ class _Book:
             sheet.write_string(0, place, head, self.head)
         sheet.freeze_panes(1, 0)
         for line, row in enumerate(rows, start=1):
+            lines = (len(wrap(text, width - 4)) for text, width in zip(row, widths, strict=True))
+            sheet.set_row(line, LINE * max(1, *lines))
             for place, text in enumerate(row):
                 sheet.write_string(line, place, text, self.wrapped)
