@@ -140,7 +140,8 @@ class DuckDBWarehouse:
         if isinstance(cause, MemoryError | duckdb.OutOfMemoryException) or any(sign in text for sign in NO_MEMORY):
             return (
                 f"not enough memory to work on {self.file.name}: {text}. Nothing was changed.\n"
-                "Free some memory, or load shorter windows (--window), then run this again."
+                "Free some memory, or load shorter windows (--window), then run this again. Where DuckDB's own limit is"
+                f" meant, raise it: DATAOPS_WAREHOUSE_URL=duckdb:///{self.file}?memory_limit=2GB"
             )
         if "Cannot open encrypted database" in text:
             return (
