@@ -185,6 +185,20 @@ def test_all_files_say_the_same_total() -> None:
     assert sum(Decimal(row[1]) for row in rows[1:]) == Decimal("7.505")
 
 
+@pytest.mark.parametrize(
+    ("unit", "decimals", "pattern"),
+    [("ratio", 3, "#,##0.000"), ("count", 0, "#,##0"), ("share", 1, "0.0 %"), ("money", 2, "#,##0.00;[Red]-#,##0.00")],
+)
+def test_a_workbook_shows_as_many_decimals_as_the_figure_is_defined_with(
+    unit: str, decimals: int, pattern: str
+) -> None:
+    name, profit = PLAIN.sections[0].columns
+    columns = (name, profit.model_copy(update={"unit": unit, "decimals": decimals}))
+    section = PLAIN.sections[0].model_copy(update={"columns": columns})
+    book = load_workbook(io.BytesIO(workbook.render(made((), sections=(section,)))))
+    assert book["Names"]["B2"].number_format == pattern
+
+
 def test_a_table_in_two_directions_adds_up_both_ways_and_long_words_have_room() -> None:
     name, profit = PLAIN.sections[0].columns
     section = PLAIN.sections[0].model_copy(

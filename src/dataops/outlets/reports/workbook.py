@@ -18,14 +18,11 @@ from typing import Any
 from dataops.facts.report import ChartFacts, ColumnFacts, FigureFacts, ReportDocument, SectionFacts
 from dataops.facts.wording import Wording
 
-FORMATS = {
-    "money": "#,##0.00;[Red]-#,##0.00", "count": "#,##0", "quantity": "#,##0", "share": "0.0 %", "ratio": "#,##0.0",
-    "days": "#,##0.0", "per day": "#,##0.00", "date": "yyyy-mm-dd",
-}  # fmt: skip
+STYLES: dict[str, dict[str, Any]] = {"plain": {}, "total": {"bold": True, "top": 1}, "beside": {"bold": True}}
 WIDEST = 48
 LINE = 15  # points
 HEAD = 32  # two lines, which not every program finds out by itself
-LONG = 30  # rows beside which a chart stands; below fewer
+LONG = 12  # rows beside which a chart stands: below more, it would not fit on their page
 DATA = "data"  # a hidden sheet for what charts are drawn from and no table holds
 SHEET_NAME = 31  # Excel's limit
 COLOURS = ("#08306B", "#2F7FBC", "#9ECAE1", "#D95F0E", "#7A7A7A")
@@ -58,10 +55,8 @@ class _Book:
         self.bold = book.add_format({"bold": True, "top": 1})
         self.large = book.add_format({"bold": True, "font_size": 16})
         self.wrapped = book.add_format({"text_wrap": True, "valign": "top"})
-        self.kinds = {kind: book.add_format({"num_format": text}) for kind, text in FORMATS.items()}
-        self.kinds["date"].set_align("left")
-        self.sums = {kind: book.add_format({"num_format": t, "bold": True, "top": 1}) for kind, t in FORMATS.items()}
-        self.beside = {kind: book.add_format({"num_format": t, "bold": True}) for kind, t in FORMATS.items()}
+        self.date = book.add_format({"num_format": "yyyy-mm-dd", "align": "left"})
+        self.numbers: dict[tuple[str, int, str], Any] = {}
 
     def write(self) -> None:
         self._summary()
@@ -115,7 +110,7 @@ class _Book:
 
     def _figures(self, sheet: Any, line: int, figure: FigureFacts) -> None:  # noqa: ANN401
         for column, value in enumerate((figure.value, figure.previous, figure.year_ago), start=1):
-            self._cell(sheet, line, column, value, self.kinds[figure.unit])
+            self._cell(sheet, line, column, value, self._number(figure.unit, figure.decimals))
 
     def _table(self, sheet: Any, section: SectionFacts) -> int:  # noqa: ANN401
         """Header, rows and total; the line after them."""
@@ -127,7 +122,7 @@ class _Book:
         sheet.repeat_rows(0)
         for line, row in enumerate(section.rows, start=1):
             for place, (column, value) in enumerate(zip(section.columns, row, strict=True)):
-                self._cell(sheet, line, place, value, self._format(column, value, self.kinds))
+                self._cell(sheet, line, place, value, self._format(column, value, "plain"))
         end = len(section.rows) + 1
         if section.rows:
             sheet.autofilter(0, 0, end - 1, len(section.columns) - 1)
@@ -139,15 +134,23 @@ class _Book:
         values = section.total or ()
         for place, (column, value) in enumerate(zip(section.columns, values, strict=True)):
             if column.kind == "figure":
-                self._cell(sheet, line, place, value, self._format(column, value, self.sums))
+                self._cell(sheet, line, place, value, self._format(column, value, "total"))
             else:
                 sheet.write_string(line, place, self.wording.word("total") if place == 0 else "", self.bold)
 
-    @staticmethod
-    def _format(column: ColumnFacts, value: object, formats: dict[str, Any]) -> Any:  # noqa: ANN401
+    def _format(self, column: ColumnFacts, value: object, style: str) -> Any:  # noqa: ANN401
         if column.unit:
-            return formats[column.unit]
-        return formats["date"] if isinstance(value, dt.date) else None
+            return self._number(column.unit, column.decimals or 0, style)
+        return self.date if isinstance(value, dt.date) else None
+
+    def _number(self, unit: str, decimals: int, style: str = "plain") -> Any:  # noqa: ANN401
+        """As many decimals as the figure is defined with; losses are red."""
+        known = self.numbers.get((unit, decimals, style))
+        if known is None:
+            plain = f"{'0' if unit == 'share' else '#,##0'}{'.' if decimals else ''}{'0' * decimals}"
+            pattern = {"share": f"{plain} %", "money": f"{plain};[Red]-{plain}"}.get(unit, plain)
+            known = self.numbers[unit, decimals, style] = self.book.add_format({"num_format": pattern} | STYLES[style])
+        return known
 
     @staticmethod
     def _cell(sheet: Any, line: int, place: int, value: object, form: Any) -> None:  # noqa: ANN401
@@ -216,13 +219,13 @@ class _Book:
         values = {(row[x], row[by]): row[y] for row in section.rows}
         first = self.used
         for line, at in enumerate(xs, start=1):
-            self._cell(sheet, line, first, at, self.kinds["date"] if isinstance(at, dt.date) else None)
+            self._cell(sheet, line, first, at, self.date if isinstance(at, dt.date) else None)
         colours = list(dict.fromkeys(row[by] for row in section.rows))
         for number, colour in enumerate(colours):
             place = first + 1 + number
             sheet.write_string(0, place, str(colour))
             for line, at in enumerate(xs, start=1):
-                self._cell(sheet, line, place, values.get((at, colour), 0), self.kinds["money"])
+                self._cell(sheet, line, place, values.get((at, colour), 0), None)
             native.add_series(
                 {
                     "name": [DATA, 0, place],
@@ -245,7 +248,7 @@ class _Book:
                 cells[key] += row[of]
         names = [*dict.fromkeys(str(row[at]) for row in section.rows), None]  # None stands for all
         heads = [*sorted({str(row[across]) for row in section.rows}), None]
-        total, unit = self.wording.word("total"), str(section.columns[of].unit)
+        total, figure = self.wording.word("total"), section.columns[of]
         sheet = self._sheet(f"{section.columns[at].title} x {section.columns[across].title}")
         sheet.write_string(0, 0, section.columns[at].title, self.head)
         for place, head in enumerate(heads, start=1):
@@ -258,8 +261,8 @@ class _Book:
         for line, name in enumerate(names, start=1):
             sheet.write_string(line, 0, name or total, None if name else self.bold)
             for place, head in enumerate(heads, start=1):
-                forms = self.sums if not name else self.kinds if head else self.beside
-                self._cell(sheet, line, place, cells.get((name, head)), forms[unit])
+                style = "total" if not name else "plain" if head else "beside"
+                self._cell(sheet, line, place, cells.get((name, head)), self._format(figure, None, style))
         scale = {"min_color": "#F2B8B5", "mid_color": "#FFFFFF", "max_color": "#9ECAE1"}
         options = {"type": "3_color_scale", "mid_type": "num", "mid_value": 0} | scale
         sheet.conditional_format(1, 1, len(names) - 1, len(heads) - 1, options)
