@@ -4,7 +4,7 @@ BIN := .venv/bin
 BARE := PYTHONPATH=src $(PYTHON) -m dataops.lab.demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-clean test all-tests test-fast soak lint up down docs bench lock venv
+.PHONY: help demo demo-clean test all-tests test-fast soak lint up down docs bench bench-analysis lock venv
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ down:  ## stop what `make up` started
 
 docs: venv  ## bring data_docs/ up to date
 	@$(BIN)/dataops docs
+
+bench-analysis: venv  ## customer lifetime value and effects of campaigns against known answers
+	$(BIN)/python benchmarks/analysis.py
 
 bench: venv  ## measure load, gate, publish and build
 	$(BIN)/python benchmarks/run.py
