@@ -1,12 +1,14 @@
-"""How PostgreSQL goes about a delivery: what compares rows with rows joins them, whatever it knows of the tables.
+"""How PostgreSQL goes about a delivery and about figures: what compares rows with rows joins them.
 
-A subplan may be walked once per row, so that its time grows with the square of the delivery.
+A subplan may be walked once per row, and a join by part of its columns may compare everything with everything, so that
+their time grows with the square of the delivery.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from dataops.declared import settings
 from dataops.gate.waivers import Scope
+from dataops.lab.faulty_source import open_source
 from dataops.ledger import clock
+from dataops.ledger.workspace import open_workspace
 from dataops.pipeline import jobs, stewards
-from tests.conftest import PostgresServer
+from tests.conftest import PROJECT, PostgresServer
 from tests.support.shop import fetch, land, line, small_shop, workspace
 
 pytestmark = pytest.mark.integration
@@ -61,3 +66,47 @@ def test_no_statement_on_rows_is_a_subplan(tmp_path: Path, postgres: PostgresSer
     assert sum("difference" in statement for statement in plans) > 5
     assert sum("quarantine" in statement for statement in plans) > 5
     assert {statement: plan for statement, plan in plans.items() if "SubPlan" in plan} == {}
+
+
+ACTUAL = re.compile(r"actual rows=(\d+) loops=(\d+)")
+REMOVED = re.compile(r"Rows Removed by (?:Join )?Filter: (\d+)")
+MOST = 1_000_000  # comparisons of a few thousand rows
+
+
+@pytest.fixture
+def comparisons() -> Iterator[dict[str, int]]:
+    """By statement that makes figures or judges them: the most rows that a step of its plan went through."""
+    most: dict[str, int] = {}
+
+    def explain(connection: Any, _: Any, statement: str, parameters: Any, __: Any, many: bool) -> None:
+        select = re.sub(r"^\s*CREATE TABLE \S+ AS\s", "", statement)
+        if re.match(r"\s*SELECT\b", select) and re.search(r"\b(candidate|marts)\.", select) and not many:
+            with connection.connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN (ANALYZE, TIMING off) {select}", parameters or None)
+                most[statement] = went_through("\n".join(row[0] for row in cursor.fetchall()))
+
+    sa.event.listen(Engine, "before_cursor_execute", explain)
+    yield most
+    sa.event.remove(Engine, "before_cursor_execute", explain)
+
+
+def went_through(plan: str) -> int:
+    """Rows that a step gave in all its rounds, or that it threw away in one."""
+    given = [int(rows) * int(rounds) for rows, rounds in ACTUAL.findall(plan)]
+    return max([*given, *(int(rows) for rows in REMOVED.findall(plan))], default=0)
+
+
+def test_no_figure_compares_everything_with_everything(
+    tmp_path: Path, postgres: PostgresServer, comparisons: dict[str, int]
+) -> None:
+    url = postgres.create_database("figures")
+    environ = {"DATAOPS_HOME": str(tmp_path), "DATAOPS_WAREHOUSE_URL": url}
+    work = open_workspace(settings.load(environ, project=PROJECT))
+    with closing(open_source("generator:?scale=0.1&seed=7&days=400")) as source:
+        for group in ("reference", "sales", "inventory"):
+            jobs.load(work, group, None, source)
+    for group in ("curated", "kpis"):
+        done = jobs.build(work, group)[1]
+        assert done.publication, done.verdict
+    assert len(comparisons) > 50
+    assert {statement: rows for statement, rows in comparisons.items() if rows > MOST} == {}

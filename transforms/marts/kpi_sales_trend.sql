@@ -18,6 +18,16 @@ WITH figures AS (
         territory, category, channel, revenue, orders, gross_profit, active_customers
     FROM marts.kpi_sales_monthly
 ),
+keyed AS (
+    -- One key per cell and period: joined by five columns of a common table expression, PostgreSQL sorts by two of them
+    -- and compares everything with everything within these.
+    SELECT
+        figures.*,
+        CONCAT_WS(CHR(31), grain, territory, category, channel, CAST(period_start AS varchar)) AS cell,
+        CONCAT_WS(CHR(31), grain, territory, category, channel, CAST(before_start AS varchar)) AS cell_before,
+        CONCAT_WS(CHR(31), grain, territory, category, channel, CAST(year_ago_start AS varchar)) AS cell_year_ago
+    FROM figures
+),
 span AS (
     SELECT MIN(order_date) AS first_day, MAX(order_date) AS last_day FROM marts.kpi_sales_daily
 ),
@@ -65,13 +75,11 @@ SELECT
         f.period_start < span.first_day OR f.period_end > span.last_day
         OR (f.grain = 'month' AND silent.month_start IS NOT NULL)
     AS boolean) AS is_partial
-FROM figures AS f
+FROM keyed AS f
 CROSS JOIN span
-LEFT JOIN figures AS p
-    ON p.grain = f.grain AND p.period_start = f.before_start
-    AND p.territory = f.territory AND p.category = f.category AND p.channel = f.channel
-LEFT JOIN figures AS y
-    ON y.grain = f.grain AND y.period_start = f.year_ago_start
-    AND y.territory = f.territory AND y.category = f.category AND y.channel = f.channel
+LEFT JOIN keyed AS p
+    ON p.cell = f.cell_before
+LEFT JOIN keyed AS y
+    ON y.cell = f.cell_year_ago
 LEFT JOIN silent
     ON silent.month_start = f.period_start
