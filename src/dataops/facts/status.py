@@ -87,7 +87,7 @@ class GroupFacts(Part):
     """what is held speaks for no time before this one; None: for any"""
 
     def is_held_for(self, day: date) -> bool:
-        """Whether what is held could change figures of a day or of days before it."""
+        """Whether what is held speaks for a day or days before it; corrections of earlier ones will be restatements."""
         return self.state == "held" and (self.held_from is None or self.held_from.date() <= day)
 
     @property

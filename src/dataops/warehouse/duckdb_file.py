@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -44,6 +44,7 @@ DAMAGED = (
 )
 NEVER = "1TB"  # a log of this size would make DuckDB checkpoint by itself
 KEPT_SECONDS = 1.0  # then others get their turn
+SIZES = {"KiB": 2**10 / 10**6, "MiB": 2**20 / 10**6, "GiB": 2**30 / 10**6, "TiB": 2**40 / 10**6}  # in megabytes
 MEMORY_PER_THREAD = 300  # megabytes; six million order lines are built, judged and published within it
 
 
@@ -91,8 +92,22 @@ def with_limits(url: str) -> URL:
     says, as on every other warehouse: what has to keep it cannot spill.
     """
     own = make_url(url)
-    room = f"{MEMORY_PER_THREAD * max(2, os.cpu_count() or 2)}MB"
-    return own.set(query={"memory_limit": room, "preserve_insertion_order": "false", **own.query})
+    limits = {"memory_limit": room(*_of_the_machine()), "preserve_insertion_order": "false"}
+    return own.set(query={**limits, **own.query})
+
+
+def room(threads: int, memory: str) -> str:
+    """300 MB for each thread, 600 MB at least, and never more than DuckDB would take by itself: it knows containers."""
+    number, unit = memory.split()
+    return f"{min(MEMORY_PER_THREAD * max(2, threads), int(float(number) * SIZES[unit]))}MB"
+
+
+@cache
+def _of_the_machine() -> tuple[int, str]:
+    """Threads and memory that DuckDB would take of the machine, or of the container it is in."""
+    with duckdb.connect() as connection:
+        found = connection.execute("SELECT current_setting('threads'), current_setting('memory_limit')").fetchall()
+    return int(found[0][0]), str(found[0][1])
 
 
 class WarehouseFile:
@@ -100,13 +115,21 @@ class WarehouseFile:
 
     def __init__(self, url: str, file: Path, locks: Path, lock_seconds: float, on_healed: OnHealed | None) -> None:
         self.file = file
-        self._url = with_limits(url)
-        self.reading_url = self._url.update_query_dict({"access_mode": "READ_ONLY"})
+        self._given = url
         self._lock = locks / "warehouse-file.lock"
         self._lock_seconds = lock_seconds
         self._on_healed = on_healed
         self._keepers = 0
         self._kept: Kept | None = None
+
+    @cached_property
+    def _url(self) -> URL:
+        return with_limits(self._given)
+
+    @cached_property
+    def reading_url(self) -> URL:
+        """For an engine that only reads."""
+        return self._url.update_query_dict({"access_mode": "READ_ONLY"})
 
     @cached_property
     def writing(self) -> Engine:
