@@ -1,21 +1,41 @@
 """How much memory the embedded warehouse may take."""
 
-import pytest
+from __future__ import annotations
 
-from dataops.warehouse.duckdb_file import room, with_limits
+from pathlib import Path
+
+import pytest
+from tests.conftest import PROJECT
+
+from dataops.declared import settings
+from dataops.warehouse import open_warehouse
+from dataops.warehouse.duckdb_file import room
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.mark.parametrize(
-    ("threads", "memory", "megabytes"),
-    [(2, "18.8 GiB", "600MB"), (1, "1.5 GiB", "600MB"), (16, "1.0 TiB", "4800MB"), (4, "409.6 MiB", "429MB")],
+    ("threads", "memory", "limit"),
+    [(2, "18.8 GiB", "600MB"), (1, "1.5 GiB", "600MB"), (16, "1.0 TiB", "4800MB"), (4, "409.6 MiB", None)],
     ids=["two cores", "one core", "many cores", "a small container"],
 )
-def test_as_much_as_the_cores_need_and_no_more_than_there_is(threads: int, memory: str, megabytes: str) -> None:
-    assert room(threads, memory) == megabytes
+def test_as_much_as_the_cores_need_and_no_more_than_there_is(threads: int, memory: str, limit: str | None) -> None:
+    assert room(threads, memory) == limit
 
 
-def test_what_the_address_says_comes_first() -> None:
-    assert with_limits("duckdb:///x?memory_limit=4GB").query["memory_limit"] == "4GB"
-    assert with_limits("duckdb:///x").query["preserve_insertion_order"] == "false"
+@pytest.mark.parametrize("query", ["", "?memory_limit=300MB"])
+def test_what_is_opened_is_limited_and_what_the_address_says_comes_first(query: str, tmp_path: Path) -> None:
+    url = f"duckdb:///{tmp_path / 'x.duckdb'}{query}"
+    environ = {"DATAOPS_HOME": str(tmp_path), "DATAOPS_WAREHOUSE_URL": url}
+    warehouse = open_warehouse(settings.load(environ, PROJECT))
+    names = ("threads", "memory_limit", "preserve_insertion_order")
+    asked = "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
+    seen = set()
+    for opened in (warehouse.transaction, warehouse.reading, warehouse.transaction):
+        with opened() as connection:
+            seen.add(tuple(connection.exec_driver_sql(asked).one()))
+    (threads, memory, keeps_order), *others = seen
+    assert not others
+    assert not keeps_order
+    megabytes = float(memory.split()[0]) * 2**20 / 10**6
+    assert megabytes == pytest.approx(300 if query else 300 * max(2, threads), rel=0.001)

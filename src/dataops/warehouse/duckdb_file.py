@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 import duckdb
 from sqlalchemy import create_engine, event
-from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, PoolProxiedConnection
 
@@ -85,29 +85,11 @@ class HeldError(Exception):
     """Another process has the file open, so it cannot be looked after now."""
 
 
-def with_limits(url: str) -> URL:
-    """The address with how much memory DuckDB may take, unless it says so itself; beyond it, it spills to disk.
-
-    Without a limit DuckDB takes four fifths of the machine, for each process. Rows keep no order but what ORDER BY
-    says, as on every other warehouse: what has to keep it cannot spill.
-    """
-    own = make_url(url)
-    limits = {"memory_limit": room(*_of_the_machine()), "preserve_insertion_order": "false"}
-    return own.set(query={**limits, **own.query})
-
-
-def room(threads: int, memory: str) -> str:
-    """300 MB for each thread, 600 MB at least, and never more than DuckDB would take by itself: it knows containers."""
+def room(threads: int, memory: str) -> str | None:
+    """300 MB for each thread, 600 MB at least; None where DuckDB would take no more by itself: it knows containers."""
     number, unit = memory.split()
-    return f"{min(MEMORY_PER_THREAD * max(2, threads), int(float(number) * SIZES[unit]))}MB"
-
-
-@cache
-def _of_the_machine() -> tuple[int, str]:
-    """Threads and memory that DuckDB would take of the machine, or of the container it is in."""
-    with duckdb.connect() as connection:
-        found = connection.execute("SELECT current_setting('threads'), current_setting('memory_limit')").fetchall()
-    return int(found[0][0]), str(found[0][1])
+    wanted = MEMORY_PER_THREAD * max(2, threads)
+    return f"{wanted}MB" if float(number) * SIZES[unit] > wanted else None
 
 
 class WarehouseFile:
@@ -115,21 +97,13 @@ class WarehouseFile:
 
     def __init__(self, url: str, file: Path, locks: Path, lock_seconds: float, on_healed: OnHealed | None) -> None:
         self.file = file
-        self._given = url
+        self._url = make_url(url)
+        self.reading_url = self._url.update_query_dict({"access_mode": "READ_ONLY"})
         self._lock = locks / "warehouse-file.lock"
         self._lock_seconds = lock_seconds
         self._on_healed = on_healed
         self._keepers = 0
         self._kept: Kept | None = None
-
-    @cached_property
-    def _url(self) -> URL:
-        return with_limits(self._given)
-
-    @cached_property
-    def reading_url(self) -> URL:
-        """For an engine that only reads."""
-        return self._url.update_query_dict({"access_mode": "READ_ONLY"})
 
     @cached_property
     def writing(self) -> Engine:
@@ -138,11 +112,27 @@ class WarehouseFile:
         options = {"config": {"checkpoint_threshold": NEVER}}
         engine = create_engine(self._url, poolclass=NullPool, connect_args=options)
         event.listen(engine, "connect", _never_checkpoint)
+        event.listen(engine, "connect", self._limit)
         return engine
 
     @cached_property
     def _reading(self) -> Engine:
-        return create_engine(self.reading_url, poolclass=NullPool)
+        engine = create_engine(self.reading_url, poolclass=NullPool)
+        event.listen(engine, "connect", self._limit)
+        return engine
+
+    def _limit(self, own: Any, _record: object) -> None:  # noqa: ANN401  the dialect's wrapper around DuckDB's connection
+        """How much memory DuckDB may take, unless the address says so itself; beyond it, it spills to disk.
+
+        Without a limit DuckDB takes four fifths of the machine, for each process. Rows keep no order but what ORDER BY
+        says, as on every other warehouse: what has to keep it cannot spill.
+        """
+        threads, memory = own.execute("SELECT current_setting('threads'), current_setting('memory_limit')").fetchone()
+        limit = room(threads, memory)
+        if limit and "memory_limit" not in self._url.query:
+            own.execute(f"SET memory_limit = '{limit}'")
+        if "preserve_insertion_order" not in self._url.query:
+            own.execute("SET preserve_insertion_order = false")
 
     def connect(self, explain: shared.Explain, *, read_only: bool = False) -> Connection:
         """Opens the file, waiting for another process that holds it. Raises PlatformError naming that process."""
