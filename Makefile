@@ -46,7 +46,8 @@ down:  ## stop what `make up` started
 docs: venv  ## bring data_docs/ up to date
 	@$(BIN)/dataops docs
 
-bench-analysis: venv  ## customer lifetime value and effects of campaigns against known answers
+# Customer lifetime value and effects of campaigns against known answers; in benchmarks/README.md, not in `make help`.
+bench-analysis: venv
 	$(BIN)/python benchmarks/analysis.py
 
 bench: venv  ## measure load, gate, publish and build
