@@ -77,15 +77,22 @@ def test_derivatives_are_those_of_the_likelihood(model: Model, known: Histories)
 @pytest.mark.parametrize("a", [3e-4, 0.8, 1.0, 2980.0])
 @pytest.mark.parametrize("b", [3e-4, 3.0, 2980.0])
 def test_no_history_and_no_parameters_are_too_large(model: Model, a: float, b: float) -> None:
-    repeats = np.array([0.0, 1.0, 5.0, 1000.0])
-    long = Histories(repeats, np.where(repeats > 0, 900.0, 0.0), np.full(4, 1000.0), np.ones(4))
-    told = purchases.expected(model, np.array([0.8, 8.0, a, b]), long, 52.0)
+    repeats, age = (part.ravel() for part in np.meshgrid([0.0, 1.0, 5.0, 1000.0], [1.0, 50.0, 1000.0]))
+    many = Histories(repeats, np.where(repeats > 0, age * 0.9, 0.0), age, np.ones(len(age)))
+    told = np.array(
+        [
+            purchases.expected(model, np.array([r, 8.0, a, b]), many, weeks)
+            for r in (0.04, 4.0)
+            for weeks in (13.0, 520.0)
+        ]
+    )
     assert np.isfinite(told).all()
     assert (told >= 0).all()
 
 
 def test_a_history_that_many_have_counts_as_many(known: Histories) -> None:
-    once = known.distinct()
+    once, place = known.distinct()
+    assert (once.recency[place] == known.recency).all()
     assert once.customers.sum() == 2357
     assert len(once.repeats) < 2357
     at = np.array([0.4, 5.0, 0.7, 3.0])

@@ -149,7 +149,6 @@ def customers(inputs: Mapping[str, pa.Table], *, discount_rate: float) -> pa.Tab
 def _judge(orders: Orders) -> _Judgement:
     judged = tuple(lifetime.judge(model, orders) for model in lifetime.MODELS)
     then = orders.until(orders.last_day - lifetime.YEAR)
-    told = lifetime.cohorts(orders, Customers.of(orders, orders.last_day), 0.0)
     out = None
     if len(then.day):
         before = Customers.of(then, orders.last_day - lifetime.YEAR)
@@ -157,7 +156,7 @@ def _judge(orders: Orders) -> _Judgement:
         actual, _ = before.bought_later(orders, orders.last_day)
         out = HoldOut(before, lifetime.YEAR / WEEK, estimate.orders, actual) if estimate else None
     reasons = []
-    if told is None:
+    if not lifetime.reaches_back(orders):
         reasons.append("less than two years")
     elif out is None or out.total_error is None:
         reasons.append("no hold-out")

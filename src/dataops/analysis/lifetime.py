@@ -164,7 +164,7 @@ def cohorts(orders: Orders, customers: Customers, discount_rate: float) -> Estim
     a year, longer). One that fewer than 30 customers were in takes all with that number of repeats, or all. None where
     the orders do not reach back two years.
     """
-    if orders.last_day - orders.first_day < 2 * YEAR:
+    if not reaches_back(orders):
         return None
     before = Customers.of(orders, orders.last_day - YEAR)
     later = orders.day > before.as_of
@@ -173,6 +173,11 @@ def cohorts(orders: Orders, customers: Customers, discount_rate: float) -> Estim
     count, low, high = _means(before, bought, customers)
     value, value_low, value_high = _means(before, worth, customers)
     return Estimates(count, (low, high), value, (value_low, value_high), None)
+
+
+def reaches_back(orders: Orders) -> bool:
+    """Whether there is a year of orders after a year in which customers came to their states."""
+    return orders.last_day - orders.first_day >= 2 * YEAR
 
 
 def states(customers: Customers) -> tuple[Array, Array]:
@@ -214,10 +219,7 @@ def _deviation_of_orders(judged: Judged, known: Histories, random: np.random.Gen
         np.minimum(known.repeats, MANY), np.round(known.recency / MONTH) * MONTH, np.round(known.age / MONTH) * MONTH,
         known.customers,
     )  # fmt: skip
-    _, _, pair = purchases.pairs_of(coarse.repeats, coarse.age)
-    _, _, place = purchases.pairs_of(pair.astype(np.float64), coarse.recency)
-    _, first = np.unique(place, return_index=True)
-    grid = Histories(coarse.repeats[first], coarse.recency[first], coarse.age[first], coarse.customers[first])
+    grid, place = coarse.distinct()
     draws = [purchases.expected(judged.model, at, grid, YEAR / WEEK) for at in _drawn(judged.fit, random)]
     return _deviation(draws)[place]
 

@@ -41,13 +41,13 @@ class Histories:
         """Each number of repeats once, and its place for every history: what is dear is computed for these."""
         return np.unique(self.repeats, return_inverse=True)
 
-    def distinct(self) -> Histories:
-        """Each history once: what a likelihood costs grows with these, not with the customers."""
+    def distinct(self) -> tuple[Histories, Whole]:
+        """Each history once, and every element's place among them: costs grow with these, not with customers."""
         _, _, pair = pairs_of(self.repeats, self.age)
         _, recency, place = pairs_of(pair.astype(np.float64), self.recency)
         _, first = np.unique(place, return_index=True)
         counts = np.bincount(place, weights=self.customers).astype(np.float64)
-        return Histories(self.repeats[first], recency, self.age[first], counts)
+        return Histories(self.repeats[first], recency, self.age[first], counts), place
 
 
 def pairs_of(one: Array, other: Array) -> tuple[Array, Array, Whole]:
@@ -58,7 +58,7 @@ def pairs_of(one: Array, other: Array) -> tuple[Array, Array, Whole]:
 
 def fit(model: Model, histories: Histories) -> Fit:
     """Estimates r, alpha, a and b."""
-    known = histories.distinct()
+    known, _ = histories.distinct()
     return maximise(lambda values: log_likelihood(model, values, known), STARTS)
 
 
@@ -110,8 +110,8 @@ def expected(model: Model, values: Array, known: Histories, weeks: float) -> Arr
 def _expected_if_alive(model: Model, values: Array, known: Histories, weeks: float) -> Array:
     """Computed once for each pair of repeats and age: it does not depend on recency.
 
-    The published formula overflows for many purchases, Euler's transformation of it for large a: where one is no
-    number, the other is.
+    The published formula overflows for many purchases, Euler's transformation of it for large a; for new customers,
+    long horizons and large a both do, and all leave with the same probability, which is the limit.
     """
     from scipy.special import hyp2f1
 
@@ -125,5 +125,6 @@ def _expected_if_alive(model: Model, values: Array, known: Histories, weeks: flo
     with np.errstate(over="ignore", invalid="ignore"):
         published = (1 - share) ** (r + repeats) * hyp2f1(r + repeats, b + x, c, share)
         turned = (1 - share) ** (pole - 1) * hyp2f1(pole + b - 1 - r + late, pole - 1, c, share)
-    left = np.where(np.isfinite(published), published, turned)
+        limit = ((1 - share) / (1 - share * (b + x) / c)) ** (r + repeats)
+    left = np.select([np.isfinite(published), np.isfinite(turned)], [published, turned], limit)
     return np.asarray((c / (pole - 1) * (1 - left))[place], dtype=np.float64)
