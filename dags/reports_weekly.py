@@ -1,8 +1,8 @@
 """Reports of one week: every file in reports/ whose period is a week, in each language that it is read in.
 
-**When.** On Mondays at 06:00 UTC, for the week before, and not before what they stand on is published and
-whole: until then `fresh` waits, without a slot, and its log says for what. A past week is made by a run with its
-first day as partition key, or with `{"day": "2014-05-01"}`.
+**When.** On Mondays at 06:00 UTC, for the week before, and not before what they stand on is published and whole:
+until then its `fresh` waits, without a slot, and its log says for what; a report that waits keeps no other waiting. A
+past week is made by a run with its first day as partition key, or with `{"day": "2014-05-01"}`.
 
 **Reads** the published layers with the rights of a consumer. **Writes** files below `var/reports/`, once, and a line
 for each in the ledger; what is there already is not made again.
@@ -14,7 +14,7 @@ is solved. A red `make` is infrastructure or a declaration: its log says which, 
 from airflow.sdk import DAG
 
 from dataops.airflow.blocks import A_DAY, PATIENT, POLICY, each
-from dataops.airflow.reporting import Fresh, MakeReports
+from dataops.airflow.reporting import make_reports
 
 with DAG("reports_weekly", schedule=each("0 6 * * 1"), params=A_DAY, doc_md=__doc__, tags=["reports"], **POLICY):
-    Fresh(task_id="fresh", period="week", **PATIENT) >> MakeReports(task_id="make", period="week")
+    make_reports("week", **PATIENT)

@@ -323,9 +323,11 @@ def test_figures_follow_publications_and_a_report_waits_for_its_day(installation
     assert {file.suffix for file in (home / DAY).glob("sales_daily_*")} == {".xlsx", ".pdf", ".html", ".csv", ".json"}
     waiting = client.trigger("reports_daily", "2030-01-01", {})
     wait_until(
-        lambda: client.run("reports_daily", waiting).tasks.get("fresh") == "up_for_reschedule", LIMIT, "it to wait"
+        lambda: client.run("reports_daily", waiting).tasks.get("sales_daily.fresh") == "up_for_reschedule",
+        LIMIT,
+        "it to wait",
     )
-    log = client.log("reports_daily", waiting, "fresh")
+    log = client.log("reports_daily", waiting, "sales_daily.fresh")
     assert "waits: sales_daily: sales is held (INC-" in log
 
 

@@ -162,7 +162,7 @@ def test_a_period_without_sales_says_so(work: Workspace, monthly: ReportFile) ->
 
 def test_a_period_that_is_not_over_says_up_to_when_the_data_reach(work: Workspace) -> None:
     weekly = report_list.required(work, "sales_weekly")
-    last = report_making.reaches(work, weekly)
+    last = report_making.reaches(work, weekly.reaches)
     assert last is not None
     document = report_making.make(work, weekly, Period.around("week", last).after.before)
     if document.period_end > last:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from dataops.facts import status
 from dataops.ledger import clock, incidents, schema
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import jobs, watch
-from tests.support.shop import Shop, fetch, load, small_shop
+from tests.support.shop import Shop, fetch, line, load, own_project, small_shop, workspace
 
 pytestmark = pytest.mark.integration
 NOW = clock.now
@@ -64,6 +65,36 @@ def test_a_group_is_late_after_its_hours_and_until_it_is_delivered_again(
     load(work, shop, "reference")  # brings no change, and is a delivery all the same
     assert (_look(work, "reference"), _state(work, "reference")) == (None, "published")
     assert _late(work) == [("INC-0001", "resolved", 1)]
+
+
+def test_a_group_that_is_built_by_the_clock_stands_between_two_builds_until_it_is_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was published since is no reason to wait, one that was rolled back is."""
+    project = own_project(tmp_path / "project")
+    built, loaded = (project / "checkpoints" / f"{name}.yml" for name in ("curated", "reference"))
+    built.write_text(built.read_text("utf-8") + "late_after_hours: 192\n", "utf-8")
+    loaded.write_text(loaded.read_text("utf-8").replace("late_after_hours: 26", "late_after_hours: 260"), "utf-8")
+    work, shop = workspace(tmp_path / "home", project=project), small_shop()
+    load(work, shop, "reference")
+    load(work, shop, "sales")
+    assert _state(work, "curated") == "waiting"  # never built
+    jobs.build(work, "curated")
+    assert _state(work, "curated") == "published"
+    shop.add_order(9, 1, 9, [line(9, 1)])
+    load(work, shop, "sales")
+    assert _state(work, "curated") == "published"
+    _after(monkeypatch, timedelta(hours=193))
+    assert _state(work, "curated") == "late"
+    _look(work, "curated")
+    with work.warehouse.reading() as connection:
+        (told,) = incidents.newest(connection, "curated", 1)
+    assert told.sentence.startswith("curated is late: nothing was built since")
+    monkeypatch.setattr(clock, "now", NOW)
+    jobs.build(work, "curated")
+    assert (_look(work, "curated"), _state(work, "curated")) == (None, "published")
+    jobs.roll_back(work, "sales", "sales-0001", "not ours")
+    assert _state(work, "curated") == "waiting"
 
 
 def test_a_group_without_agreed_hours_is_never_late(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

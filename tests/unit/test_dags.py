@@ -23,9 +23,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 FILES = sorted((PROJECT / "dags").glob("*.py"))
 TEXTS = {file.stem: file.read_text("utf-8") for file in FILES}
 JOBS = [name for name, text in TEXTS.items() if "load(" in text or "build(" in text]
-UPKEEP = [name for name, text in TEXTS.items() if "dataops.airflow.upkeep" in text]
 REPORTS = [name for name, text in TEXTS.items() if "dataops.airflow.reporting" in text]
-MADE = [name for name, text in TEXTS.items() if "MakeReports(" in text]
+UPKEEP = [name for name, text in TEXTS.items() if "dataops.airflow.upkeep" in text]
+MADE = [name for name, text in TEXTS.items() if "make_reports(" in text]
 CONSUMERS = groups.consumers()
 EXPECTED = [file.stem for file in FILES]
 HEAVY = {"sqlalchemy", "duckdb", "pandas", "numpy", "pyarrow", "great_expectations", "soda_core", "pydantic", "sqlglot"}
@@ -162,6 +162,7 @@ def test_only_publish_tasks_the_release_and_the_watchdog_announce_an_asset(found
         "inventory.publish": ["validated/inventory"],
         "curated.publish": ["curated/all"],
         "kpis.publish": ["marts/kpis"],
+        "clv.publish": ["marts/clv"],
         "stock.publish": ["marts/stock"],
     }
 
@@ -180,6 +181,7 @@ def test_the_schedules_are_those_of_the_mission(found: dict[str, Any]) -> None:
         "reference_etl": "30 1 * * *",
         "sales_etl": "0 2 * * *",
         "inventory_monitoring": "0 * * * *",
+        "clv": "0 4 * * 1",
     }
     assert {dag_id for dag_id, dag in found["dags"].items() if dag["timetable"] == "NullTimetable"} == {
         "held_batch",

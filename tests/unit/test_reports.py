@@ -75,6 +75,7 @@ def test_dates_are_put_into_a_query_and_nothing_else() -> None:
         ("period: month", "period: quarter", '"period"'),
         ("formats:", "formatz:", "unknown key"),
         ("kind: stacked", "kind: pie", '"kind"'),
+        ("kind: bar", "kind: grouped", "grouped bars stand side by side by their colour"),
         ("section: channels", "section: trend", "two sections have one name"),
         ("report: profit_monthly", "report: profit", "the file name says 'profit_monthly'"),
         ('schedule: "0 6 1 * *"', "schedule: monthly", '"schedule"'),
@@ -266,6 +267,36 @@ def test_a_paper_is_tagged_and_carries_its_figures_and_receipts() -> None:
     assert b"<pdfuaid:part>1</pdfuaid:part>" in metadata
 
 
+def test_figures_without_earlier_periods_stand_alone() -> None:
+    assert [cell.value for cell in load_workbook(io.BytesIO(workbook.render(PLAIN)))["Summary"][6]][:3] == [
+        "Figure", "Value", None,
+    ]  # fmt: skip
+    assert "the period before" not in page.render(PLAIN).decode()
+    beside = PLAIN.figures[0].model_copy(update={"previous": Decimal(7)})
+    with_earlier = PLAIN.model_copy(update={"figures": (beside,)})
+    assert "the period before" in page.render(with_earlier).decode()
+    assert "the period before" in pdf_text(paper.render(with_earlier))
+
+
+def test_bars_stand_side_by_side_in_the_order_of_the_rows() -> None:
+    columns = (
+        ColumnFacts(name="times", title="Times", kind="text"),
+        ColumnFacts(name="who", title="Who", kind="text"),
+        ColumnFacts(name="profit", title="Profit", kind="figure", metric="profit", unit="money", decimals=2),
+    )
+    rows = (("0", "model", Decimal(4)), ("0", "actual", Decimal(9)), ("1", "model", Decimal(2)), ("1", "actual", None))
+    chart = ChartFacts(kind="grouped", x="times", y="profit", colour="who", title="Both")
+    section = PLAIN.sections[0].model_copy(update={"columns": columns, "rows": rows, "total": None, "chart": chart})
+    encoding = charts.specification(section)["encoding"]
+    assert encoding["color"]["scale"]["domain"] == ["model", "actual"]
+    assert encoding["xOffset"]["field"] == "who"
+    assert charts.svg(section, EN).count("actual") >= 1
+    book = load_workbook(io.BytesIO(workbook.render(PLAIN.model_copy(update={"sections": (section,)}))))
+    assert [[cell.value for cell in row] for row in book["data"]["A1:C3"]] == [
+        [None, "model", "actual"], ["0", 4, 9], ["1", 2, None],
+    ]  # fmt: skip
+
+
 def test_a_chart_loads_nothing_and_shows_losses_apart() -> None:
     drawn = charts.svg(PLAIN.sections[0], EN)
     assert "http" not in drawn.replace("http://www.w3.org/", "")
@@ -293,6 +324,16 @@ def test_a_chart_loads_nothing_and_shows_losses_apart() -> None:
         ),
         ("m.margin, p.margin AS", "m.margins, p.margin AS", "no column m.margins"),
         ("AND cost_is_estimated", "AND random() < 1", "function rand is refused"),
+        (
+            "headline:\n  - en:",
+            "headline:\n  - when: sure\n    en:",
+            "headline: `figures` gives no 'sure'; it gives revenue",
+        ),
+        (
+            "sections:\n",
+            "defines:\n  tips: {title: {en: Tips, fr: Dons}, says: {en: Tips., fr: Dons.}, unit: money}\nsections:\n",
+            "defines: no query gives 'tips'",
+        ),
     ],
 )
 def test_what_a_report_asks_is_checked_before_there_are_data(tmp_path: Path, old: str, new: str, says: str) -> None:
@@ -308,4 +349,6 @@ def test_what_a_report_asks_is_checked_before_there_are_data(tmp_path: Path, old
 
 
 def test_the_projects_reports_can_be_made() -> None:
-    assert report_checking.check(catalogs.load(Paths(PROJECT, PROJECT / "var")), Paths(PROJECT, PROJECT / "var")) == 3
+    assert report_checking.check(
+        catalogs.load(Paths(PROJECT, PROJECT / "var")), Paths(PROJECT, PROJECT / "var")
+    ) == len(list((PROJECT / "reports").glob("*.yml")))

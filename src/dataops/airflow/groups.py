@@ -73,6 +73,11 @@ def consumers() -> dict[str, tuple[str, ...]]:
     return found
 
 
+def reports(period: str) -> list[str]:
+    """The reports whose period is this long."""
+    return [file.stem for file in sorted((project() / "reports").glob("*.yml")) if _value(file, "period") == period]
+
+
 def _group(file: Path) -> DeclaredGroup:
     return DeclaredGroup(file.stem, _value(file, "layer"), Kind(_value(file, "kind")))
 

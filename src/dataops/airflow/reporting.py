@@ -1,59 +1,82 @@
-"""Tasks that make reports: one waits until what they stand on is published and whole, one makes them."""
+"""Tasks that wait until data are published and whole, and tasks that make reports of them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator
+from airflow.sdk import BaseSensorOperator, TaskGroup
 from airflow.sdk.exceptions import AirflowFailException
 
+from dataops.airflow.groups import reports
 from dataops.airflow.operators import Job
 
 if TYPE_CHECKING:
-    from dataops.declared.reports import ReportFile
     from dataops.ledger.workspace import Workspace
 
 
-class Fresh(BaseSensorOperator):  # type: ignore[misc]
-    """Waits until every report of this length of period can be made for the run's period; says what it waits for.
+class _Waiting(BaseSensorOperator):  # type: ignore[misc]
+    """Waits while something is lacking for the run's period, and says what; between two looks it holds no slot."""
 
-    Between two looks it holds no slot, so a day that is held occupies nobody.
-    """
-
-    def __init__(self, *, period: str, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401
         super().__init__(mode="reschedule", **options)
-        self.period = period
 
     def poke(self, context: Any) -> bool:  # noqa: ANN401
-        from dataops.facts import report_making
         from dataops.ledger.workspace import open_workspace
 
-        work, day = open_workspace(), _day(context)
-        lacking = [
-            f"{name}: {why}"
-            for name, report in _reports(work, self.period).items()
-            if (why := report_making.lacking(work, report, day))
-        ]
-        for line in lacking:
-            self.log.info("waits: %s", line)
-        return not lacking
+        why = self.lacking(open_workspace(), _day(context))
+        if why:
+            self.log.info("waits: %s", why)
+        return why is None
+
+    def lacking(self, work: Workspace, day: str) -> str | None:
+        """What is lacking for the period of a day; None: nothing."""
+        raise NotImplementedError
 
 
-class MakeReports(Job):
-    """Makes every report of this length of period, in its own language and in those of its receivers."""
+class Fresh(_Waiting):
+    """Waits until what a report stands on is published and whole for the run's period."""
 
-    def __init__(self, *, period: str, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, *, report: str, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)
+        self.report = report
+
+    def lacking(self, work: Workspace, day: str) -> str | None:
+        """What the report waits for."""
+        from dataops.facts import report_list, report_making
+
+        return report_making.lacking(work, report_list.required(work, self.report), day)
+
+
+class Whole(_Waiting):
+    """Waits until data are published up to the end of the run's period; `reaches` is a SELECT that says how far."""
+
+    def __init__(self, *, period: str, reaches: str, **options: Any) -> None:  # noqa: ANN401
         super().__init__(**options)
         self.period = period
+        self.reaches = reaches
+
+    def lacking(self, work: Workspace, day: str) -> str | None:
+        """What is held, missing or not there yet."""
+        from dataops.facts import report_making
+
+        return report_making.lacking_of(work, self.dag_id, self.reaches, self.period, day)
+
+
+class MakeReport(Job):
+    """Makes a report of the run's period, in its own language and in those of its receivers."""
+
+    def __init__(self, *, report: str, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)
+        self.report = report
 
     def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401
+        from dataops.facts import report_list
         from dataops.outlets.reports import building
 
-        day = _day(context)
-        for report in _reports(work, self.period).values():
-            for language in report.languages:
-                made, is_new = building.build(work, report, day, language)
-                self.log.info("%s %s: %s", made.report_id, "made" if is_new else "was there already", made.headline)
+        report = report_list.required(work, self.report)
+        for language in report.languages:
+            made, is_new = building.build(work, report, _day(context), language)
+            self.log.info("%s %s: %s", made.report_id, "made" if is_new else "was there already", made.headline)
 
 
 class Restate(Job):
@@ -66,10 +89,11 @@ class Restate(Job):
         self.log.info("%s figures of reported periods changed", len(new) or "no")
 
 
-def _reports(work: Workspace, period: str) -> dict[str, ReportFile]:
-    from dataops.facts import report_list
-
-    return {name: report for name, report in report_list.load(work).items() if report.period == period}
+def make_reports(period: str, **patience: Any) -> None:  # noqa: ANN401  of the task that waits
+    """Every report of this length of period, each in a group of its own: one that waits keeps no other waiting."""
+    for report in reports(period):
+        with TaskGroup(report):
+            Fresh(task_id="fresh", report=report, **patience) >> MakeReport(task_id="make", report=report)
 
 
 def _day(context: Any) -> str:  # noqa: ANN401

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -39,13 +40,23 @@ Query = Annotated[Sentence, AfterValidator(_query)]
 
 
 class Chart(Strict):
-    """A picture of a section: `bar` of one figure by a name, `stacked` or `line` over a date, by a colour or not."""
+    """A picture of a section.
 
-    kind: Literal["bar", "stacked", "line"]
+    `bar` of one figure by a name, `grouped` bars by a name and a colour, `stacked` or `line` over a date, by a colour
+    or not.
+    """
+
+    kind: Literal["bar", "grouped", "stacked", "line"]
     x: str
     y: str
     colour: str | None = None
     title: Words
+
+    @model_validator(mode="after")
+    def _groups_have_colours(self) -> Chart:
+        if self.kind == "grouped" and self.colour is None:
+            raise ValueError("grouped bars stand side by side by their colour; name it, or say bar")
+        return self
 
 
 class Pivot(Strict):
@@ -72,7 +83,6 @@ class Section(Strict):
     title: Words
     query: Query
     columns: dict[str, Words] = Field(default_factory=dict)  # titles of names, days and words; none may be a figure
-    figures: dict[str, Own] = Field(default_factory=dict)
     total: Query | None = None  # one row with the same columns: what does not add up is asked for, not summed
     chart: Chart | None = None
     pivot: Pivot | None = None
@@ -86,6 +96,12 @@ class Note(Strict):
 
     text: Words
     when: Query | None = None  # one row with one truth; None: always. `{name}` in the text is a column of the row
+
+
+class Headline(Words):
+    """A sentence on top; `{revenue}` is a figure, formatted. `when` is a column of `figures`: a truth."""
+
+    when: str | None = None
 
 
 class Receiver(Strict):
@@ -109,8 +125,9 @@ class ReportFile(Strict):
     owner: str
     receivers: tuple[Receiver, ...] = ()
     reaches: Query  # one row, one date: how far the data reach
-    headline: Annotated[tuple[Words, ...], Field(min_length=1)]  # sentences; `{revenue}` is a figure, formatted
+    headline: Annotated[tuple[Headline, ...], Field(min_length=1)]
     figures: Query  # one row; `_previous` and `_year_ago` stand beside their figure
+    defines: dict[str, Own] = Field(default_factory=dict)  # figures that no other report shows, so no metric
     sections: Annotated[tuple[Section, ...], Field(min_length=1)]
     notes: tuple[Note, ...] = ()
     words: dict[str, Words] = Field(default_factory=dict)  # values of tables that are words of models, not names
@@ -126,6 +143,11 @@ class ReportFile(Strict):
     def languages(self) -> tuple[Language, ...]:
         """Its own, then those of its receivers."""
         return tuple(dict.fromkeys((self.language, *(r.language or self.language for r in self.receivers))))
+
+    @property
+    def truths(self) -> set[str]:
+        """Columns of `figures` that are no figures: whether periods may be compared, and when a sentence holds."""
+        return {COMPARABLE, *(sentence.when for sentence in self.headline if sentence.when)}
 
     @property
     def queries(self) -> Iterator[str]:
@@ -148,6 +170,31 @@ def load(folder: Path, shown: str = "reports") -> dict[str, ReportFile]:
     return found
 
 
+@dataclass(frozen=True)
+class Meaning:
+    """What a column of figures is: of a metric, or one that the report defines itself."""
+
+    title: Words
+    unit: Unit
+    decimals: int
+    metric: str | None
+    what: str
+    """of the metric: itself (""), `previous`, `year_ago`, `rank`, or a part"""
+
+
+def meaning_of(column: str, report: ReportFile, metrics: Mapping[str, Metric]) -> Meaning | None:
+    """What a column of a report is, where it is a figure with a definition."""
+    if own := report.defines.get(column):
+        return Meaning(own.title, own.unit, own.decimals, None, "")
+    about = metric_of(column, metrics)
+    if about is None:
+        return None
+    metric, what = about[0].declared, about[1]
+    if what == "rank":
+        return Meaning(metric.title, "count", 0, metric.metric, what)
+    return Meaning(metric.title, metric.unit, metric.decimals, metric.metric, what)
+
+
 def metric_of(column: str, metrics: Mapping[str, Metric]) -> tuple[Metric, str] | None:
     """The metric that a column is about, and what of it: itself (""), `previous`, `year_ago`, `rank`, or a part.
 
@@ -166,7 +213,7 @@ def undefined(where: str, column: str) -> DeclarationError:
     """A figure on a page must say what it is."""
     return DeclarationError(
         f"{where}: {column!r} is a figure without a definition; write metrics/{column}.yml, name it after the metric"
-        " that it is about, or give it a title under `columns`, if it is no figure"
+        " that it is about, define it under `defines`, or give it a title under `columns`, if it is no figure"
     )
 
 

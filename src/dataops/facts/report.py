@@ -35,7 +35,7 @@ class ColumnFacts(Part):
 class ChartFacts(Part):
     """A picture of a section's rows."""
 
-    kind: Literal["bar", "stacked", "line"]
+    kind: Literal["bar", "grouped", "stacked", "line"]
     x: str
     y: str
     colour: str | None
@@ -118,6 +118,12 @@ class ReportDocument(Document):
     notes: tuple[str, ...]
     definitions: tuple[DefinitionFacts, ...]
     rests_on: tuple[RestsOn, ...]
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """The periods that its figures stand beside: `previous` and `year_ago`, or none."""
+        known = any(value is not None for f in self.figures for value in (f.previous, f.year_ago))
+        return ("previous", "year_ago") if known else ()
 
     @property
     def span(self) -> Period:

@@ -14,7 +14,7 @@ from dataops.declared.catalog import Catalog
 from dataops.declared.errors import DeclarationError
 from dataops.declared.paths import Paths
 from dataops.declared.rendering import render
-from dataops.declared.reports import COMPARABLE, Period, ReportFile, Section, load, metric_of, undefined
+from dataops.declared.reports import COMPARABLE, Period, ReportFile, Section, load, meaning_of, undefined
 from dataops.declared.select import DIALECTS
 from dataops.pipeline import query
 
@@ -30,18 +30,24 @@ def check(catalog: Catalog, paths: Paths) -> int:
 def _check(catalog: Catalog, report: ReportFile, file: str) -> None:
     figures = _columns(catalog, report, report.figures, f"{file}, figures")
     for column in figures:
-        if column != COMPARABLE and metric_of(column, catalog.metrics) is None:
+        if column not in report.truths and meaning_of(column, report, catalog.metrics) is None:
             raise undefined(f"{file}, figures", column)
+    if unknown := sorted(report.truths - {COMPARABLE, *figures}):
+        raise DeclarationError(f"{file}, headline: `figures` gives no {unknown[0]!r}; it gives {', '.join(figures)}")
     for text in (report.reaches, *(note.when for note in report.notes if note.when)):
         _columns(catalog, report, text, file)
+    given = set(figures)
     for section in report.sections:
-        _check_section(catalog, report, section, f"{file}, section {section.section}")
+        given |= set(_check_section(catalog, report, section, f"{file}, section {section.section}"))
+    if unused := sorted(report.defines.keys() - given):
+        raise DeclarationError(f"{file}, defines: no query gives {unused[0]!r}")
 
 
-def _check_section(catalog: Catalog, report: ReportFile, section: Section, where: str) -> None:
+def _check_section(catalog: Catalog, report: ReportFile, section: Section, where: str) -> Sequence[str]:
+    """The columns of it. Raises DeclarationError."""
     names = _columns(catalog, report, section.query, where)
     for name in names:
-        if name not in {*section.columns, *section.figures} and metric_of(name, catalog.metrics) is None:
+        if name not in section.columns and meaning_of(name, report, catalog.metrics) is None:
             raise undefined(where, name)
     if section.total and _columns(catalog, report, section.total, where) != names:
         raise DeclarationError(f"{where}: total has other columns than query: {', '.join(names)}")
@@ -50,8 +56,9 @@ def _check_section(catalog: Catalog, report: ReportFile, section: Section, where
         *((chart.x, chart.y, chart.colour) if chart else ()),
         *((pivot.rows, pivot.columns, pivot.value) if pivot else ()),
     ]
-    if unknown := [name for name in (*used, *section.columns, *section.figures) if name and name not in names]:
+    if unknown := [name for name in (*used, *section.columns) if name and name not in names]:
         raise DeclarationError(f"{where}: no column {unknown[0]!r}; there are {', '.join(names)}")
+    return names
 
 
 def _columns(catalog: Catalog, report: ReportFile, text: str, where: str) -> Sequence[str]:

@@ -15,7 +15,7 @@ from dataops.declared.catalog import Catalog
 from dataops.declared.errors import DataRejected, DeclarationError
 from dataops.declared.metrics import Metric
 from dataops.declared.project import Language
-from dataops.declared.reports import COMPARABLE, Chart, Period, ReportFile, Section, metric_of, undefined
+from dataops.declared.reports import COMPARABLE, Chart, Meaning, Period, ReportFile, Section, meaning_of, undefined
 from dataops.facts import status
 from dataops.facts.report import (
     ChartFacts,
@@ -61,11 +61,13 @@ class _Making:
 
 def groups_of(catalog: Catalog, report: ReportFile) -> set[str]:
     """The groups whose tables a report asks. Raises DeclarationError for a query that is refused."""
-    used = set()
-    for text in report.queries:
-        _, tables = query.parsed(Period.around(report.period, dt.date(2000, 1, 1)).put_into(text), catalog)
-        used |= {dataset.group for dataset in tables.values()}
-    return used
+    span = Period.around(report.period, dt.date(2000, 1, 1))
+    return set().union(*(_groups_of(catalog, span.put_into(text)) for text in report.queries))
+
+
+def _groups_of(catalog: Catalog, select: str) -> set[str]:
+    _, tables = query.parsed(select, catalog)
+    return {dataset.group for dataset in tables.values()}
 
 
 def upstream(catalog: Catalog, groups: set[str]) -> set[str]:
@@ -87,7 +89,7 @@ def make(
     """
     groups = groups_of(work.catalog, report)
     if as_of is None:
-        require_published(work, report, groups, period)
+        require_published(work, report.report, groups, period)
     made_of, rests_on = _rests_on(work, groups, as_of)
     wording = Wording(language or report.language, work.settings.project.currency)
     selects = [period.put_into(text) for text in report.queries]
@@ -122,26 +124,35 @@ def _made(making: _Making, made_of: Publication, rests_on: tuple[RestsOn, ...]) 
     )
 
 
-def reaches(work: Workspace, report: ReportFile) -> dt.date | None:
-    """How far the data of a report reach."""
-    with query.run(work, report.reaches) as answer:
+def reaches(work: Workspace, select: str) -> dt.date | None:
+    """How far data reach: the date that a SELECT over published tables gives."""
+    with query.run(work, select) as answer:
         return _date((answer.columns, [tuple(row) for row in answer.rows]))
 
 
 def lacking(work: Workspace, report: ReportFile, day: str) -> str | None:
     """What a report waits for before it can be made whole for the period of a day; None when nothing is lacking."""
-    period = Period.of(report.period, day)
+    groups, period = groups_of(work.catalog, report), Period.of(report.period, day)
+    return _lacking(work, report.report, groups, report.reaches, period)
+
+
+def lacking_of(work: Workspace, who: str, select: str, grain: str, day: str) -> str | None:
+    """What `who` waits for before data, which reach as far as `select` says, are whole for the period of a day."""
+    return _lacking(work, who, _groups_of(work.catalog, select), select, Period.of(grain, day))
+
+
+def _lacking(work: Workspace, who: str, groups: set[str], select: str, period: Period) -> str | None:
     try:
-        require_published(work, report, groups_of(work.catalog, report), period)
+        require_published(work, who, groups, period)
     except DataRejected as error:
-        return str(error).splitlines()[0].removeprefix(f"{report.report} waits: ")
-    last = reaches(work, report)
+        return str(error).splitlines()[0].removeprefix(f"{who} waits: ")
+    last = reaches(work, select)
     if last is not None and last >= period.end:
         return None
     return f"the data reach up to {last or 'no day'}, {period} ends on {period.end}"
 
 
-def require_published(work: Workspace, report: ReportFile, groups: set[str], period: Period) -> None:
+def require_published(work: Workspace, who: str, groups: set[str], period: Period) -> None:
     """Raises DataRejected naming what is held or missing, and the command that says more.
 
     What is held for later days only keeps no earlier period waiting.
@@ -151,13 +162,13 @@ def require_published(work: Workspace, report: ReportFile, groups: set[str], per
     stood = max((g for g in needed if g.group in groups and g.published_at), key=_published, default=None)
     for group in needed:
         if group.publication is None:
-            raise DataRejected(f"{report.report} waits: {group.group} was never published.\nRun: dataops status")
+            raise DataRejected(f"{who} waits: {group.group} was never published.\nRun: dataops status")
     for group in needed:
         if group.is_held_for(period.end):
             raise DataRejected(
-                f"{report.report} waits: {group.group} is held ({group.incident}).\n"
+                f"{who} waits: {group.group} is held ({group.incident}).\n"
                 f"Figures stand at {group.figures_as_of}. See: dataops incidents show {group.incident}\n"
-                f"As it stood: dataops reports build {report.report} --as-of {stood.publication if stood else '…'}"
+                f"As it stood: dataops reports build {who} --as-of {stood.publication if stood else '…'}"
             )
 
 
@@ -210,16 +221,15 @@ def _figures(making: _Making) -> tuple[tuple[FigureFacts, ...], dict[str, Any]]:
         return (), {}
     values = dict(zip(names, rows[0], strict=True))
     found = []
-    for name in (name for name in names if name != COMPARABLE):
-        about = _require_metric(making, name)
-        if about[1] == "":
-            metric = about[0].declared
+    for name in (name for name in names if name not in making.report.truths):
+        about = _required_meaning(making, name)
+        if about.what == "":
             found.append(
                 FigureFacts(
                     metric=name,
-                    title=metric.title.of(making.wording.language),
-                    unit=metric.unit,
-                    decimals=metric.decimals,
+                    title=about.title.of(making.wording.language),
+                    unit=about.unit,
+                    decimals=about.decimals,
                     value=values[name],
                     previous=values.get(f"{name}_previous"),
                     year_ago=values.get(f"{name}_year_ago"),
@@ -228,8 +238,8 @@ def _figures(making: _Making) -> tuple[tuple[FigureFacts, ...], dict[str, Any]]:
     return tuple(found), values
 
 
-def _require_metric(making: _Making, column: str) -> tuple[Metric, str]:
-    about = metric_of(column, making.metrics)
+def _required_meaning(making: _Making, column: str) -> Meaning:
+    about = meaning_of(column, making.report, making.metrics)
     if about is None:
         raise undefined(f"reports/{making.report.report}.yml", column)
     return about
@@ -238,17 +248,18 @@ def _require_metric(making: _Making, column: str) -> tuple[Metric, str]:
 def _headline(making: _Making, values: Mapping[str, Any]) -> str:
     def put(found: re.Match[str]) -> str:
         name, other = found[1], found[2]
-        metric = _require_metric(making, name)[0].declared
+        about = _required_meaning(making, name)
         if other is None:
-            return making.wording.figure(values[name], metric.unit, metric.decimals, with_unit=True)
+            return making.wording.figure(values[name], about.unit, about.decimals, with_unit=True)
         earlier = making.period.year_before if other.endswith("_year_ago") else making.period.before
         that = making.wording.short(earlier)
         if values.get(COMPARABLE) is False:
             return making.wording.word("not_comparable", that=that)
-        return making.wording.against(values[name], values.get(other), that, metric.unit, metric.decimals)
+        return making.wording.against(values[name], values.get(other), that, about.unit, about.decimals)
 
     language = making.wording.language
-    return " ".join(_FIGURE.sub(put, sentence.of(language)) for sentence in making.report.headline)
+    said = [sentence for sentence in making.report.headline if sentence.when is None or values[sentence.when]]
+    return " ".join(_FIGURE.sub(put, sentence.of(language)) for sentence in said)
 
 
 def _section(making: _Making, section: Section) -> SectionFacts:
@@ -278,20 +289,15 @@ def _column(making: _Making, section: Section, name: str) -> ColumnFacts:
     language = making.wording.language
     if name in section.columns:
         return ColumnFacts(name=name, title=section.columns[name].of(language), kind="text")
-    if own := section.figures.get(name):
-        return ColumnFacts(name=name, title=own.title.of(language), kind="figure", unit=own.unit, decimals=own.decimals)
-    metric, what = _require_metric(making, name)
-    title = metric.declared.title.of(language)
-    unit, decimals = metric.declared.unit, metric.declared.decimals
-    if what == "rank":
-        unit, decimals = "count", 0
+    about = _required_meaning(making, name)
+    title = about.title.of(language)
     return ColumnFacts(
         name=name,
-        title=f"{title}, {making.wording.word(what)}" if what else title,
+        title=f"{title}, {making.wording.word(about.what)}" if about.what else title,
         kind="figure",
-        metric=metric.name,
-        unit=unit,
-        decimals=decimals,
+        metric=about.metric,
+        unit=about.unit,
+        decimals=about.decimals,
     )
 
 
@@ -303,10 +309,11 @@ def _spoken(making: _Making, section: Section, columns: Sequence[ColumnFacts], r
         if column.kind == "text" and isinstance(value, int | float | Decimal) and not isinstance(value, bool):
             raise DeclarationError(
                 f"reports/{making.report.report}.yml, section {section.section}: {column.name!r} is a figure;"
-                " define it in metrics/, or under `figures` of the section"
+                " define it in metrics/, or under `defines`"
             )
-        is_word = column.kind == "text" and isinstance(value, str) and value in words
-        spoken.append(words[value].of(language) if is_word else value)
+        parts = value.split("; ") if column.kind == "text" and isinstance(value, str) else []
+        is_words = parts and all(part in words for part in parts)
+        spoken.append("; ".join(words[part].of(language) for part in parts) if is_words else value)
     return tuple(spoken)
 
 
@@ -348,7 +355,6 @@ def _definitions(
     used |= {figure.metric for figure in figures}
     language = making.wording.language
     metrics = [metric.declared for name, metric in sorted(making.metrics.items()) if name in used]
-    own = {name: own for section in making.report.sections for name, own in section.figures.items()}
     return (
         *(
             DefinitionFacts(
@@ -370,6 +376,6 @@ def _definitions(
                 additivity="non-additive",
                 owner=making.report.owner,
             )
-            for name, o in own.items()
+            for name, o in making.report.defines.items()
         ),
     )

@@ -387,8 +387,10 @@ def _is_behind(connection: Connection, catalog: Catalog, name: str) -> bool:
     """Whether a built group's inputs, or the group itself by a roll-back, changed since its last build that stands."""
     if catalog.groups[name].is_loaded:
         return False
-    horizon = batches.built_up_to(connection, name)
-    return publications.changed_since(connection, horizon, inputs(catalog, name), name)
+    horizon, read = batches.built_up_to(connection, name), inputs(catalog, name)
+    if catalog.groups[name].checkpoint.late_after_hours:  # built by the clock: what is newer waits for the next time
+        return any(publications.rolled_back_since(connection, group, horizon) for group in sorted({name, *read}))
+    return publications.changed_since(connection, horizon, read, name)
 
 
 def _as_of(made: Sequence[Publication]) -> tuple[datetime | None, bool]:

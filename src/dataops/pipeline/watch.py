@@ -48,7 +48,8 @@ def look_for_late(connection: Connection, group: Group) -> str | None:
         incidents.solve(connection, group.name, IncidentKind.LATE, "delivery", "delivered again")
         return None
     sentence = (
-        f"{group.name} is late: nothing arrived since {confirmed:%Y-%m-%d %H:%M} UTC,"
+        f"{group.name} is late: nothing {'arrived' if group.is_loaded else 'was built'} since"
+        f" {confirmed:%Y-%m-%d %H:%M} UTC,"
         f" {group.checkpoint.late_after_hours:g} h are agreed"
     )
     newest = batches.newest_number(connection, group.name)

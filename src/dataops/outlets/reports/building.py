@@ -27,7 +27,7 @@ def build(
 
 
 def _last_whole(work: Workspace, report: ReportFile) -> Period:
-    reaches = report_making.reaches(work, report)
+    reaches = report_making.reaches(work, report.reaches)
     if reaches is None:
         raise DataRejected(f"{report.report}: there are no figures yet.\nRun: dataops status")
     current = Period.around(report.period, reaches)

@@ -36,7 +36,8 @@ def specification(section: SectionFacts) -> Spec:
             "legend": {"labelFontSize": 11, "titleFontSize": 11, "orient": "bottom"},
         },
     }
-    return spec | (_bars(section, chart) if chart.kind == "bar" else _over_time(section, chart))
+    drawing = {"bar": _bars, "grouped": _side_by_side, "stacked": _over_time, "line": _over_time}
+    return spec | drawing[chart.kind](section, chart)
 
 
 def _title(section: SectionFacts, name: str) -> str:
@@ -61,6 +62,28 @@ def _bars(section: SectionFacts, chart: ChartFacts) -> Spec:
     }
 
 
+def _side_by_side(section: SectionFacts, chart: ChartFacts) -> Spec:
+    """Groups of bars, one group per name and one bar per colour, both in the order of the rows."""
+    return {
+        "height": 240,
+        "mark": {"type": "bar"},
+        "encoding": {
+            "x": {"field": chart.x, "type": "nominal", "sort": None, "title": _title(section, chart.x),
+                  "axis": {"labelAngle": 0}},
+            "xOffset": {"field": chart.colour, "type": "nominal", "sort": None},
+            "y": {"field": chart.y, "type": "quantitative", "title": _title(section, chart.y),
+                  "axis": {"format": ",.0f"}},
+            "color": _colours(section, str(chart.colour)),
+        },
+    }  # fmt: skip
+
+
+def _colours(section: SectionFacts, name: str) -> Spec:
+    names = list(dict.fromkeys(row[section.at(name)] for row in section.rows))
+    scale = {"domain": names, "range": (COLOURS * 3)[: len(names)]}
+    return {"field": name, "type": "nominal", "title": None, "scale": scale}
+
+
 def _over_time(section: SectionFacts, chart: ChartFacts) -> Spec:
     mark = {"type": "bar"} if chart.kind == "stacked" else {"type": "line", "point": True, "interpolate": "linear"}
     days = {row[section.at(chart.x)] for row in section.rows}
@@ -76,11 +99,7 @@ def _over_time(section: SectionFacts, chart: ChartFacts) -> Spec:
         },
     }  # fmt: skip
     if chart.colour:
-        names = list(dict.fromkeys(row[section.at(chart.colour)] for row in section.rows))
-        encoding["color"] = {
-            "field": chart.colour, "type": "nominal", "title": None,
-            "scale": {"domain": names, "range": (COLOURS * 3)[: len(names)]},
-        }  # fmt: skip
+        encoding["color"] = _colours(section, chart.colour)
     return {"height": 240, "mark": mark, "encoding": encoding}
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
-from dataops.facts.report import ColumnFacts, ReportDocument, SectionFacts
+from dataops.facts.report import ColumnFacts, FigureFacts, ReportDocument, SectionFacts
 from dataops.facts.wording import Wording
 from dataops.outlets.reports import charts
 
@@ -24,9 +25,9 @@ def of(report: ReportDocument) -> Texts:
         "headline": report.headline,
         "made_of": f"{wording.word('made_of')} {report.made_of}",
         "reaches": f"{wording.word('reaches')} {wording.day(report.reaches)}" if report.reaches else "",
-        "figure_heads": [wording.word(w) for w in ("figure", "value", "previous", "year_ago")],
+        "figure_heads": [wording.word(w) for w in ("figure", "value", *report.earlier)],
         "figures": [
-            [f.title, *(wording.figure(v, f.unit, f.decimals) for v in (f.value, f.previous, f.year_ago))]
+            [f.title, *(wording.figure(v, f.unit, f.decimals) for v in _beside(f, report.earlier))]
             for f in report.figures
         ],
         "sections": [_section(section, wording) for section in report.sections if section.in_paper or section.chart],
@@ -44,6 +45,10 @@ def of(report: ReportDocument) -> Texts:
         "currency": report.currency,
         "page": wording.word("page"),
     }
+
+
+def _beside(figure: FigureFacts, earlier: Sequence[str]) -> list[object]:
+    return [figure.value, *(getattr(figure, name) for name in earlier)]
 
 
 def _section(section: SectionFacts, wording: Wording) -> Texts:

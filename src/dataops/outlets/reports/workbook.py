@@ -94,7 +94,7 @@ class _Book:
         sheet.write_string(2, 0, report.headline, self.wrapped)
         line = 5
         if report.figures:
-            titles = (wording.word(word) for word in ("figure", "value", "previous", "year_ago"))
+            titles = (wording.word(word) for word in ("figure", "value", *report.earlier))
             for column, title in enumerate(titles):
                 sheet.write_string(line, column, title, self.head if column == 0 else self.right)
             for figure in report.figures:
@@ -109,7 +109,8 @@ class _Book:
         sheet.write_string(line + 1, 0, f"{wording.word('made_of')} {report.made_of}")
 
     def _figures(self, sheet: Any, line: int, figure: FigureFacts) -> None:  # noqa: ANN401
-        for column, value in enumerate((figure.value, figure.previous, figure.year_ago), start=1):
+        values = (figure.value, *(getattr(figure, name) for name in self.report.earlier))
+        for column, value in enumerate(values, start=1):
             self._cell(sheet, line, column, value, self._number(figure.unit, figure.decimals))
 
     def _table(self, sheet: Any, section: SectionFacts) -> int:  # noqa: ANN401
@@ -174,6 +175,7 @@ class _Book:
     def _chart(self, sheet: Any, section: SectionFacts, chart: ChartFacts, end: int) -> None:  # noqa: ANN401
         """A native chart beside the table; a stacked one needs a block of its own, one column per colour."""
         kind = {"bar": {"type": "bar"}, "stacked": {"type": "column", "subtype": "stacked"}, "line": {"type": "line"}}
+        kind["grouped"] = {"type": "column"}
         native = self.book.add_chart(kind[chart.kind])
         if chart.colour:
             self._series_by_colour(native, section, chart)
@@ -194,6 +196,8 @@ class _Book:
         native.set_title({"name": chart.title, "name_font": {"size": 11}})
         if chart.kind == "bar":
             native.set_y_axis({"reverse": True, "label_position": "low"})
+        elif chart.kind == "grouped":
+            native.set_x_axis({"name": section.columns[section.at(chart.x)].title, "text_axis": True})
         else:
             native.set_x_axis(
                 {
