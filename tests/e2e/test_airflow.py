@@ -30,7 +30,14 @@ PROJECT = Path(__file__).resolve().parents[2]
 LOADS = ("reference_etl", "sales_etl", "inventory_monitoring")
 KEPT_UP = ("data_docs", "readers_copy")  # consumers
 DAGS = (*LOADS, *KEPT_UP, "held_batch", "steward_actions", "data_quality", "warehouse_backup", "watchdog")
-FIGURES = ("kpis", "stock_alerts", "reports_daily", "reports_weekly", "reports_monthly")  # begin in the last test
+WEEKLY = ("clv", "campaign_analysis")
+FIGURES = (
+    "kpis",
+    "stock_alerts",
+    *WEEKLY,
+    *(f"reports_{often}" for often in ("daily", "weekly", "monthly")),
+)  # at last
+WEEK = "2011-07-18"
 SOURCE = "generator:?scale=0.02&seed=7&days=62"  # about ten orders a day from 2011-05-31
 BEFORE, DAY, NEXT, BAD = "2011-07-25", "2011-07-26", "2011-07-27", "2011-07-28"
 LATER, LAST, AFTER_ALL = "2011-07-29", "2011-07-30", "2011-07-31"
@@ -321,6 +328,12 @@ def test_figures_follow_publications_and_a_report_waits_for_its_day(installation
     assert run.state == "success", run
     home = installation.work.settings.paths.archive
     assert {file.suffix for file in (home / DAY).glob("sales_daily_*")} == {".xlsx", ".pdf", ".html", ".csv", ".json"}
+    for dag in (*WEEKLY, "reports_weekly"):
+        run = installation.run(dag, WEEK)
+        assert run.state == "success", run
+    assert [installation.announced(f"marts/{group}")[-1][0] for group in ("clv", "campaigns")] == [WEEK, WEEK]
+    weekly = {file.name.partition("_2011-W29")[0] for file in (home / "2011-W29").iterdir()}
+    assert weekly == {"campaigns", "customer_value", "sales_weekly"}
     waiting = client.trigger("reports_daily", "2030-01-01", {})
     wait_until(
         lambda: client.run("reports_daily", waiting).tasks.get("sales_daily.fresh") == "up_for_reschedule",

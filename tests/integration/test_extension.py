@@ -152,6 +152,27 @@ def test_a_function_that_breaks_its_word_changes_nothing(
     assert fetch(work, "SELECT customer_id, place FROM board.customer_rank ORDER BY 1") == before
 
 
+def test_a_model_is_another_one_when_a_module_that_its_function_stands_on_changed(project: Path) -> None:
+    """Else the next build would leave what the changed module made."""
+
+    def text() -> str:
+        catalog = catalogs.load(settings.load({"DATAOPS_HOME": str(project / "var")}, project=project).paths)
+        return next(model.text for model in catalog.models if model.name.endswith("customer_rank"))
+
+    ranking, beside = project / "analysis" / "ranking.py", project / "analysis" / "ordering.py"
+    beside.write_text('"""An order."""\n\nDESCENDING = True\n', "utf-8")
+    ranking.write_text(
+        ranking.read_text("utf-8").replace(
+            "import pyarrow as pa\n", "import pyarrow as pa\n\nfrom dataops.analysis import ordering\n"
+        ),
+        "utf-8",
+    )
+    before = text()
+    assert "DESCENDING = True" in before
+    beside.write_text('"""An order."""\n\nDESCENDING = False\n', "utf-8")
+    assert text() != before
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [

@@ -129,7 +129,7 @@ def test_a_usage_error_says_where_help_is(capsys: pytest.CaptureFixture[str]) ->
     assert "Did you mean 'load'" in said
     assert "dataops --help" in said
     assert process.main(["load", "nosuchgroup"]) == 2
-    assert "there are clv, curated, inventory, kpis" in capsys.readouterr().err
+    assert "there are campaigns, clv, curated, inventory" in capsys.readouterr().err
     assert process.main(["load", "sales", "--window", "2014-05-01"]) == 2
     assert process.main(["--version"]) == 0
 

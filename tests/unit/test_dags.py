@@ -163,6 +163,7 @@ def test_only_publish_tasks_the_release_and_the_watchdog_announce_an_asset(found
         "curated.publish": ["curated/all"],
         "kpis.publish": ["marts/kpis"],
         "clv.publish": ["marts/clv"],
+        "campaigns.publish": ["marts/campaigns"],
         "stock.publish": ["marts/stock"],
     }
 
@@ -182,6 +183,7 @@ def test_the_schedules_are_those_of_the_mission(found: dict[str, Any]) -> None:
         "sales_etl": "0 2 * * *",
         "inventory_monitoring": "0 * * * *",
         "clv": "0 4 * * 1",
+        "campaign_analysis": "30 4 * * 1",
     }
     assert {dag_id for dag_id, dag in found["dags"].items() if dag["timetable"] == "NullTimetable"} == {
         "held_batch",

@@ -76,6 +76,8 @@ def test_dates_are_put_into_a_query_and_nothing_else() -> None:
         ("formats:", "formatz:", "unknown key"),
         ("kind: stacked", "kind: pie", '"kind"'),
         ("kind: bar", "kind: grouped", "grouped bars stand side by side by their colour"),
+        ("kind: bar", "kind: bar\n      beside: cost", "a second figure stands beside a line without colours"),
+        ("    landscape: true\n", "    split: category_name\n", "split, about and lead go together"),
         ("section: channels", "section: trend", "two sections have one name"),
         ("report: profit_monthly", "report: profit", "the file name says 'profit_monthly'"),
         ('schedule: "0 6 1 * *"', "schedule: monthly", '"schedule"'),
@@ -297,6 +299,40 @@ def test_bars_stand_side_by_side_in_the_order_of_the_rows() -> None:
     ]  # fmt: skip
 
 
+def test_a_second_figure_stands_beside_a_line_as_far_as_it_is_known() -> None:
+    columns = (
+        ColumnFacts(name="month", title="Month", kind="text"),
+        ColumnFacts(name="profit", title="Profit", kind="figure", metric="profit", unit="money", decimals=2),
+        ColumnFacts(name="without", title="Without", kind="figure", unit="money", decimals=2),
+    )
+    rows = tuple((dt.date(2024, month, 1), Decimal(month), Decimal(2) if month < 3 else None) for month in (1, 2, 3))
+    chart = ChartFacts(kind="line", x="month", y="profit", colour=None, beside="without", title="Both")
+    section = PLAIN.sections[0].model_copy(
+        update={"columns": columns, "rows": rows, "total": None, "chart": chart, "lead": "Said above it."}
+    )
+    spec = charts.specification(section)
+    assert [(point["_line"], point["profit"]) for point in spec["data"]["values"]] == [
+        ("Profit", 1), ("Profit", 2), ("Profit", 3), ("Without", 2), ("Without", 2),
+    ]  # fmt: skip
+    assert "strokeDash" in spec["encoding"]
+    document = PLAIN.model_copy(update={"sections": (section,)})
+    sheet = load_workbook(io.BytesIO(workbook.render(document)))["Names"]
+    assert len(sheet._charts[0].series) == 2
+    assert "Said above it." in [cell.value for cell in sheet["A"]]
+    assert "<p>Said above it.</p>" in page.render(document).decode()
+    assert "Said above it." in pdf_text(paper.render(document))
+    silent = section.model_copy(update={"rows": ()})
+    assert load_workbook(io.BytesIO(workbook.render(PLAIN.model_copy(update={"sections": (silent,)})))).sheetnames == [
+        "Summary", "Definitions", "What this rests on",
+    ]  # fmt: skip
+
+
+def test_sheets_of_one_long_title_have_names_of_their_own() -> None:
+    section = PLAIN.sections[0].model_copy(update={"title": "A title that is longer than Excel allows"})
+    book = load_workbook(io.BytesIO(workbook.render(PLAIN.model_copy(update={"sections": (section,) * 12}))))
+    assert len({name for name in book.sheetnames if name.startswith("A title")}) == 12
+
+
 def test_a_chart_loads_nothing_and_shows_losses_apart() -> None:
     drawn = charts.svg(PLAIN.sections[0], EN)
     assert "http" not in drawn.replace("http://www.w3.org/", "")
@@ -346,6 +382,31 @@ def test_what_a_report_asks_is_checked_before_there_are_data(tmp_path: Path, old
         report_checking.check(catalogs.load(Paths(PROJECT, PROJECT / "var")), Paths(tmp_path, tmp_path / "var"))
     assert says in str(caught.value)
     assert str(caught.value).startswith("reports/profit_monthly.yml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("SELECT r.campaign, c.title", "SELECT c.title AS campaign_title, r.campaign, c.title", "its first column is"),
+        ("Conclusion: {conclusion}.", "Conclusion: {result}.", "lead: no column 'result'; about gives campaign"),
+        ("when: took", "when: gave", "'took' is a figure without a definition"),
+        (
+            "r.sibling_effect, r.after_effect,",
+            "r.sibling_effect, r.after_effect, r.siblings,",
+            "'siblings' is a figure without",
+        ),
+        ("beside: counterfactual", "beside: anything", "no column 'anything'"),
+    ],
+)
+def test_what_is_said_of_a_part_is_checked_before_there_are_data(tmp_path: Path, old: str, new: str, says: str) -> None:
+    text = (PROJECT / "reports" / "campaigns.yml").read_text("utf-8")
+    assert old in text
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "campaigns.yml").write_text(text.replace(old, new, 1), "utf-8")
+    with pytest.raises(DeclarationError) as caught:
+        report_checking.check(catalogs.load(Paths(PROJECT, PROJECT / "var")), Paths(tmp_path, tmp_path / "var"))
+    assert says in str(caught.value)
+    assert str(caught.value).startswith("reports/campaigns.yml, section campaign")
 
 
 def test_the_projects_reports_can_be_made() -> None:

@@ -22,6 +22,8 @@ METHODS: tuple[Method, ...] = (
 PLACEBOS = 200  # at most
 SEED = 20_211_201
 SMALL = 1e-6  # share of the noise: makes the weights unique
+RARE = 0.05  # by chance
+NORMAL = 1.96  # standard errors on both sides hold 95 %
 HEAVY = 1e3  # by how much "weights add up to one" counts more than any outcome
 
 
@@ -32,6 +34,8 @@ class Panel:
     outcomes: Array
     treated: NDArray[np.bool_]
     start: int
+    sizes: Array | None = None
+    """of units, by which the treated are averaged; None: all alike"""
 
     @property
     def controls(self) -> Array:
@@ -40,7 +44,8 @@ class Panel:
     @property
     def of_treated(self) -> Array:
         """Their mean, by period."""
-        return np.asarray(self.outcomes[self.treated].mean(axis=0), dtype=np.float64)
+        sizes = None if self.sizes is None else self.sizes[self.treated]
+        return np.asarray(np.average(self.outcomes[self.treated], axis=0, weights=sizes), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def estimate(method: Method, panel: Panel) -> Effect:
     before = panel.outcomes[:, : panel.start]
     if not panel.treated.any() or panel.treated.all() or not 0 < panel.start < panel.outcomes.shape[1]:
         raise ValueError("an effect needs treated units, controls, and periods before and after")
-    known, own = before[~panel.treated], before[panel.treated].mean(axis=0)
+    known, own = before[~panel.treated], panel.of_treated[: panel.start]
     many, long = known.shape
     units, periods = np.full(many, 1 / many), np.full(long, 1 / long)
     if method == "synthetic control":
@@ -84,6 +89,7 @@ def placebos(method: Method, panel: Panel) -> Array:
     Fewer than two when there are not more controls than that.
     """
     controls, size = panel.controls, int(panel.treated.sum())
+    sizes = None if panel.sizes is None else panel.sizes[~panel.treated]
     if len(controls) <= size:
         return np.empty(0)
     random = np.random.default_rng(SEED)
@@ -96,7 +102,7 @@ def placebos(method: Method, panel: Panel) -> Array:
     for group in groups[:PLACEBOS]:
         treated = np.zeros(len(controls), dtype=bool)
         treated[group] = True
-        told.append(estimate(method, Panel(controls, treated, panel.start)).estimate)
+        told.append(estimate(method, Panel(controls, treated, panel.start, sizes)).estimate)
     return np.array(told)
 
 
@@ -105,12 +111,69 @@ def standard_error(of_placebos: Array) -> float:
     return float(of_placebos.std(ddof=1)) if len(of_placebos) > 1 else float("nan")
 
 
+def clustered_error(panel: Panel) -> float:
+    """Of the difference in differences, errors of one unit dependent over time and those of two units not.
+
+    Before and after are collapsed to one number per unit, which is the same (Bertrand, Duflo & Mullainathan, Quarterly
+    Journal of Economics 119, 2004). NaN with fewer than two units on a side.
+    """
+    change = panel.outcomes[:, panel.start :].mean(axis=1) - panel.outcomes[:, : panel.start].mean(axis=1)
+    parts = []
+    for side in (panel.treated, ~panel.treated):
+        many = int(side.sum())
+        if many < 2:  # noqa: PLR2004
+            return float("nan")
+        shares = np.full(many, 1 / many)
+        if panel.sizes is not None and side is panel.treated:
+            shares = panel.sizes[side] / panel.sizes[side].sum()
+        apart = change[side] - shares @ change[side]
+        parts.append(float(shares**2 @ apart**2) * many / (many - 1))
+    return float(np.sqrt(sum(parts)))
+
+
+def structural(panel: Panel) -> tuple[float, float, float]:
+    """A second opinion: a structural time series of the treated, with the controls' mean as regressor.
+
+    A level that wanders (Harvey 1989; Brodersen et al., Annals of Applied Statistics 9, 2015), estimated before the
+    start and forecast after it. Returns the mean effect per period and a 95 % interval, for which the errors of the
+    forecast are taken to be all of one sign; NaN where the model cannot be estimated.
+    """
+    import warnings
+
+    from statsmodels.tsa.statespace.structural import UnobservedComponents
+
+    start, own = panel.start, panel.of_treated
+    along = panel.controls.mean(axis=0).reshape(-1, 1)
+    if start < 4 or np.ptp(own[:start]) == 0:  # noqa: PLR2004  as many as it has parameters
+        return (float("nan"),) * 3
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of starts that it then leaves
+            model = UnobservedComponents(own[:start], level="local level", exog=along[:start])
+            ahead = model.fit(disp=False).get_forecast(len(own) - start, exog=along[start:])
+    except (ValueError, np.linalg.LinAlgError):
+        return (float("nan"),) * 3
+    effect = float((own[start:] - ahead.predicted_mean).mean())
+    half = NORMAL * float(np.asarray(ahead.se_mean).mean())
+    return effect, effect - half, effect + half
+
+
 def interval(effect: Effect, of_placebos: Array, panel: Panel) -> tuple[float, float]:
     """Holds the effect in 95 of 100 cases: Student's distribution, for a standard error that few controls told."""
     from scipy.stats import t
 
     half = float(t.ppf(0.975, max(len(panel.controls) - 1, 1))) * standard_error(of_placebos)
     return effect.estimate - half, effect.estimate + half
+
+
+def beyond(effect: Effect, of_placebos: Array) -> float:
+    """The share of placebos that differ from nothing as much as the effect does, so how rare it would be by chance."""
+    return float((np.abs(of_placebos) >= abs(effect.estimate)).mean()) if len(of_placebos) else 1.0
+
+
+def is_found(low: float, high: float, share_beyond: float) -> bool:
+    """Whether an effect is one: its interval leaves out nothing, and placebos as large are rare."""
+    return not low <= 0 <= high and share_beyond <= RARE
 
 
 def _noise(known: Array) -> float:

@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,7 @@ from dataops.declared.layers import Layers
 from dataops.declared.models import Dataset, Model, refuse_layer
 from dataops.declared.yaml_files import Strict, read
 
+_ANALYSIS = "dataops.analysis"
 FUNCTION = re.compile(r"([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)")
 
 
@@ -70,9 +72,8 @@ def _model(path: Path, layers: Layers, known: Mapping[str, float]) -> PythonMode
 
 
 def _source(path: Path, module: str, name: str) -> str:
-    """The module's text. Raises DeclarationError when it has no such function."""
-    places = (Path(folder) / f"{module}.py" for folder in import_module("dataops.analysis").__path__)
-    file = next((place for place in places if place.is_file()), None)
+    """The text of the module and of those it stands on. Raises DeclarationError when it has no such function."""
+    file = _file(module)
     if file is None:
         raise DeclarationError(f'{path}: "function" is {module}.{name}; there is no analysis/{module}.py')
     text = file.read_text(encoding="utf-8")
@@ -80,7 +81,33 @@ def _source(path: Path, module: str, name: str) -> str:
     if name not in functions:
         known = ", ".join(sorted(f for f in functions if not f.startswith("_")))
         raise DeclarationError(f'{path}: "function" is {module}.{name}; analysis/{module}.py has {known or "none"}')
-    return text
+    return "".join(_texts(module, {}).values())
+
+
+def _file(module: str) -> Path | None:
+    """The file of a module of `dataops.analysis`; None where there is none."""
+    places = (Path(folder) / f"{module}.py" for folder in import_module(_ANALYSIS).__path__)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _texts(module: str, known: dict[str, str]) -> dict[str, str]:
+    """The texts of a module and of all of `dataops.analysis` that it imports, by name: a change of any is one of it."""
+    file = None if module in known else _file(module)
+    if file is None:
+        return known
+    known[module] = file.read_text(encoding="utf-8")
+    for name in _imported(known[module]):
+        _texts(name, known)
+    return known
+
+
+@cache
+def _imported(text: str) -> tuple[str, ...]:
+    """What of `dataops.analysis` a module imports at its top."""
+    nodes = [node for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)]
+    whole = [alias.name for node in nodes if node.module == _ANALYSIS for alias in node.names]
+    named = [str(node.module).removeprefix(f"{_ANALYSIS}.") for node in nodes if node.module != _ANALYSIS]
+    return (*whole, *named)
 
 
 def _input(path: Path, text: str, layer: str, layers: Layers) -> Dataset:

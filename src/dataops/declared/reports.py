@@ -28,6 +28,8 @@ COMPARABLE = "comparable"
 """A truth beside the figures of a report: false where an earlier period must not be set against them."""
 SUFFIXES = {"_previous": "previous", "_year_ago": "year_ago", "_rank": "rank"}
 _PLACE = re.compile(r"\{(\w+)\}")
+FIGURE = re.compile(r"\{(\w+)(?::against:(\w+))?\}")
+"""In a sentence: the figure of a column, or what it is against that of another."""
 
 
 def _query(text: str) -> str:
@@ -43,19 +45,22 @@ class Chart(Strict):
     """A picture of a section.
 
     `bar` of one figure by a name, `grouped` bars by a name and a colour, `stacked` or `line` over a date, by a colour
-    or not.
+    or not; a line may have a second figure `beside` it.
     """
 
     kind: Literal["bar", "grouped", "stacked", "line"]
     x: str
     y: str
     colour: str | None = None
+    beside: str | None = None
     title: Words
 
     @model_validator(mode="after")
     def _groups_have_colours(self) -> Chart:
         if self.kind == "grouped" and self.colour is None:
             raise ValueError("grouped bars stand side by side by their colour; name it, or say bar")
+        if self.beside and (self.kind != "line" or self.colour):
+            raise ValueError("a second figure stands beside a line without colours")
         return self
 
 
@@ -76,8 +81,14 @@ class Own(Strict):
     decimals: Annotated[int, Field(ge=0, le=6)] = 0
 
 
+class Sentences(Words):
+    """`{revenue}` is a figure, formatted; `when` is a column of the same row, a truth: only then it is said."""
+
+    when: str | None = None
+
+
 class Section(Strict):
-    """One table, with or without a picture."""
+    """One table, with or without a picture; or one each, with words of its own, for every row of `about`."""
 
     section: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     title: Words
@@ -89,6 +100,20 @@ class Section(Strict):
     in_paper: Annotated[int, Field(ge=0)] = 1000  # rows that page and mail show at most; workbook and csv show all
     in_csv: bool = False
     landscape: bool = False
+    split: str | None = None  # a column of query: one part for every value, which is the first column of `about`
+    about: Query | None = None  # one row per part, in order; figures and words that title and lead may name
+    lead: tuple[Sentences, ...] = ()
+
+    @model_validator(mode="after")
+    def _parts_have_words(self) -> Section:
+        if not (self.split is not None) == (self.about is not None) == bool(self.lead):
+            raise ValueError("split, about and lead go together: by what, one row each, and what is said of it")
+        return self
+
+    @property
+    def truths(self) -> set[str]:
+        """Columns of `about` that say when a sentence holds."""
+        return {sentence.when for sentence in self.lead if sentence.when}
 
 
 class Note(Strict):
@@ -96,12 +121,6 @@ class Note(Strict):
 
     text: Words
     when: Query | None = None  # one row with one truth; None: always. `{name}` in the text is a column of the row
-
-
-class Headline(Words):
-    """A sentence on top; `{revenue}` is a figure, formatted. `when` is a column of `figures`: a truth."""
-
-    when: str | None = None
 
 
 class Receiver(Strict):
@@ -125,7 +144,7 @@ class ReportFile(Strict):
     owner: str
     receivers: tuple[Receiver, ...] = ()
     reaches: Query  # one row, one date: how far the data reach
-    headline: Annotated[tuple[Headline, ...], Field(min_length=1)]
+    headline: Annotated[tuple[Sentences, ...], Field(min_length=1)]
     figures: Query  # one row; `_previous` and `_year_ago` stand beside their figure
     defines: dict[str, Own] = Field(default_factory=dict)  # figures that no other report shows, so no metric
     sections: Annotated[tuple[Section, ...], Field(min_length=1)]
@@ -154,7 +173,7 @@ class ReportFile(Strict):
         """Every SELECT of it."""
         yield from (self.reaches, self.figures)
         for section in self.sections:
-            yield from filter(None, (section.query, section.total))
+            yield from filter(None, (section.query, section.total, section.about))
         yield from (note.when for note in self.notes if note.when)
 
 

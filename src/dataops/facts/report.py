@@ -39,6 +39,8 @@ class ChartFacts(Part):
     x: str
     y: str
     colour: str | None
+    beside: str | None = None
+    """a second figure, drawn beside the first"""
     title: str
 
 
@@ -56,6 +58,8 @@ class SectionFacts(Part):
     """rows that pages show at most; a workbook shows all"""
     in_csv: bool
     landscape: bool
+    lead: str = ""
+    """what is said above it"""
 
     def at(self, name: str) -> int:
         """The place of a column."""

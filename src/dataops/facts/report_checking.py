@@ -14,7 +14,7 @@ from dataops.declared.catalog import Catalog
 from dataops.declared.errors import DeclarationError
 from dataops.declared.paths import Paths
 from dataops.declared.rendering import render
-from dataops.declared.reports import COMPARABLE, Period, ReportFile, Section, load, meaning_of, undefined
+from dataops.declared.reports import COMPARABLE, FIGURE, Period, ReportFile, Section, load, meaning_of, undefined
 from dataops.declared.select import DIALECTS
 from dataops.pipeline import query
 
@@ -53,12 +53,33 @@ def _check_section(catalog: Catalog, report: ReportFile, section: Section, where
         raise DeclarationError(f"{where}: total has other columns than query: {', '.join(names)}")
     chart, pivot = section.chart, section.pivot
     used = [
-        *((chart.x, chart.y, chart.colour) if chart else ()),
+        *((chart.x, chart.y, chart.colour, chart.beside) if chart else ()),
         *((pivot.rows, pivot.columns, pivot.value) if pivot else ()),
     ]
-    if unknown := [name for name in (*used, *section.columns) if name and name not in names]:
+    told = _check_words(catalog, report, section, where) if section.about else ()
+    known = {*names, *told}
+    if unknown := [name for name in (*used, section.split) if name and name not in names]:
         raise DeclarationError(f"{where}: no column {unknown[0]!r}; there are {', '.join(names)}")
-    return names
+    if unknown := [name for name in section.columns if name not in known]:
+        raise DeclarationError(f"{where}: no column {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    return [*names, *told]
+
+
+def _check_words(catalog: Catalog, report: ReportFile, section: Section, where: str) -> Sequence[str]:
+    """The columns of `about`. Raises DeclarationError for one without a meaning, and for a sentence that names none."""
+    told = _columns(catalog, report, str(section.about), f"{where}, about")
+    if told[0] != section.split:
+        raise DeclarationError(
+            f"{where}, about: its first column is {told[0]}, not {section.split}, which it is split by"
+        )
+    for name in told:
+        if name not in {*section.columns, *section.truths} and meaning_of(name, report, catalog.metrics) is None:
+            raise undefined(f"{where}, about", name)
+    for sentence in (section.title, *section.lead):
+        named = [name for text in (sentence.en, sentence.fr) for name, _ in FIGURE.findall(text)]
+        if unknown := [name for name in (*named, *section.truths) if name not in told]:
+            raise DeclarationError(f"{where}, lead: no column {unknown[0]!r}; about gives {', '.join(told)}")
+    return told
 
 
 def _columns(catalog: Catalog, report: ReportFile, text: str, where: str) -> Sequence[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,18 @@ from dataops.declared.catalog import Catalog
 from dataops.declared.errors import DataRejected, DeclarationError
 from dataops.declared.metrics import Metric
 from dataops.declared.project import Language
-from dataops.declared.reports import COMPARABLE, Chart, Meaning, Period, ReportFile, Section, meaning_of, undefined
+from dataops.declared.reports import (
+    COMPARABLE,
+    FIGURE,
+    Chart,
+    Meaning,
+    Period,
+    ReportFile,
+    Section,
+    Sentences,
+    meaning_of,
+    undefined,
+)
 from dataops.facts import status
 from dataops.facts.report import (
     ChartFacts,
@@ -35,7 +46,6 @@ from dataops.ledger.workspace import Workspace
 from dataops.pipeline import query
 from dataops.pipeline.history import required
 
-_FIGURE = re.compile(r"\{(\w+)(?::against:(\w+))?\}")
 Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
@@ -101,7 +111,7 @@ def _made(making: _Making, made_of: Publication, rests_on: tuple[RestsOn, ...]) 
     report, period, wording = making.report, making.period, making.wording
     last = _date(making.ask(report.reaches))
     figures, values = _figures(making)
-    sections = tuple(_section(making, section) for section in report.sections) if values else ()
+    sections = tuple(part for section in report.sections for part in _section(making, section)) if values else ()
     state: State = "empty" if not values else "not over" if last is None or last < period.end else "whole"
     return ReportDocument(
         report=report.report,
@@ -246,23 +256,38 @@ def _required_meaning(making: _Making, column: str) -> Meaning:
 
 
 def _headline(making: _Making, values: Mapping[str, Any]) -> str:
+    return _said(making, making.report.headline, values)
+
+
+def _said(making: _Making, sentences: Sequence[Sentences], values: Mapping[str, Any]) -> str:
+    """The sentences that hold, with the row's figures and words in them."""
+    language = making.wording.language
+    held = [sentence for sentence in sentences if sentence.when is None or values[sentence.when]]
+    return " ".join(_with_figures(making, sentence.of(language), values) for sentence in held)
+
+
+def _with_figures(making: _Making, text: str, values: Mapping[str, Any]) -> str:
     def put(found: re.Match[str]) -> str:
         name, other = found[1], found[2]
+        value = values[name]
+        if isinstance(value, dt.date):
+            return making.wording.day(value)
+        if isinstance(value, str):
+            return str(_word(making, value))
         about = _required_meaning(making, name)
         if other is None:
-            return making.wording.figure(values[name], about.unit, about.decimals, with_unit=True)
+            return making.wording.figure(value, about.unit, about.decimals, with_unit=True)
         earlier = making.period.year_before if other.endswith("_year_ago") else making.period.before
         that = making.wording.short(earlier)
         if values.get(COMPARABLE) is False:
             return making.wording.word("not_comparable", that=that)
-        return making.wording.against(values[name], values.get(other), that, about.unit, about.decimals)
+        return making.wording.against(value, values.get(other), that, about.unit, about.decimals)
 
-    language = making.wording.language
-    said = [sentence for sentence in making.report.headline if sentence.when is None or values[sentence.when]]
-    return " ".join(_FIGURE.sub(put, sentence.of(language)) for sentence in said)
+    return FIGURE.sub(put, text)
 
 
-def _section(making: _Making, section: Section) -> SectionFacts:
+def _section(making: _Making, section: Section) -> list[SectionFacts]:
+    """Itself, or a part for each row of what it is about."""
     names, rows = making.ask(section.query)
     columns = tuple(_column(making, section, name) for name in names)
     total = making.ask(section.total) if section.total else None
@@ -271,7 +296,7 @@ def _section(making: _Making, section: Section) -> SectionFacts:
             f"reports/{making.report.report}.yml, section {section.section}: total has other columns"
         )
     language = making.wording.language
-    return SectionFacts(
+    whole = SectionFacts(
         section=section.section,
         title=section.title.of(language),
         columns=columns,
@@ -283,6 +308,27 @@ def _section(making: _Making, section: Section) -> SectionFacts:
         in_csv=section.in_csv,
         landscape=section.landscape,
     )
+    return list(_parts(making, section, whole, rows)) if section.about else [whole]
+
+
+def _parts(
+    making: _Making, section: Section, whole: SectionFacts, rows: Sequence[Sequence[Any]]
+) -> Iterator[SectionFacts]:
+    names, about = making.ask(str(section.about))
+    at = whole.at(str(section.split))
+    columns = whole.columns[:at] + whole.columns[at + 1 :]
+    for number, row in enumerate(about, start=1):
+        values = dict(zip(names, row, strict=True))
+        own = [spoken for spoken, read in zip(whole.rows, rows, strict=True) if read[at] == row[0]]
+        yield whole.model_copy(
+            update={
+                "section": f"{section.section}_{number}",
+                "title": _with_figures(making, whole.title, values),
+                "columns": columns,
+                "rows": tuple(spoken[:at] + spoken[at + 1 :] for spoken in own),
+                "lead": _said(making, section.lead, values),
+            }
+        )
 
 
 def _column(making: _Making, section: Section, name: str) -> ColumnFacts:
@@ -303,22 +349,33 @@ def _column(making: _Making, section: Section, name: str) -> ColumnFacts:
 
 def _spoken(making: _Making, section: Section, columns: Sequence[ColumnFacts], row: Sequence[Any]) -> tuple[Any, ...]:
     """The row with words of models in the reader's language. Raises DeclarationError for a figure that is no metric."""
-    words, language = making.report.words, making.wording.language
-    spoken = []
+    spoken: list[Any] = []
     for column, value in zip(columns, row, strict=True):
         if column.kind == "text" and isinstance(value, int | float | Decimal) and not isinstance(value, bool):
             raise DeclarationError(
                 f"reports/{making.report.report}.yml, section {section.section}: {column.name!r} is a figure;"
                 " define it in metrics/, or under `defines`"
             )
-        parts = value.split("; ") if column.kind == "text" and isinstance(value, str) else []
-        is_words = parts and all(part in words for part in parts)
-        spoken.append("; ".join(words[part].of(language) for part in parts) if is_words else value)
+        spoken.append(_word(making, value) if column.kind == "text" else value)
     return tuple(spoken)
 
 
+def _word(making: _Making, value: object) -> object:
+    """A word of a model, or several with semicolons between them, in the reader's language; a name stays one."""
+    words, language = making.report.words, making.wording.language
+    parts = value.split("; ") if isinstance(value, str) else []
+    return "; ".join(words[part].of(language) for part in parts) if parts and all(p in words for p in parts) else value
+
+
 def _chart(chart: Chart, language: Language) -> ChartFacts:
-    return ChartFacts(kind=chart.kind, x=chart.x, y=chart.y, colour=chart.colour, title=chart.title.of(language))
+    return ChartFacts(
+        kind=chart.kind,
+        x=chart.x,
+        y=chart.y,
+        colour=chart.colour,
+        beside=chart.beside,
+        title=chart.title.of(language),
+    )
 
 
 def _notes(making: _Making, state: str, reaches: dt.date | None) -> list[str]:

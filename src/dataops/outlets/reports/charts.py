@@ -14,6 +14,7 @@ from dataops.facts.wording import Wording
 
 COLOURS = ["#08306b", "#2f7fbc", "#9ecae1", "#d95f0e", "#7a7a7a", "#c7c7c7"]
 LOSS = "#b3261e"
+LINE = "_line"  # which of two figures a point is of
 WIDTH = 640
 Spec = dict[str, Any]
 """A Vega-Lite specification."""
@@ -26,6 +27,8 @@ def specification(section: SectionFacts) -> Spec:
         raise ValueError(f"{section.section} has no chart")
     named = [name for name in (chart.x, chart.y, chart.colour) if name]
     rows = [{name: _value(row[section.at(name)]) for name in named} for row in section.rows]
+    if chart.beside:
+        rows = [row | {LINE: _title(section, chart.y)} for row in rows] + _beside(section, chart)
     spec: Spec = {
         "data": {"values": rows},
         "width": WIDTH,
@@ -60,6 +63,20 @@ def _bars(section: SectionFacts, chart: ChartFacts) -> Spec:
             "color": {"condition": {"test": f"datum['{chart.x}'] < 0", "value": LOSS}, "value": COLOURS[1]},
         },
     }
+
+
+def _beside(section: SectionFacts, chart: ChartFacts) -> list[Spec]:
+    """The second line's points, where it is known."""
+    second = str(chart.beside)
+    return [
+        {
+            chart.x: _value(row[section.at(chart.x)]),
+            chart.y: _value(row[section.at(second)]),
+            LINE: _title(section, second),
+        }
+        for row in section.rows
+        if row[section.at(second)] is not None
+    ]
 
 
 def _side_by_side(section: SectionFacts, chart: ChartFacts) -> Spec:
@@ -100,6 +117,11 @@ def _over_time(section: SectionFacts, chart: ChartFacts) -> Spec:
     }  # fmt: skip
     if chart.colour:
         encoding["color"] = _colours(section, chart.colour)
+    if chart.beside:
+        names = [_title(section, name) for name in (chart.y, chart.beside)]
+        both = {"field": LINE, "type": "nominal", "title": None}
+        encoding["color"] = both | {"scale": {"domain": names, "range": [COLOURS[0], COLOURS[3]]}}
+        encoding["strokeDash"] = both | {"scale": {"domain": names, "range": [[1, 0], [6, 4]]}}
     return {"height": 240, "mark": mark, "encoding": encoding}
 
 

@@ -30,7 +30,7 @@ def of(report: ReportDocument) -> Texts:
             [f.title, *(wording.figure(v, f.unit, f.decimals) for v in _beside(f, report.earlier))]
             for f in report.figures
         ],
-        "sections": [_section(section, wording) for section in report.sections if section.in_paper or section.chart],
+        "sections": [_section(section, wording) for section in report.sections if _is_shown(section)],
         "notes_title": wording.word("notes"),
         "notes": list(report.notes),
         "definitions_title": wording.word("definitions"),
@@ -45,6 +45,10 @@ def of(report: ReportDocument) -> Texts:
         "currency": report.currency,
         "page": wording.word("page"),
     }
+
+
+def _is_shown(section: SectionFacts) -> bool:
+    return bool(section.in_paper or section.chart or section.lead)
 
 
 def _beside(figure: FigureFacts, earlier: Sequence[str]) -> list[object]:
@@ -63,8 +67,11 @@ def _section(section: SectionFacts, wording: Wording) -> Texts:
     return {
         "name": section.section,
         "title": section.title,
+        "lead": section.lead,
         "landscape": section.landscape,
-        "heads": [column.title for column in section.columns] if section.in_paper else [],
+        "heads": [column.title for column in section.columns]
+        if section.in_paper and (section.rows or not section.lead)
+        else [],
         "right": [column.kind == "figure" for column in section.columns],
         "rows": [[_text(c, v, wording) for c, v in zip(section.columns, row, strict=True)] for row in shown],
         "total": total,

@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
-from itertools import product
+from itertools import count, product
 from textwrap import wrap
 from typing import Any
 
@@ -61,8 +61,14 @@ class _Book:
     def write(self) -> None:
         self._summary()
         for section in self.report.sections:
+            if section.lead and not section.rows:
+                continue  # nothing but words, which stand in the summary's table as well
             sheet = self._sheet(section.title)
             end = self._table(sheet, section)
+            if section.lead:
+                sheet.merge_range(end + 1, 0, end + 3, max(len(section.columns) - 1, 3), "", self.wrapped)
+                sheet.write_string(end + 1, 0, section.lead, self.wrapped)
+                end += 4
             if section.chart and section.rows:
                 self._chart(sheet, section, section.chart, end)
             if section.pivot and section.rows:
@@ -72,9 +78,11 @@ class _Book:
 
     def _sheet(self, title: str) -> Any:  # noqa: ANN401
         """A sheet for printing on A4, named as far as Excel allows, once."""
-        name = re.sub(r"[\[\]:*?/\\']", " ", title)[:SHEET_NAME].strip()
-        while name.lower() in self.names:
-            name = f"{name[: SHEET_NAME - 2]} 2"
+        whole = name = re.sub(r"[\[\]:*?/\\']", " ", title)[:SHEET_NAME].strip()
+        for number in count(2):
+            if name.lower() not in self.names:
+                break
+            name = f"{whole[: SHEET_NAME - 1 - len(str(number))].strip()} {number}"
         self.names.add(name.lower())
         sheet = self.book.add_worksheet(name)
         sheet.set_landscape()
@@ -181,18 +189,21 @@ class _Book:
             self._series_by_colour(native, section, chart)
         else:
             x, y = (chart.y, chart.x) if chart.kind == "bar" else (chart.x, chart.y)
-            name, at, of = sheet.get_name(), section.at(x), section.at(y)
-            native.add_series(
-                {
-                    "name": section.columns[of].title,
-                    "categories": [name, 1, at, end - 1, at],
-                    "values": [name, 1, of, end - 1, of],
-                    "fill": {"color": COLOURS[1]},
-                    "invert_if_negative": True,
-                    "invert_if_negative_color": "#B3261E",
-                }
-            )
-            native.set_legend({"none": True})
+            name, at, last = sheet.get_name(), section.at(x), len(section.rows)
+            for number, of in enumerate(section.at(figure) for figure in (y, chart.beside) if figure):
+                stroke = {"color": COLOURS[3 * number], "dash_type": ("solid", "dash")[number]}
+                native.add_series(
+                    {
+                        "name": section.columns[of].title,
+                        "categories": [name, 1, at, last, at],
+                        "values": [name, 1, of, last, of],
+                        "fill": {"color": COLOURS[1]},
+                        "invert_if_negative": True,
+                        "invert_if_negative_color": "#B3261E",
+                        **({"line": stroke} if chart.kind == "line" else {}),
+                    }
+                )
+            native.set_legend({"position": "bottom"} if chart.beside else {"none": True})
         native.set_title({"name": chart.title, "name_font": {"size": 11}})
         if chart.kind == "bar":
             native.set_y_axis({"reverse": True, "label_position": "low"})
