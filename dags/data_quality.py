@@ -1,19 +1,23 @@
-"""Looks at what was published and kept back: whether the receipts hold, and what would pass the gate now.
+"""Looks at what was published and kept back: whether it still is what was published, and what the source has by now.
 
 **When.** Daily at 04:00 UTC.
 
-**Reads** the ledger, the published layers and quarantine. **Writes** how many of the waiting rows would pass now, for
-`dataops quarantine list`; it publishes nothing.
+**Reads** the ledger, the published layers, quarantine and the source. **Writes** what it found, scorecards and what
+of each promise is spent, for `dataops audit --last`, with an incident for each dataset in which something was found
+and for each promise in danger; and how many of the waiting rows would pass now, for `dataops quarantine list`. It
+publishes nothing.
 
-**When it fails.** A red `receipts` means that the ledger or a published table was changed by hand; the first link that
-does not hold: `dataops publications verify`. A red `would_pass` is infrastructure; clearing it is safe at any time.
+**When it fails.** What an audit finds fails no task: it is an incident. A red `receipts` means that the ledger or a
+published table was changed by hand; the first link that does not hold: `dataops publications verify`. A red `audit` or
+`would_pass` is infrastructure; clearing it is safe at any time.
 """
 
 from airflow.sdk import DAG
 
 from dataops.airflow.blocks import POLICY, each
-from dataops.airflow.upkeep import Prove, Rehearse
+from dataops.airflow.upkeep import Audit, Prove, Rehearse
 
 with DAG("data_quality", schedule=each("0 4 * * *"), doc_md=__doc__, tags=["upkeep"], **POLICY):
     Rehearse(task_id="would_pass")
     Prove(task_id="receipts")
+    Audit(task_id="audit")

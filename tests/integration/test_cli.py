@@ -118,7 +118,7 @@ def test_status_tells_the_truth_about_a_held_group(cli: Cli, held: Ran) -> None:
     ran = cli("status")
     assert ran.code == 0
     assert ran.out.startswith(
-        "■ Sales is held; campaigns, clv, curated, kpis and stock wait for it. The rest is fresh."
+        "■ Sales is held; curated, campaigns, clv, kpis and stock wait for it. The rest is fresh."
     )
     assert narrow(ran), ran.out
     assert cli("status", "--check").code == 1

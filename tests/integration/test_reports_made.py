@@ -117,7 +117,7 @@ def test_every_declared_report_is_made_in_both_languages_and_never_twice(work: W
             assert {file.format for file in made.files} == {*report.formats, "json"}
             assert building.build(work, report, None, language) == (made, False)
     listed = report_list.listed(work, None, 100)
-    assert {m.report for m in listed.made} == {"profit_monthly", "sales_daily", "sales_weekly"}
+    assert {m.report for m in listed.made} == set(report_list.load(work))
     assert all(
         Path(work.settings.paths.archive / m.period / Path(f.path).name).exists() for m in listed.made for f in m.files
     )
@@ -237,7 +237,7 @@ def test_while_sales_are_held_reports_wait_and_everybody_is_told_for_what(work: 
     stood = str(caught.value).rpartition("--as-of ")[2]
     assert building.build(work, monthly, month, as_of=stood)[0].report == "profit_monthly"
     waits = impact.of_name(work, held.batch_id)
-    assert waits.reports == ("profit_monthly", "sales_daily", "sales_weekly")
+    assert waits.reports == ("campaigns", "customer_value", "profit_monthly", "sales_daily", "sales_weekly")
     found = status.read(work)
     assert found.reports_waiting == waits.reports
     page = incident.shown(
@@ -259,7 +259,7 @@ def test_impact_follows_models_figures_and_reports(work: Workspace) -> None:
     assert (on_alerts.datasets, on_alerts.reports) == ((), ("sales_daily", "sales_weekly"))
     on_lines = impact.of_name(work, "sales_order_detail")
     assert {"revenue", "margin", "units"} <= set(on_lines.metrics)
-    assert {"kpis", "stock", "curated"} == set(on_lines.groups)
+    assert {"campaigns", "clv", "kpis", "stock", "curated"} == set(on_lines.groups)
     with pytest.raises(DeclarationError, match="no dataset, group or batch 'nothing'"):
         impact.of_name(work, "nothing")
 

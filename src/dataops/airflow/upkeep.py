@@ -70,6 +70,23 @@ class Prove(Job):
         self.log.info("%s receipts hold, head %s", proof.receipts, proof.head)
 
 
+class Audit(Job):
+    """Audits what is published and compares it with the source; what was found is told, and fails nothing."""
+
+    def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401, ARG002
+        from dataops.facts import quality
+        from dataops.lab.faulty_source import open_source
+        from dataops.pipeline import jobs
+
+        jobs.audit_published(work, opened=open_source)
+        document = quality.read(work)
+        self.log.info("%s", document.sentence)
+        for finding in document.findings:
+            self.log.warning("%s: %s", finding.dataset, finding.sentence)
+        for act in document.act:
+            self.log.info("%s: %s; run: %s", act.who, act.what, act.run)
+
+
 class BackUp(Job):
     """Copies the warehouse to a file of its own and proves the copy."""
 

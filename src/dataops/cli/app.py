@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dataops.cli import runs
+from dataops.cli.audit import audit
 from dataops.cli.batches import batches
 from dataops.cli.check import check
 from dataops.cli.doctor import doctor
@@ -64,7 +65,7 @@ def options(
     ctx.obj = Screen(-1 if quiet else verbose)
 
 
-COMMANDS: tuple[Callable[..., int], ...] = (*runs.COMMANDS, status, query, explain, impact, docs, check, doctor)
+COMMANDS: tuple[Callable[..., int], ...] = (*runs.COMMANDS, status, audit, query, explain, impact, docs, check, doctor)
 for command in COMMANDS:
     app.command()(command)
 

@@ -22,7 +22,10 @@ DOCUMENTED = (
         f"dataops.facts.{name}"
         for name in ("answers", "batch", "explanation", "figure_rows", "impact", "incident", "outcome", "publication")
     ),
-    *(f"dataops.facts.{name}" for name in ("quarantine", "report", "report_list", "restatement", "status", "waiver")),
+    *(
+        f"dataops.facts.{name}"
+        for name in ("quality", "quarantine", "report", "report_list", "restatement", "status", "waiver")
+    ),
     "dataops.lab.documents",
 )
 """Where documents are."""

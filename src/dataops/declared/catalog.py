@@ -163,7 +163,10 @@ class Group:
         """sha256 over everything that decides a verdict of this group."""
         content = [
             self.checkpoint.model_dump(mode="json", exclude={"layer", "kind"}),
-            *([d.contract.model_dump(mode="json"), d.suite.model_dump(mode="json")] for d in self.datasets),
+            *(
+                [d.contract.model_dump(mode="json", exclude={"platform": {"slo"}}), d.suite.model_dump(mode="json")]
+                for d in self.datasets
+            ),
         ]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -273,6 +276,12 @@ def load(paths: Paths) -> Catalog:
     for dataset in datasets:
         if dataset.group not in groups:
             raise DeclarationError(f"{dataset.contract_file}: no checkpoints/{dataset.group}.yml for its group")
+        slo = dataset.contract.platform.slo
+        if slo and slo.on_time is not None and groups[dataset.group].checkpoint.late_after_hours is None:
+            raise DeclarationError(
+                f'{dataset.contract_file}: "slo" promises on_time, but checkpoints/{dataset.group}.yml has no'
+                " late_after_hours, so it is never late"
+            )
     catalog = Catalog(groups, load_models(paths.transforms, layers, metrics, project.parameters), layers, metrics)
     crossing.links(catalog)
     crossing.inputs(catalog)

@@ -36,10 +36,10 @@ def _sentence(text: str) -> str:
 def share(value: object) -> float:
     """'5%' -> 0.05; 0.05 -> 0.05."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)?\s*%", value.strip()):
-        return float(value.strip().rstrip("%")) / 100
+        value = float(value.strip().rstrip("%")) / 100
     if isinstance(value, int | float) and 0 <= value <= 1:
         return float(value)
-    raise ValueError(f"{value!r} is not a share such as 5% or 0.05")
+    raise ValueError(f"{value!r} is not a share such as 5% or 0.05, from 0 to 1")
 
 
 def _children(value: object) -> object:
@@ -97,6 +97,27 @@ class Cube(Strict):
         return (self.grain,) if self.grain in GRAINS else GRAINS
 
 
+def _days(value: object) -> int:
+    """'30d' -> 30."""
+    if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,3}d", value.strip()):
+        return int(value.strip()[:-1])
+    raise ValueError(f"{value!r} is no number of days such as 30d")
+
+
+class Promise(Strict):
+    """What a dataset's owner promises its readers: a share of rows that are right, a share of the time on time."""
+
+    valid: Share | None = None
+    on_time: Share | None = None
+    over: Annotated[int, BeforeValidator(_days)]
+
+    @model_validator(mode="after")
+    def _promises_something(self) -> Promise:
+        if self.valid is None and self.on_time is None:
+            raise ValueError("a promise says valid, on_time or both, each a share such as 99.5%")
+        return self
+
+
 class Platform(Strict):
     """The `x-dataops` block: what the platform needs to know about a dataset."""
 
@@ -112,6 +133,7 @@ class Platform(Strict):
     may_be_empty: bool = False
     drift: Drift = Field(default_factory=Drift)
     cube: Cube | None = None
+    slo: Promise | None = None
 
     @model_validator(mode="after")
     def _one_way_to_select(self) -> Platform:

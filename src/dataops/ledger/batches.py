@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pydantic import BeforeValidator, Field
 from sqlalchemy.engine import Connection
 
-from dataops.declared.catalog import Group
+from dataops.declared.catalog import Dataset, Group
 from dataops.declared.errors import DataRejected
 from dataops.ledger import clock, numbering, publications
 from dataops.ledger import tables as t
@@ -241,6 +241,43 @@ def last_unchanged(connection: Connection, group: str) -> datetime | None:
     """When a delivery of the group last differed in nothing from what stood."""
     same = (t.batches.c.group_name == group) & (t.batches.c.state == BatchState.UNCHANGED)
     return connection.execute(sa.select(sa.func.max(t.batches.c.judged_at)).where(same)).scalar()
+
+
+def loaded_windows(connection: Connection, group: str) -> list[Window] | None:
+    """What was asked of the source for what stands: windows that neither overlap nor touch; None: all of it."""
+    c = t.batches.c
+    stands = (c.group_name == group) & c.state.in_(list(STANDS)) & ~c.source.in_([REPLAYED, BUILT])
+    spans = connection.execute(sa.select(c.window_start, c.window_end).where(stands).order_by(c.window_start)).all()
+    if any(start is None for start, _ in spans):
+        return None
+    merged: list[Window] = []
+    for start, end in spans:
+        if merged and start <= merged[-1].end:
+            merged[-1] = Window(merged[-1].start, max(end, merged[-1].end))
+        else:
+            merged.append(Window(start, end))
+    return merged
+
+
+def deliveries(connection: Connection, group: str) -> list[datetime]:
+    """When the group was delivered well, with a difference or without, oldest first."""
+    c = t.batches.c
+    mine = (c.group_name == group) & c.state.in_(list(STANDS)) & (c.source != REPLAYED)
+    return [m for m in connection.execute(sa.select(c.judged_at).where(mine).order_by(c.judged_at)).scalars() if m]
+
+
+def rows_since(connection: Connection, dataset: Dataset, since: datetime) -> tuple[int, int]:
+    """Rows of a dataset received in judged batches since then, and those of them that were held."""
+    c, brought = t.batches.c, t.batch_datasets.c
+    judged = c.judged_at.is_not(None) & (c.judged_at >= since) & (c.source != REPLAYED)
+    joined = sa.join(t.batches, t.batch_datasets, (c.seq == brought.batch) & (brought.table_name == dataset.table))
+    received = sa.select(sa.func.coalesce(sa.func.sum(brought.received), 0)).select_from(joined).where(judged)
+    numbers = sa.select(c.seq).where(judged)
+    if not dataset.is_loaded:
+        return int(connection.execute(received).scalar_one()), 0
+    held = sa.table(dataset.table, sa.column("_batch"), schema="quarantine")
+    count = sa.select(sa.func.count()).select_from(held).where(held.c._batch.in_(numbers))  # noqa: SLF001  a column
+    return int(connection.execute(received).scalar_one()), int(connection.execute(count).scalar_one())
 
 
 def read_later(connection: Connection, batch: Batch, *, overlapping: bool = False) -> Batch | None:

@@ -70,10 +70,40 @@ class IncidentKind(StrEnum):
     DRIFT = "drift"
     WAREHOUSE = "warehouse"
     RESTATED = "restated"
+    AUDIT = "audit"  # what is published is not what was published, or not what the source has
+    BUDGET = "budget"  # a dataset's promise is about to be broken, or is
 
 
-BYSTANDERS = (IncidentKind.ANOMALY, IncidentKind.LATE, IncidentKind.RESTATED)
+BYSTANDERS = (
+    IncidentKind.ANOMALY,
+    IncidentKind.LATE,
+    IncidentKind.RESTATED,
+    IncidentKind.AUDIT,
+    IncidentKind.BUDGET,
+)
 """Kinds that hold nothing back: what they are about is published, somebody looks at it."""
+
+
+class FindingKind(StrEnum):
+    """What an audit found of published rows."""
+
+    RECEIPT = "receipt"  # not as the ledger says they were published
+    DUPLICATE = "duplicate"
+    MISSING = "missing value"
+    ORPHAN = "orphan"
+    AHEAD = "source ahead"  # rows that the source has and we have not
+    BEHIND = "source behind"  # rows that we have and the source has no more
+    DIFFERS = "source differs"
+
+
+class Dimension(StrEnum):
+    """What a scorecard tells apart."""
+
+    COMPLETENESS = "completeness"
+    UNIQUENESS = "uniqueness"
+    VALIDITY = "validity"
+    CONSISTENCY = "consistency"
+    TIMELINESS = "timeliness"
 
 
 class IncidentState(StrEnum):

@@ -226,6 +226,14 @@ def datasets(connection: Connection, publication: int) -> list[PublicationDatase
     return every(connection, PublicationDataset, sa.select(table).where(where).order_by(table.c.table_name))
 
 
+def quarantined(connection: Connection, table: str) -> dict[int, tuple[str, int]]:
+    """By batch that was published: its publication, and rows of a dataset that it kept back."""
+    own = t.publication_datasets.c
+    joined = sa.join(t.publications, t.publication_datasets, (_p.seq == own.publication) & (own.table_name == table))
+    query = sa.select(_p.batch, _p.publication_id, own.quarantined).select_from(joined).where(_p.batch.is_not(None))
+    return {int(batch): (str(name), int(rows)) for batch, name, rows in connection.execute(query)}
+
+
 def ids(connection: Connection) -> list[str]:
     """All ids, oldest first."""
     return list(connection.execute(sa.select(_p.publication_id).order_by(_p.seq)).scalars())

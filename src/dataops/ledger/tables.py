@@ -253,5 +253,35 @@ restatements = sa.Table(
     sa.Column("noted_at", sa.DateTime, nullable=False),
 )
 
+audits = sa.Table(
+    "audits",
+    metadata,
+    sa.Column("audited_at", sa.DateTime, nullable=False),
+    sa.Column("source", sa.String),  # that it was compared with; NULL: with none
+    sa.Column("problem", sa.String),  # why not all of it could be looked at
+    sa.Column("publication", sa.BigInteger, nullable=False),  # the newest one when it began
+)
+
+audit_findings = sa.Table(
+    "audit_findings",
+    metadata,
+    sa.Column("audited_at", sa.DateTime, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),  # a FindingKind
+    sa.Column("table_name", sa.String, nullable=False),
+    sa.Column("says", sa.String, nullable=False),
+    sa.Column("rows", sa.BigInteger),  # how many; NULL where it is not about rows
+    sa.Column("sample", sa.JSON, nullable=False),  # keys of the first few
+)
+
+audit_scores = sa.Table(
+    "audit_scores",
+    metadata,
+    sa.Column("audited_at", sa.DateTime, nullable=False),
+    sa.Column("table_name", sa.String, nullable=False),
+    sa.Column("dimension", sa.String, nullable=False),  # a Dimension
+    sa.Column("held", sa.BigInteger, nullable=False),  # of what was checked
+    sa.Column("checked", sa.BigInteger, nullable=False),
+)
+
 COUNTED = (batches, incidents, incident_events, waivers)
 """Tables whose numbers are given by `numbering`, once each."""

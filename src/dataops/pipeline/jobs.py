@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from dataops.declared.catalog import Catalog, Group
-from dataops.declared.errors import DeclarationError, PlatformError
+from dataops.declared.errors import DataRejected, DeclarationError, PlatformError
 from dataops.declared.failpoint import failpoint
 from dataops.gate import gate
 from dataops.gate.verdict import Verdict
@@ -21,6 +21,8 @@ from dataops.ledger.workspace import Workspace
 from dataops.pipeline import history, transforms
 from dataops.pipeline import publish as publishing
 from dataops.pipeline import replay as replaying
+from dataops.pipeline.audit import run as auditing
+from dataops.pipeline.audit.run import Audited
 from dataops.pipeline.intake import extraction
 from dataops.pipeline.publish import Published
 from dataops.pipeline.replay import Replayed
@@ -209,6 +211,23 @@ def rehearse(work: Workspace) -> dict[str, Replayed]:
     with writing(work.warehouse) as connection:
         replaying.keep_rehearsals(connection, tried.values())
     return tried
+
+
+def audit_published(
+    work: Workspace, url: str | None = None, opened: Opener = open_source, *, compare: bool = True
+) -> Audited:
+    """Audits what is published, and compares it with the source of this URL, else the configured one.
+
+    A source that cannot be opened is said in the audit's `problem`.
+    """
+    if not compare:
+        return auditing.audit(work, None)
+    with ExitStack() as stack:
+        try:
+            source = stack.enter_context(source_of(work, url, opened))
+        except (DataRejected, PlatformError, DeclarationError, OSError) as error:
+            return auditing.audit(work, None, problem=f"the source could not be opened: {str(error).splitlines()[0]}")
+        return auditing.audit(work, source)
 
 
 def latest(work: Workspace, group: str | None, batch_id: str | None) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset
 from dataops.declared.errors import DeclarationError
-from dataops.ledger import batches, receipts, row_proof
+from dataops.ledger import batches, publications, receipts, row_proof
 from dataops.ledger.chain import Claim, Mismatch, Proof, Records, records, walk
 from dataops.ledger.receipts import SHORTEST
 from dataops.warehouse import digest
@@ -44,7 +44,7 @@ def verify(
     proof = walk(read, start=start, end=end, head=_named(read, head) if head else None)
     wrong = figures(connection, read, datasets) + _results(connection, read)
     if rows:
-        wrong += contents(connection, read, _there(connection, datasets))
+        wrong += contents(connection, read, there(connection, datasets))
     return replace(proof, mismatches=tuple(m for m in wrong if start <= m.number <= (m.number if end is None else end)))
 
 
@@ -62,7 +62,7 @@ def figures(connection: Connection, read: Records, datasets: Sequence[Dataset]) 
     """Where published and superseded rows contradict the ledger: one grouped query per dataset, over all of it."""
     names = {link.seq: link.publication for link in read.links}
     wrong = _unpublished(connection, read, names)
-    for dataset in _there(connection, datasets):
+    for dataset in there(connection, datasets):
         claims = {seq: claim for seq, claim in _claims(read) if claim.table == dataset.table}
         wrong += _contradictions(connection, dataset, claims, names)
     return wrong
@@ -77,7 +77,24 @@ def _number(numbered: tuple[int, Claim]) -> int:
     return numbered[0]
 
 
-def _there(connection: Connection, datasets: Sequence[Dataset]) -> list[Dataset]:
+def lost_from_quarantine(connection: Connection, datasets: Sequence[Dataset]) -> list[tuple[str, str]]:
+    """Datasets of which fewer or more rows are in quarantine than a publication says were held, and what is wrong."""
+    wrong = []
+    for dataset in there(connection, datasets):
+        counts = publications.quarantined(connection, dataset.table)
+        if not counts or not dataset.is_loaded:
+            continue
+        query = f"SELECT _batch, COUNT(*) FROM quarantine.{dataset.table} GROUP BY _batch"
+        kept = {int(batch): int(rows) for batch, rows in connection.exec_driver_sql(query)}
+        wrong += [
+            (dataset.name, f"{name}: {rows} rows were held, {kept.get(batch, 0)} are in quarantine")
+            for batch, (name, rows) in counts.items()
+            if kept.get(batch, 0) != rows
+        ]
+    return wrong
+
+
+def there(connection: Connection, datasets: Sequence[Dataset]) -> list[Dataset]:
     """The datasets that have tables yet."""
     there = connection.execute(sa.text("SELECT table_schema || '.' || table_name FROM information_schema.tables"))
     places = {str(row[0]) for row in there}

@@ -69,6 +69,15 @@ def refuse_change(dataset: Dataset, before: pa.Schema, after: pa.Schema) -> None
     )
 
 
+def read(source: Source, group: Group, drift: Drift, selection: Selection) -> Iterator[pa.RecordBatch]:
+    """One dataset's rows as they would be landed, with `_problems`; lands nothing."""
+    dataset = drift.dataset
+    schema = pa.schema([*((column.name, arrow_type(column)) for column in dataset.columns), ("_problems", pa.string())])
+    for received in source.read(_request(dataset, group, drift.readable, selection)):
+        columns, problems = _storable(received, dataset)
+        yield pa.RecordBatch.from_arrays([*columns, problems], schema=schema)
+
+
 def land(work: Workspace, source: Source, group: Group, drift: Drift, selection: Selection, seq: int) -> Arrival:
     """Streams one dataset of batch `seq` into raw. Raises what source or warehouse raised while it streamed."""
     dataset = drift.dataset

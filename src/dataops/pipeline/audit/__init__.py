@@ -1,0 +1,1 @@
+"""Audits of what is published: against the ledger, against itself, and against the source."""
