@@ -12,12 +12,14 @@ import argparse
 import csv
 import resource
 import time
+from collections import Counter
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from dataops.analysis import campaigns as analysed
 from dataops.analysis import effects, lifetime, purchases, spend
 from dataops.analysis.effects import METHODS, Panel
 from dataops.analysis.histories import Customers, Orders
@@ -126,19 +128,21 @@ def smoking() -> None:
 
 
 def campaigns(simulations: int, seed: int) -> None:
-    """How often the 95 % interval holds the true effect, and how often nothing is taken for something."""
+    """How often the 95 % interval holds the true effect, and how often an effect is said to be there."""
     for truth in (0.0, 10.0):
-        random, covered = np.random.default_rng(seed), dict.fromkeys(METHODS, 0)
+        random, covered, found = np.random.default_rng(seed), dict.fromkeys(METHODS, 0), dict.fromkeys(METHODS, 0)
         for _ in range(simulations):
             panel = campaign(random, truth)
             for method in METHODS:
                 effect = effects.estimate(method, panel)
-                low, high = effects.interval(effect, effects.placebos(method, panel), panel)
+                of_placebos = effects.placebos(method, panel)
+                low, high = effects.interval(effect, of_placebos, panel)
                 covered[method] += low <= truth <= high
+                found[method] += not low <= 0 <= high
         print(f"{simulations} simulated campaigns, effect {truth:g}, seed {seed}: the 95 % interval holds it")
         for method, count in covered.items():
-            alarms = f", false alarms {1 - count / simulations:.1%}" if truth == 0 else ""
-            print(f"  {method:<38} {count / simulations:.1%}{alarms}")
+            told = "false alarms" if truth == 0 else "effects found"
+            print(f"  {method:<38} {count / simulations:.1%}, {told} {found[method] / simulations:.1%}")
 
 
 def campaign(random: np.random.Generator, truth: float, units: int = 25, periods: int = 60, start: int = 48) -> Panel:
@@ -153,6 +157,53 @@ def campaign(random: np.random.Generator, truth: float, units: int = 25, periods
     return Panel(outcomes, np.arange(units) == 0, start)
 
 
+def conclusions(simulations: int, seed: int) -> None:
+    """What the weekly analysis concludes of whole campaigns, with all of its checks: 25 products, an offer on one."""
+    for lift in (0.0, 0.3):
+        random, told = np.random.default_rng(seed), Counter[str]()
+        held = 0
+        for _ in range(simulations):
+            row = analysed.results(sales(random, lift)).to_pylist()[0]
+            told[row["conclusion"]] += 1
+            held += row["effect"] is not None and row["effect_low"] <= lift <= row["effect_high"]
+        judged = simulations - told[analysed.INSUFFICIENT]
+        shares = ", ".join(f"{name} {count / simulations:.1%}" for name, count in told.most_common())
+        print(f"{simulations} simulated campaigns, {lift:.0%} more sold, seed {seed}: {shares}")
+        print(f"  the 95 % interval holds it in {held / judged:.1%} of those that can be told")
+
+
+def sales(random: np.random.Generator, lift: float, products: int = 25, months: int = 15) -> dict[str, pa.Table]:
+    """Sales that follow a course of all products, each in its own measure; the first has an offer in month 13."""
+    level, load = random.uniform(500, 2000, (products, 1)), random.normal(1, 0.5, (products, 1))
+    common = np.cumsum(random.normal(0, 0.05, (1, months)), axis=1)
+    share = 1 + load * common + random.normal(0, 0.1, (products, months))
+    share[0, 12] += lift * (1 + (load * common)[0, :12].mean())
+    first = np.array([np.datetime64("2020-01-15", "D") + np.timedelta64(31 * month, "D") for month in range(months)])
+    product, month = (index.ravel() for index in np.indices((products, months)))
+    day = first.astype("datetime64[M]").astype("datetime64[D]")[month]
+    start = day[month == 12][0]
+    offer = {"campaign": "offer 7", "kind": "offer", "number": 7, "is_quantity_rule": False, "is_clearance": False}
+    return {
+        "campaigns": pa.Table.from_pylist([offer | {"start_date": start.item(), "end_date": (start + 27).item()}]),
+        "sales": pa.table(
+            {
+                "order_date": pa.array(day),
+                "product_id": pa.array(product),
+                "channel": pa.array(["store"] * len(day)),
+                "special_offer_id": pa.array(np.where((product == 0) & (month == 12), 7, 1)),
+                "revenue": pa.array(np.maximum(level * share, 1).ravel()),
+            }
+        ),
+        "products": pa.table(
+            {
+                "product_id": pa.array(np.arange(products)),
+                "product_subcategory_id": pa.array(np.arange(products)),
+                "sell_end_date": pa.nulls(products, pa.date32()),
+            }
+        ),
+    }
+
+
 def main() -> None:
     """Prints all tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -164,6 +215,7 @@ def main() -> None:
     million(asked.customers, asked.seed)
     smoking()
     campaigns(asked.simulations, asked.seed)
+    conclusions(asked.simulations, asked.seed)
 
 
 if __name__ == "__main__":

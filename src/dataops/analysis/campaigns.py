@@ -25,6 +25,7 @@ CAMPAIGNS = "campaigns"  # campaign, kind, number, start_date, end_date, is_quan
 SALES = "sales"  # order_date, product_id, channel, special_offer_id, revenue: one row per day and these
 PRODUCTS = "products"  # product_id, product_subcategory_id, sell_end_date: one row per product
 MAIN: effects.Method = "synthetic difference in differences"
+PLAIN: effects.Method = "difference in differences"  # must find it as well: then nothing is seldom taken for something
 STRUCTURAL = "structural time series"
 INSUFFICIENT = "insufficient evidence"
 DIGITS = 6
@@ -76,7 +77,11 @@ class _Effects:
     @property
     def main(self) -> Interval:
         """By the method that decides."""
-        return next(estimate.told for estimate in self.estimates if estimate.method == MAIN)
+        return self.by(MAIN)
+
+    def by(self, method: effects.Method) -> Interval:
+        """By one of the methods that are always there."""
+        return next(estimate.told for estimate in self.estimates if estimate.method == method)
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,9 @@ class _Study:
         if self.effects is None:
             return INSUFFICIENT
         _, low, high = self.effects.main
-        if not effects.is_found(low, high, self.effects.beyond):
+        _, plain_low, plain_high = self.effects.by(PLAIN)
+        both = not low <= 0 <= high and not plain_low <= 0 <= plain_high
+        if not both or self.effects.beyond > effects.RARE:
             return "no effect found"
         return "more sold" if low > 0 else "less sold"
 
@@ -158,7 +165,7 @@ def _estimated(design: Design) -> _Effects:
         effect, of_placebos = effects.estimate(method, panel), effects.placebos(method, panel)
         low, high = effects.interval(effect, of_placebos, panel)
         error = effects.standard_error(of_placebos)
-        if method == "difference in differences" and np.isfinite(clustered := effects.clustered_error(panel)):
+        if method == PLAIN and np.isfinite(clustered := effects.clustered_error(panel)):
             # Few treated units make clustered errors too small: the wider interval of both is told.
             error = max(error, clustered)
             half = max((high - low) / 2, effects.NORMAL * clustered)

@@ -171,11 +171,6 @@ def beyond(effect: Effect, of_placebos: Array) -> float:
     return float((np.abs(of_placebos) >= abs(effect.estimate)).mean()) if len(of_placebos) else 1.0
 
 
-def is_found(low: float, high: float, share_beyond: float) -> bool:
-    """Whether an effect is one: its interval leaves out nothing, and placebos as large are rare."""
-    return not low <= 0 <= high and share_beyond <= RARE
-
-
 def _noise(known: Array) -> float:
     """Standard deviation of the change from one period to the next."""
     changes = np.diff(known, axis=1)
