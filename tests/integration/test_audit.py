@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from dataops.ledger import clock
 from dataops.ledger.audits import Finding
 from dataops.ledger.enums import Dimension
 from dataops.ledger.workspace import Workspace
+from dataops.outlets.site import data_docs
 from dataops.pipeline import jobs
 from dataops.pipeline.audit import budgets, punctuality, run
 from dataops.pipeline.audit.punctuality import Span
@@ -201,6 +203,21 @@ def test_counts_and_control_totals_of_both_sides_stand_beside_each_other(filled:
     lines = totals["order_line"]
     assert (lines.source[0], lines.published[0], lines.waiting) == (20, 20, 2)  # those that wait stand as they were
     assert lines.source[1] != lines.published[1]
+
+
+def test_the_site_has_a_page_of_the_newest_audit_and_says_only_text(filled: Workspace, shop: Shop) -> None:
+    front = data_docs.build(filled)
+    assert "quality.html" not in front.read_text("utf-8")
+    assert not (front.parent / "quality.html").exists()
+    change(filled, "UPDATE curated.fct_line SET amount = amount + 1 WHERE order_id = 3")
+    run.audit(filled, replace(shop, name="<script>alert(1)</script>"))
+    data_docs.build(filled)
+    page = (front.parent / "quality.html").read_text("utf-8")
+    assert 'href="quality.html"' in front.read_text("utf-8")
+    assert "curated.fct_line" in page
+    assert "dataops incidents show INC-" in page
+    assert "completeness" in page
+    assert "<script" not in page
 
 
 def test_nothing_is_audited_before_anything_was(work: Workspace) -> None:

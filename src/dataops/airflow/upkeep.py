@@ -71,15 +71,17 @@ class Prove(Job):
 
 
 class Audit(Job):
-    """Audits what is published and compares it with the source; what was found is told, and fails nothing."""
+    """Audits what is published and compares it with the source; what is found is told and shown, and fails nothing."""
 
     def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401, ARG002
         from dataops.facts import quality
         from dataops.lab.faulty_source import open_source
+        from dataops.outlets.site import data_docs
         from dataops.pipeline import jobs
 
         jobs.audit_published(work, opened=open_source)
         document = quality.read(work)
+        data_docs.build(work)
         self.log.info("%s", document.sentence)
         for finding in document.findings:
             self.log.warning("%s: %s", finding.dataset, finding.sentence)

@@ -103,11 +103,19 @@ class QualityDocument(Document):
 
 def read(work: Workspace) -> QualityDocument:
     """Of the newest audit. Raises DeclarationError before the first one."""
+    document = find(work)
+    if document is None:
+        raise DeclarationError("nothing was audited yet.\nRun: dataops audit")
+    return document
+
+
+def find(work: Workspace) -> QualityDocument | None:
+    """Of the newest audit; None before the first one."""
     now = clock.now()
     with work.warehouse.reading() as connection:
         made = audits.newest(connection, 2) if is_there(connection) else []
         if not made:
-            raise DeclarationError("nothing was audited yet.\nRun: dataops audit")
+            return None
         found, scored = audits.findings(connection, made[0].audited_at), audits.scores(connection, made[0].audited_at)
         earlier = audits.findings(connection, made[1].audited_at) if len(made) > 1 else []
         scored_before = audits.scores(connection, made[1].audited_at) if len(made) > 1 else []

@@ -13,14 +13,17 @@ from itertools import groupby
 from pathlib import Path
 
 from dataops.facts import batch as batches
-from dataops.facts import status
+from dataops.facts import quality, status
 from dataops.facts.batch import BatchDocument, RuleFacts
+from dataops.facts.quality import QualityDocument
 from dataops.facts.status import Status
+from dataops.ledger.enums import Dimension
 from dataops.ledger.workspace import Workspace
 from dataops.outlets.site.pages import Site, fingerprint, is_id, render
 
 NEWEST = 40  # judged batches that the site shows; GX's pages slow down badly with history, the ledger keeps everything
 GX_INDEX = "gx/index.html"
+QUALITY = "quality.html"
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ def build(work: Workspace) -> Path:
         }
         runs = _gx_runs(work, site, pages)
         _write_batches(site, pages, runs)
-        _write_today(site, stand, list(pages), judged.head, has_gx=bool(runs))
-        kept = {"index.html", *(page.path for page in pages.values())}
+        kept = {"index.html", *(page.path for page in pages.values())} | _write_quality(site, quality.find(work))
+        _write_today(site, stand, list(pages), judged.head, has_gx=bool(runs), has_quality=QUALITY in kept)
         site.keep_only(kept | {path for run in runs.values() for path in run.values()} | {GX_INDEX})
         site.close()
     return site.folder / "index.html"
@@ -100,11 +103,32 @@ def _window(start: datetime | None, end: datetime | None) -> str:
     return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, end not included"
 
 
-def _write_today(site: Site, stand: Status, pages: list[str], head: str, *, has_gx: bool) -> None:
+def _write_quality(site: Site, document: QualityDocument | None) -> set[str]:
+    """The page of the newest audit, if there was one."""
+    if document is None:
+        return set()
+    mark = fingerprint(document.model_dump(mode="json", exclude={"as_of"}))
+    if not site.is_current(QUALITY, mark):
+        cards: dict[str, dict[str, str]] = {}
+        for score in document.scores:
+            before = f" ({_percent(score.before)})" if score.before not in {None, score.share} else ""
+            cards.setdefault(score.dataset, {})[score.dimension.value] = _percent(score.share) + before
+        dimensions = [dimension.value for dimension in Dimension]
+        text = render("quality.html", root="", title=site.title, quality=document, cards=cards, dimensions=dimensions)
+        site.write(QUALITY, text, mark)
+    return {QUALITY}
+
+
+def _percent(share: str | None) -> str:
+    return f"{100 * float(share or 0):.2f} %"
+
+
+def _write_today(site: Site, stand: Status, pages: list[str], head: str, *, has_gx: bool, has_quality: bool) -> None:
     facts = stand.model_dump(mode="json", exclude={"as_of"})
-    mark = fingerprint([facts, head, pages, has_gx])
+    mark = fingerprint([facts, head, pages, has_gx, has_quality])
     if not site.is_current("index.html", mark):
-        text = render("index.html", root="", title=site.title, status=stand, head=head, batches=pages, has_gx=has_gx)
+        there = {"has_gx": has_gx, "has_quality": has_quality}
+        text = render("index.html", root="", title=site.title, status=stand, head=head, batches=pages, **there)
         site.write("index.html", text, mark)
 
 
