@@ -181,6 +181,15 @@ def test_what_is_found_is_an_incident_until_an_audit_finds_nothing(filled: Works
     assert quality.read(filled).findings == ()
 
 
+def test_a_changed_ledger_is_an_incident_of_the_warehouse(filled: Workspace) -> None:
+    undo = "UPDATE ops.publication_datasets SET new = new {} 1 WHERE publication = 1 AND table_name = 'customer'"
+    change(filled, undo.format("+"))
+    found(filled, None)
+    groups = {i.group for i in status.read(filled).incidents if "the audit found in" in i.sentence}
+    assert groups == {"reference", "warehouse"}
+    assert any(act.who == "operations" for act in quality.read(filled).act)
+
+
 def test_a_source_that_is_away_is_said_and_the_rest_is_looked_at(filled: Workspace, shop: Shop) -> None:
     class Away(Shop):
         def read(self, request: Any) -> Any:  # noqa: ARG002  the port's words

@@ -11,6 +11,7 @@ from dataops.declared.errors import DataRejected, PlatformError
 from dataops.ledger import audits, batches, clock, incidents, publications, waivers
 from dataops.ledger.audits import Audit, Finding, Score
 from dataops.ledger.enums import FindingKind, IncidentKind
+from dataops.ledger.healing import WAREHOUSE
 from dataops.ledger.incidents import Detail
 from dataops.ledger.schema import writing
 from dataops.ledger.workspace import Workspace
@@ -95,12 +96,12 @@ def _against(work: Workspace, source: Source) -> tuple[list[Totals], list[Findin
 
 def _tell(connection: Connection, work: Workspace, found: Sequence[Finding], *, complete: bool) -> None:
     """One incident per dataset; solved when a later, complete audit finds nothing in it."""
+    groups = {d.name: d.group for d in work.catalog.datasets.values()} | {LEDGER: WAREHOUSE}
     by_table: dict[str, list[Finding]] = {}
     for finding in found:
-        by_table.setdefault(finding.table, []).append(finding)
-    groups = {d.name: d.group for d in work.catalog.datasets.values()}
+        by_table.setdefault(finding.table if finding.table in groups else LEDGER, []).append(finding)
     for table, own in by_table.items():
-        group = groups.get(table, next(iter(work.catalog.groups)))
+        group = groups[table]
         sentence = f"the audit found in {table}: " + "; ".join(said(finding) for finding in own[:3])
         if len(own) > 3:  # noqa: PLR2004  as many as a line holds
             sentence += f"; and {len(own) - 3} more"
