@@ -117,7 +117,9 @@ def test_both_warehouses_make_the_same_of_it(outcomes: Outcomes) -> None:
     """Every rule's judgement and every row."""
     require_equal_judgements(outcomes)
     require_equal_rows(outcomes)
-    assert [verdict.name for _, verdict in outcomes["duckdb"].verdicts] == ["PASSED"] * 6
+    groups = outcomes["duckdb"].work.catalog.groups
+    assert dict(outcomes["duckdb"].verdicts).keys() == groups.keys()
+    assert {verdict.name for _, verdict in outcomes["duckdb"].verdicts} == {"PASSED"}
 
 
 @pytest.mark.parametrize(("query", "figures"), [fact[1:] for fact in FACTS], ids=[fact[0] for fact in FACTS])

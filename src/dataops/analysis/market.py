@@ -27,16 +27,20 @@ class Lines:
 
     @classmethod
     def of(cls, rows: pa.Table) -> Lines:
-        """Of a table with order_date, product_id, channel, special_offer_id and revenue."""
-        return cls(
+        """Of a table with order_date, product_id, channel, special_offer_id and revenue.
+
+        In an order of their own, so that sums have the same digits whatever warehouse the rows come from.
+        """
+        lines = cls(
             rows["order_date"].cast(pa.date32()).cast(pa.int32()).to_numpy().astype(np.int64),
             rows["product_id"].to_numpy().astype(np.int64),
             np.array(rows["channel"].to_pylist(), dtype=np.str_),
             rows["special_offer_id"].to_numpy().astype(np.int64),
             rows["revenue"].cast(pa.float64()).to_numpy(),
         )
+        return lines.only(np.lexsort((lines.offer, lines.channel, lines.product, lines.day)))
 
-    def only(self, chosen: NDArray[np.bool_]) -> Lines:
+    def only(self, chosen: NDArray[np.bool_] | Whole) -> Lines:
         """Some of them."""
         return Lines(
             self.day[chosen], self.product[chosen], self.channel[chosen], self.offer[chosen], self.revenue[chosen]

@@ -6,11 +6,9 @@ file is read here and the function's source only hashed: nothing of it is import
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +22,8 @@ from dataops.declared.models import Dataset, Model, refuse_layer
 from dataops.declared.yaml_files import Strict, read
 
 _ANALYSIS = "dataops.analysis"
+_IMPORT = re.compile(r"^from dataops\.analysis(?:\.(\w+))? import (\([^)]*\)|[^\n]+)", re.MULTILINE)
+_FUNCTION = re.compile(r"^def (\w+)\(", re.MULTILINE)
 FUNCTION = re.compile(r"([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)")
 
 
@@ -77,7 +77,7 @@ def _source(path: Path, module: str, name: str) -> str:
     if file is None:
         raise DeclarationError(f'{path}: "function" is {module}.{name}; there is no analysis/{module}.py')
     text = file.read_text(encoding="utf-8")
-    functions = {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    functions = set(_FUNCTION.findall(text))
     if name not in functions:
         known = ", ".join(sorted(f for f in functions if not f.startswith("_")))
         raise DeclarationError(f'{path}: "function" is {module}.{name}; analysis/{module}.py has {known or "none"}')
@@ -101,13 +101,10 @@ def _texts(module: str, known: dict[str, str]) -> dict[str, str]:
     return known
 
 
-@cache
-def _imported(text: str) -> tuple[str, ...]:
-    """What of `dataops.analysis` a module imports at its top."""
-    nodes = [node for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)]
-    whole = [alias.name for node in nodes if node.module == _ANALYSIS for alias in node.names]
-    named = [str(node.module).removeprefix(f"{_ANALYSIS}.") for node in nodes if node.module != _ANALYSIS]
-    return (*whole, *named)
+def _imported(text: str) -> Iterator[str]:
+    """What of `dataops.analysis` a module imports at its top. By its lines: `ast` is not to be used in threads."""
+    for module, names in _IMPORT.findall(text):
+        yield from [module] if module else (name.split()[0] for name in names.strip("()").split(",") if name.strip())
 
 
 def _input(path: Path, text: str, layer: str, layers: Layers) -> Dataset:
