@@ -32,7 +32,7 @@ _MODELS: list[pa.Field[Any]] = [
     pa.field("is_used", pa.bool_()), pa.field("is_credible", pa.bool_()), pa.field("reasons", pa.string()),
     *(
         pa.field(name + end, _NUMBER)
-        for name in ("r", "alpha", "a", "b", "p", "q", "v") for end in ("", "_error")
+        for name in ("r", "alpha", "a", "b", "p", "q", "v") for end in ("", "_error", "_high")
     ),
     pa.field("dependence", _NUMBER), pa.field("hold_out_days", pa.int64()),
     pa.field("hold_out_customers", pa.int64()), pa.field("expected_purchases", _NUMBER),
@@ -171,6 +171,7 @@ def _parameters(judged: Judged) -> dict[str, Decimal | None]:
         for place, name in enumerate(names):
             told[name] = _number(fit.values[place]) if fit else None
             told[f"{name}_error"] = _number(fit.errors[place]) if fit else None
+            told[f"{name}_high"] = _number(fit.values[place] + lifetime.NORMAL * fit.errors[place]) if fit else None
     return told
 
 
