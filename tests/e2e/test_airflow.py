@@ -341,7 +341,7 @@ def test_figures_follow_publications_and_a_report_waits_for_its_day(installation
         "it to wait",
     )
     log = client.log("reports_daily", waiting, "sales_daily.fresh")
-    assert "waits: sales_daily: sales is held (INC-" in log
+    assert "waits: sales is held (INC-" in log
 
 
 def _announced(installation: Installation) -> set[str]:

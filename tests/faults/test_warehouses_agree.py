@@ -29,6 +29,7 @@ from tests.support.agreement import (
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 SHARED = (PROJECT / "../shared/adventureworks").resolve()
 GENERATED = "generator:?scale=1&seed=7"
+NOT_ESTIMATED = {"campaign_estimates", "campaign_paths"}  # its sales are too short for any offer to be
 
 
 @dataclass
@@ -75,7 +76,7 @@ def test_both_warehouses_make_the_same_of_it(deliveries: str, newer: Outcomes, f
     """Both are asked for by name, so that all tests on them run in the worker that makes them."""
     outcomes = {"newer": newer, "faulty": faulty}[deliveries]
     require_equal_judgements(outcomes)
-    require_equal_rows(outcomes)
+    require_equal_rows(outcomes, NOT_ESTIMATED if deliveries == "faulty" else ())
     require_equal_entries(outcomes)
 
 
