@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,10 @@ from dataops.declared.reports import Period
 from dataops.facts import report_list, report_making
 from dataops.facts.report import ReportDocument, SectionFacts
 from dataops.ledger.workspace import Workspace
-from dataops.sources import find_source, open_source
-from tests.conftest import PROJECT as REPOSITORY
-from tests.conftest import PostgresServer
-from tests.support.agreement import Outcomes, deliver, require_equal_judgements, require_equal_rows
+from tests.support.agreement import Outcomes, edition_url, require_equal_judgements, require_equal_rows
 from tests.support.shop import fetch
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("edition")]
 
 LINES = "curated.fct_sales"
 STOCK = "(SELECT product_id, SUM(quantity) AS units FROM validated.product_inventory GROUP BY product_id) s"
@@ -88,26 +84,6 @@ FACTS: list[tuple[str, str, tuple[str, ...]]] = [
 ]
 
 
-def _data() -> str:
-    """The install CSVs beside the project; their absence is a failure unless somebody said so."""
-    found = find_source(REPOSITORY)
-    if found.url.startswith("csv:"):
-        return found.url
-    if os.environ.get("DATAOPS_TEST_NO_ADVENTUREWORKS") == "1":
-        pytest.skip("DATAOPS_TEST_NO_ADVENTUREWORKS=1: Microsoft's files are not here")
-    pytest.fail(
-        "Microsoft's AdventureWorks files are not in ../shared/adventureworks/oltp-2014: nothing can be reconciled.\n"
-        "Put them there, or set DATAOPS_TEST_NO_ADVENTUREWORKS=1 to leave these tests out.",
-        pytrace=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> Outcomes:
-    """One full load per warehouse."""
-    return deliver(tmp_path_factory.mktemp("reconciled"), postgres, [open_source(_data())])
-
-
 @pytest.fixture(params=["duckdb", "postgres"])
 def loaded(request: pytest.FixtureRequest, outcomes: Outcomes) -> Workspace:
     return outcomes[request.param].work
@@ -139,14 +115,13 @@ def test_the_clean_edition_breaks_no_critical_rule_and_its_oddities_show(loaded:
 def test_missing_data_fails_with_a_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In a checkout without the files the tests do not pass silently."""
     monkeypatch.delenv("DATAOPS_TEST_NO_ADVENTUREWORKS", raising=False)
-    monkeypatch.setitem(globals(), "REPOSITORY", tmp_path)
     with pytest.raises(pytest.fail.Exception, match="DATAOPS_TEST_NO_ADVENTUREWORKS=1"):
-        _data()
+        edition_url(tmp_path)
 
 
 def _by_hand(select: str) -> list[tuple[Any, ...]]:
     """A SELECT over the install files themselves, by their columns' places: nothing of the platform is in between."""
-    folder = Path(_data().removeprefix("csv:"))
+    folder = Path(edition_url().removeprefix("csv:"))
     files = {
         "header": "SalesOrderHeader", "detail": "SalesOrderDetail", "product": "Product", "cost": "ProductCostHistory",
         "subcategory": "ProductSubcategory", "category": "ProductCategory", "territory": "SalesTerritory",

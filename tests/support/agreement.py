@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dataops.declared import settings
 from dataops.gate.verdict import Verdict
 from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.pipeline import jobs
 from dataops.pipeline.intake import extraction
-from dataops.sources import Source
+from dataops.sources import Source, find_source
 from tests.conftest import PROJECT, PostgresServer
 from tests.support.shop import fetch
 
@@ -74,6 +77,20 @@ def _delivered(work: Workspace, source: Source) -> list[tuple[str, Verdict]]:
     found += [(group, jobs.build(work, group)[1].verdict) for group in work.catalog.built]
     assert all(verdict is not None for _, verdict in found)
     return [(group, verdict) for group, verdict in found if verdict]
+
+
+def edition_url(project: Path = PROJECT) -> str:
+    """The install CSVs beside the project; their absence is a failure unless somebody said so."""
+    found = find_source(project)
+    if found.url.startswith("csv:"):
+        return found.url
+    if os.environ.get("DATAOPS_TEST_NO_ADVENTUREWORKS") == "1":
+        pytest.skip("DATAOPS_TEST_NO_ADVENTUREWORKS=1: Microsoft's files are not here")
+    pytest.fail(
+        "Microsoft's AdventureWorks files are not in ../shared/adventureworks/oltp-2014: nothing can be reconciled.\n"
+        "Put them there, or set DATAOPS_TEST_NO_ADVENTUREWORKS=1 to leave these tests out.",
+        pytrace=False,
+    )
 
 
 def require_equal_judgements(outcomes: Outcomes) -> None:

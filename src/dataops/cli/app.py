@@ -22,6 +22,7 @@ from dataops.cli.reports import reports
 from dataops.cli.screen import Screen
 from dataops.cli.settling import quarantine
 from dataops.cli.status import status
+from dataops.cli.suggest import suggest
 from dataops.cli.waivers import waivers
 from dataops.cli.warehouse import warehouse
 from dataops.cli.words import docs, words_group
@@ -65,7 +66,18 @@ def options(
     ctx.obj = Screen(-1 if quiet else verbose)
 
 
-COMMANDS: tuple[Callable[..., int], ...] = (*runs.COMMANDS, status, audit, query, explain, impact, docs, check, doctor)
+COMMANDS: tuple[Callable[..., int], ...] = (
+    *runs.COMMANDS,
+    status,
+    audit,
+    query,
+    explain,
+    impact,
+    suggest,
+    docs,
+    check,
+    doctor,
+)
 for command in COMMANDS:
     app.command()(command)
 

@@ -8,6 +8,8 @@ from dataops.facts.document import Amount, Document, Part
 from dataops.lab import doctor
 from dataops.lab.corruptions.score import Finding, Score
 from dataops.lab.simulate import NOTHING, Simulation, Trial
+from dataops.lab.suggest.run import Suggested, Suggestion
+from dataops.lab.suggest.writing import to_paste
 from dataops.ledger.enums import VerdictName
 
 
@@ -178,4 +180,89 @@ class SimulationDocument(Document):
             ),
             checkpoints=simulation.checkpoints,
             batches=tuple(map(BatchTried.of, simulation.trials)),
+        )
+
+
+class DamageNoticed(Part):
+    """Damage that a suggested rule notices and that nothing notices today."""
+
+    damage: str
+    rows: int
+    """of those that were struck"""
+
+
+class SuggestedRule(Part):
+    """A rule that the data propose, and what it is worth."""
+
+    rule: str
+    """the id that it would have"""
+    kind: str
+    says: str
+    columns: tuple[str, ...]
+    rows: int
+    """published rows that it speaks about; none of them breaks it"""
+    fired: int
+    """kept batches in which it would have fired"""
+    rows_fired: int
+    """rows that it would have named in them"""
+    milliseconds: float | None
+    """its query over all published rows; none for what is counted anyway"""
+    notices: int
+    """kinds of planted damage that it notices"""
+    new: tuple[DamageNoticed, ...]
+    """of those, what nothing notices today"""
+
+    @classmethod
+    def of(cls, rule: Suggested) -> Self:
+        return cls(
+            rule=rule.rule,
+            kind=rule.proposal.kind,
+            says=rule.proposal.says,
+            columns=rule.proposal.columns,
+            rows=rule.proposal.rows,
+            fired=rule.fired,
+            rows_fired=rule.rows_fired,
+            milliseconds=None if rule.milliseconds is None else round(rule.milliseconds, 1),
+            notices=rule.notices,
+            new=tuple(DamageNoticed(damage=name, rows=rows) for name, rows in rule.new.items()),
+        )
+
+
+class SuggestDocument(Document):
+    """Rules that are suggested for a dataset; nothing was changed."""
+
+    document: ClassVar[str] = "suggest"
+    dataset: str
+    rows: int
+    """that are published"""
+    batches: int
+    """kept ones, on which the rules were tried"""
+    sentence: str
+    rules: tuple[SuggestedRule, ...]
+    """what notices most that is new first"""
+    restated: int
+    """rules that were left out: others say as much about the same columns"""
+    untrue: int
+    """rules that were left out: published rows break them"""
+    yaml: str
+    """to paste, with the file and key above each part"""
+
+    @classmethod
+    def of(cls, found: Suggestion, *, only_new: bool = False) -> Self:
+        shown = [s for s in found.suggested if s.new or not only_new]
+        new = sum(bool(s.new) for s in found.suggested)
+        many = len(found.suggested)
+        return cls(
+            dataset=found.dataset.name,
+            rows=found.rows,
+            batches=found.batches,
+            sentence=(
+                f"{found.rows:,} rows of {found.dataset.published_name} suggest {many or 'no'}"
+                f" rule{'' if many == 1 else 's'}; {new or 'none'} of them notice{'s' if new == 1 else ''}"
+                " damage that nothing notices today."
+            ),
+            rules=tuple(map(SuggestedRule.of, shown)),
+            restated=found.restated,
+            untrue=found.untrue,
+            yaml="\n".join(to_paste(found.dataset, {s.rule: s.proposal for s in shown})),
         )

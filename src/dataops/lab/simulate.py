@@ -22,16 +22,14 @@ from dataops.declared.catalog import Catalog, Dataset, Group, Rule
 from dataops.declared.errors import DeclarationError, PlatformError
 from dataops.declared.layers import QUARANTINE, RAW
 from dataops.declared.paths import Paths
-from dataops.declared.project import NAME as PROJECT_FILE
 from dataops.gate import gate
 from dataops.gate.verdict import RuleResult, Verdict
+from dataops.lab.project_copy import copy_declarations
 from dataops.ledger import batches, schema
 from dataops.ledger.enums import Outcome
 from dataops.ledger.workspace import Workspace
 from dataops.warehouse import open_warehouse, tables
 
-NOTHING = Decimal(0)
-EVERY = 100_000  # batches looked through for those of which raw keeps the rows
 NOTHING = Decimal(0)
 EVERY = 100_000  # batches looked through for those of which raw keeps the rows
 FOLDERS = ("contracts", "expectations", "checkpoints")
@@ -116,12 +114,12 @@ def simulate(work: Workspace, rules: Path, group: str | None = None, last: int =
         folder = Path(name)
         changed = _laid_over(work.settings.paths.project, rules, folder / "project")
         new = catalogs.load(Paths(changed, folder / "home"))
-        before = _copied(work, folder / "home")
+        before = copied(work, folder / "home")
         with _explained(rules), before.warehouse.transaction() as connection:
             schema.ensure(connection, new.layers)
             tables.ensure(before.warehouse, connection, new.datasets.values())
         after = replace(before, catalog=new)
-        trials = tuple(_tried(before, after, batch) for batch in _batches(work, before, group, last))
+        trials = tuple(_tried(before, after, batch) for batch in kept_batches(work.catalog, before, group, last))
     return Simulation(trials, tuple(_rule_changes(work.catalog, new, trials)), tuple(_gates(work.catalog, new)))
 
 
@@ -137,16 +135,14 @@ def _laid_over(project: Path, rules: Path, target: Path) -> Path:
     """The project's declarations with those of the folder in their places."""
     if not any((rules / name).is_dir() for name in FOLDERS):
         raise DeclarationError(f"{rules}: none of {', '.join(name + '/' for name in FOLDERS)} is there")
-    for name in (*FOLDERS, "transforms"):
-        shutil.copytree(project / name, target / name)
-    shutil.copyfile(project / PROJECT_FILE, target / PROJECT_FILE)
+    copy_declarations(project, target)
     for name in FOLDERS:
         if (rules / name).is_dir():
             shutil.copytree(rules / name, target / name, dirs_exist_ok=True)
     return target
 
 
-def _copied(work: Workspace, home: Path) -> Workspace:
+def copied(work: Workspace, home: Path) -> Workspace:
     """A workspace over a copy of the warehouse."""
     url = work.settings.warehouse_url
     if not url.startswith("duckdb"):
@@ -164,9 +160,9 @@ def _copied(work: Workspace, home: Path) -> Workspace:
     return Workspace(settings, work.catalog, open_warehouse(settings))
 
 
-def _batches(work: Workspace, copy: Workspace, group: str | None, last: int) -> list[str]:
+def kept_batches(catalog: Catalog, copy: Workspace, group: str | None, last: int) -> list[str]:
     """The newest batches of which rows are kept in raw, oldest first."""
-    groups = [work.catalog.group(group)] if group else list(work.catalog.groups.values())
+    groups = [catalog.group(group)] if group else list(catalog.groups.values())
     found: list[str] = []
     with copy.warehouse.transaction() as connection:
         for member in (g for g in groups if g.is_loaded):
@@ -189,12 +185,13 @@ def _is_kept(connection: Connection, group: Group, seq: int) -> bool:
 
 
 def _tried(before: Workspace, after: Workspace, batch_id: str) -> Trial:
-    first, received = _judged(before, batch_id)
-    second, _ = _judged(after, batch_id)
+    first, received = judged(before, batch_id)
+    second, _ = judged(after, batch_id)
     return Trial(batch_id, first.verdict.group, received, first, second)
 
 
-def _judged(work: Workspace, batch_id: str) -> tuple[Judgement, dict[str, Decimal]]:
+def judged(work: Workspace, batch_id: str) -> tuple[Judgement, dict[str, Decimal]]:
+    """What the gate says about a kept batch, and the control totals that it brought; can be judged again after."""
     started = time.perf_counter()
     verdict = gate.run(work, batch_id)
     seconds = time.perf_counter() - started

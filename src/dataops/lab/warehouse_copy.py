@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from dataops.declared.layers import LEDGER, QUARANTINE, RAW
 from dataops.declared.paths import Paths
+from dataops.ledger import numbering
 from dataops.ledger import schema as ledger
 from dataops.ledger.workspace import Workspace
 from dataops.warehouse import open_warehouse, tables
@@ -32,6 +33,8 @@ def copy_tables(work: Workspace, home: Path) -> Workspace:
                 place = f"{schema}.{table}"
                 target.exec_driver_sql(f"DELETE FROM {place}")
                 copy.warehouse.stage(target, place, _rows(work, source, place, known))
+        for statement in numbering.floors(numbering.given(source), sequences=False):  # the copy has no sequences
+            target.exec_driver_sql(statement)
     return copy
 
 

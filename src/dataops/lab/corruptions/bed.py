@@ -34,13 +34,16 @@ Named = dict[str, frozenset[int]]  # rule -> rows of its dataset that it names
 class Bed:
     """The newest clean batch of one group, which can be struck and judged again and again."""
 
-    def __init__(self, work: Workspace, group: Group) -> None:
-        """Needs a published (or, for models, freshly built) batch of the group in the warehouse of `work`."""
+    def __init__(self, work: Workspace, group: Group, batch_id: str | None = None) -> None:
+        """Needs a published (or, for models, freshly built) batch of the group in the warehouse of `work`.
+
+        `batch_id`: another than the newest.
+        """
         self._work = work
         self.group = group
         self._cut: set[str] = set()
         with self.opened() as connection:
-            batch = batches.required(connection, None, group.name)
+            batch = batches.required(connection, batch_id, group.name)
             connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS clean")
             self._keep_clean(connection, batch)
             self._batch = batches.copied(connection, batch, SCORED)

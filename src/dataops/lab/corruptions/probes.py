@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +21,9 @@ from dataops.declared.declarations import Column
 from dataops.declared.errors import DeclarationError
 from dataops.declared.yaml_files import Strict, read
 from dataops.gate.verdict import RuleResult
-from dataops.lab.corruptions.bed import Bed, rows_of
+from dataops.lab.corruptions.bed import AGAIN, Bed, rows_of
 from dataops.lab.corruptions.catalogue import Corruption
+from dataops.warehouse.tables import quoted
 
 NUMBERS = ("0", "1", "{c} * 100", "{c} / 100", "-{c}", "{c} + 1", "{c} - 1")
 TIMES = ("{c} + INTERVAL '20 years'", "{c} - INTERVAL '20 years'", "{c} + INTERVAL '12 hours'")
@@ -74,7 +76,7 @@ def tripped(bed: Bed, rules: dict[str, RuleResult], own: dict[str, Corruption]) 
     with bed.opened() as connection:
         bed.show(connection)
         for rule, result in rules.items():
-            attempts = [own[rule]] if rule in own else list(_attempts(bed, result.rule))
+            attempts = [own[rule]] if rule in own else list(attempts_at(bed, result.rule))
             name = next((a.name for a in attempts if _names_more(bed, connection, result, a)), None)
             if name:
                 found[rule] = name
@@ -82,30 +84,47 @@ def tripped(bed: Bed, rules: dict[str, RuleResult], own: dict[str, Corruption]) 
 
 
 def _names_more(bed: Bed, connection: Connection, result: RuleResult, attempt: Corruption) -> bool:
-    """Shows the changed rows in the batch's place, and asks the rule."""
-    dataset = bed.group.dataset(attempt.table)
-    clean = bed.clean.get(result.rule.id, frozenset())
-    connection.exec_driver_sql(f"CREATE OR REPLACE VIEW candidate.{attempt.table} AS {_changed(bed, dataset, attempt)}")
+    """Whether the rule names rows when the changed ones are shown in the batch's place."""
+    with shown(bed, connection, attempt):
+        return bool(rows_of(connection, result) - bed.clean.get(result.rule.id, frozenset()))
+
+
+@contextmanager
+def shown(bed: Bed, connection: Connection, corruption: Corruption) -> Iterator[None]:
+    """Lets `candidate` show some rows as the corruption makes them, for as long as the block runs."""
+    dataset = bed.group.dataset(corruption.table)
+    changed = _changed(bed, dataset, corruption)
+    connection.exec_driver_sql(f"CREATE OR REPLACE VIEW candidate.{corruption.table} AS {changed}")
     try:
-        return bool(rows_of(connection, result) - clean)
+        yield
     finally:
         bed.show_one(connection, dataset)
 
 
+def struck(corruption: Corruption) -> str:
+    """The rows of `clean` that it strikes here: a few of those that it can."""
+    return f"SELECT c._row FROM clean.{corruption.table} AS c WHERE {corruption.where} ORDER BY c._row LIMIT {FEW}"
+
+
 def _changed(bed: Bed, dataset: Dataset, attempt: Corruption) -> str:
+    clean = f"clean.{dataset.table}"
     if attempt.way == "remove":
-        return f"SELECT * FROM clean.{dataset.table} AS c WHERE NOT ({attempt.where})"
+        return f"SELECT * FROM {clean} AS c WHERE NOT ({attempt.where})"
+    own = quoted(dataset.column_names, "c")
+    if attempt.way == "repeat":
+        again = f"SELECT {own}, c._row + {AGAIN}, c._problems FROM {clean} AS c WHERE c._row IN ({struck(attempt)})"
+        return f"SELECT {own}, c._row, c._problems FROM {clean} AS c UNION ALL {again}"
     new = dict(bed.cast(attempt))
-    some = f"SELECT c._row FROM clean.{dataset.table} AS c WHERE {attempt.where} LIMIT {FEW}"
-    struck = f"({attempt.where}) AND c._row IN ({some})"
+    hit = f"c._row IN ({struck(attempt)})"
     columns = ", ".join(
-        f'CASE WHEN {struck} THEN {new[name]} ELSE c."{name}" END AS "{name}"' if name in new else f'c."{name}"'
+        f'CASE WHEN {hit} THEN {new[name]} ELSE c."{name}" END AS "{name}"' if name in new else f'c."{name}"'
         for name in (*dataset.column_names, "_row", "_problems")
     )
-    return f"SELECT {columns} FROM clean.{dataset.table} AS c"
+    partner = attempt.partner and f"(SELECT * FROM {clean} AS p WHERE {attempt.partner} ORDER BY p._row LIMIT 1) AS p"
+    return f"SELECT {columns} FROM {clean} AS c" + (f", {partner}" if partner else "")
 
 
-def _attempts(bed: Bed, rule: Rule) -> Iterator[Corruption]:
+def attempts_at(bed: Bed, rule: Rule) -> Iterator[Corruption]:
     """Changes of the rule's own columns one by one, then of datasets beside it."""
     dataset = bed.group.dataset(rule.table)
     sql = str(rule.expectation.kwargs.get("unexpected_rows_query", "")) if rule.expectation else ""
