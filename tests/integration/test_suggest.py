@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
+from dataops.declared import catalog as catalogs
 from dataops.declared.errors import DataRejected
+from dataops.declared.paths import Paths
 from dataops.lab.documents import SuggestDocument
 from dataops.lab.suggest import writing
 from dataops.lab.suggest.run import Suggested, Suggestion, suggest
@@ -17,7 +21,7 @@ from tests.support.stock import stock
 
 pytestmark = pytest.mark.integration
 
-LINES = "raw.order_line"
+LINES, CUSTOMERS = "raw.order_line", "raw.customer"
 
 
 def shop_with_notes() -> Shop:
@@ -86,6 +90,55 @@ def _items(yaml: str) -> list[str]:
 
 def _rule(item: dict[str, dict[str, dict[str, str]]]) -> str:
     return item["meta"]["rule"] if "meta" in item else next(iter(item.values()))["attributes"]["rule"]  # type: ignore[return-value]
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def moved(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
+    """40 customers, of whom 35 were renamed since; nobody moved to another region."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
+    work, shop = workspace(tmp_path / "home", url), shop_with_notes()
+    stock(work, shop, "reference")
+    load(work, renamed(shop), "reference")
+    return work
+
+
+def renamed(shop: Shop) -> Shop:
+    """The shop half a year later."""
+    later = datetime(2014, 6, 2)
+    for row in shop.customers[:35]:
+        row |= {"name": f"{row['name']}s", "modified": later}
+    return shop
+
+
+def test_rules_about_change_follow_from_what_was_published_before(moved: Workspace) -> None:
+    """What stayed while a row changed, and what only grew; each notices what no other rule can."""
+    found = suggest(moved, CUSTOMERS)
+    stays = _one(found, "region does not change once it is published")
+    grows = _one(found, "modified does not go back")
+    assert (stays.proposal.rows, grows.proposal.rows, stays.fired, grows.fired) == (35, 35, 0, 0)
+    assert stays.new
+    assert grows.new
+    assert not [s for s in found.suggested if s.proposal.says.startswith("name does not")]
+
+
+def test_a_rule_about_change_names_rows_that_differ_from_what_stands(moved: Workspace, tmp_path: Path) -> None:
+    """The same data again change nothing; a customer who moved is named, a new one is not."""
+    found = suggest(moved, CUSTOMERS)
+    stays = _one(found, "region does not change once it is published")
+    project = writing.laid(
+        moved.settings.paths.project, tmp_path / "pasted", found.dataset, {stays.rule: stays.proposal}
+    )
+    work = Workspace(moved.settings, catalogs.load(Paths(project, moved.settings.paths.home)), moved.warehouse)
+    work = replace(work, settings=replace(work.settings, paths=Paths(project, moved.settings.paths.home)))
+    shop = renamed(shop_with_notes())
+    shop.customers[0]["region"] = "FR"
+    shop.customers.append(customer(41, region="FR"))
+    verdict = load(work, shop, "reference").verdict
+    result = next(r for r in verdict.results if r.rule.id == stays.rule)
+    assert (result.outcome, result.failing) == ("warned", 1)
+    assert result.sample[0]["customer_id"] == "1"
+    again = next(r for r in load(work, shop, "reference").verdict.results if r.rule.id == stays.rule)
+    assert again.outcome == "passed"
 
 
 def test_of_a_handful_of_rows_nothing_is_suggested(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from dataops.declared.paths import Paths
 from dataops.declared.yaml_files import read
 
 Engine = Literal["soda", "gx", "platform"]
+BATCH, PUBLISHED = "batch", "published"  # of a rule's own dataset: `{batch}` is judged, `{published}` stands
 READABLE = "SRC-000"  # the platform's own rules, one of each per dataset: every value could be read as its type,
 DELETIONS = "SRC-001"  # and a whole delivery does not lose more published rows than the checkpoint allows
 
@@ -62,8 +63,17 @@ class Rule:
     @property
     def tables(self) -> frozenset[str]:
         """Other datasets that the rule's SQL names as `{table}`."""
+        return self._named - {BATCH, PUBLISHED}
+
+    @property
+    def is_about_change(self) -> bool:
+        """Whether it compares rows with what is published of them: `{published}`."""
+        return PUBLISHED in self._named
+
+    @property
+    def _named(self) -> frozenset[str]:
         sql = str(self.expectation.kwargs.get("unexpected_rows_query", "")) if self.expectation else ""
-        return frozenset(re.findall(r"\{(\w+)\}", sql)) - {"batch"}
+        return frozenset(re.findall(r"\{(\w+)\}", sql))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import sqlglot
 from sqlalchemy.dialects import postgresql
 
 from dataops.declared import durable, select
-from dataops.declared.catalog import Dataset, Group, Rule
+from dataops.declared.catalog import BATCH, PUBLISHED, Dataset, Group, Rule
 from dataops.declared.errors import DeclarationError
 from dataops.declared.kinds import Schema
 from dataops.declared.rendering import render
@@ -55,7 +55,7 @@ def audit(
     with redirect_stdout(io.StringIO()), _context() as context, _engine(context, warehouse) as (source, engine):
         resolved = _record(engine)
         made = [
-            (d, [_expectation(r, schema, relations, warehouse.dialect) for r in d.rules if r.expectation])
+            (d, [_expectation(r, schema, _seen_by(d, relations), warehouse.dialect) for r in d.rules if r.expectation])
             for d in group.datasets
         ]
         definitions = [_definition(context, source, d, expectations) for d, expectations in made]
@@ -152,6 +152,11 @@ def _record(engine: Any) -> dict[Any, Any]:  # noqa: ANN401  GX's own type
     return resolved
 
 
+def _seen_by(dataset: Dataset, relations: Relations) -> Relations:
+    """What names in the SQL of a dataset's rules stand for."""
+    return {**relations, PUBLISHED: dataset.published_name}
+
+
 def _definition(context: Any, source: Any, dataset: Dataset, expectations: list[Any]) -> Any:  # noqa: ANN401
     import great_expectations as gx  # noqa: TID251
 
@@ -201,6 +206,8 @@ def _expectation(rule: Rule, schema: Schema, relations: Relations, dialect: Dial
 def rows_query(rule: Rule, schema: Schema, relations: Relations, dialect: Dialect, batch: str) -> str:
     """The rule's SQL in the warehouse's dialect, `{other_table}` replaced; `{batch}` becomes `batch`.
 
+    `{published}` is what is published of the rule's own dataset, before the batch.
+
     `schema` has the columns by table. Raises DeclarationError for SQL that is refused, and for a table that is no
     `{dataset}`.
     """
@@ -210,21 +217,21 @@ def rows_query(rule: Rule, schema: Schema, relations: Relations, dialect: Dialec
         tree = select.parse(PLACEHOLDER.sub(r"zz_\1_zz", text))
         names = {node.name: _placeholder(node) for node in select.tables(tree)}
         _require_sense(tree, sorted(names.values()), relations)
-        tables = {name: rule.table if name == "batch" else name for name in names.values()}
+        tables = {name: rule.table if name in {BATCH, PUBLISHED} else name for name in names.values()}
         columns = {token: schema[tables[name]] for token, name in names.items() if tables[name] in schema}
-        places = {("", token): batch if name == "batch" else relations.get(name, name) for token, name in names.items()}
+        places = {("", token): batch if name == BATCH else relations.get(name, name) for token, name in names.items()}
         return render(tree, dialect, columns, places)
     except SelectError as error:
         raise DeclarationError(f"{rule.file}, rule {rule.id}: {error.says}") from None
 
 
 def _require_sense(tree: sqlglot.exp.Query, names: list[str], relations: Relations) -> None:
-    if "batch" not in names or tree.named_selects != ["_row"]:
+    if BATCH not in names or tree.named_selects != ["_row"]:
         raise SelectError(
             "the query names the failing rows of {batch} by the one column _row; it selects"
             f" {', '.join(tree.named_selects)} from {', '.join(names) or 'no dataset'}"
         )
-    if unknown := [name for name in names if name not in {"batch", *relations}] if relations else []:
+    if unknown := [name for name in names if name not in {BATCH, *relations}] if relations else []:
         raise SelectError(f"no dataset {unknown[0]!r} for {{{unknown[0]}}}")
 
 

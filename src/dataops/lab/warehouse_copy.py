@@ -23,7 +23,7 @@ def copy_tables(work: Workspace, home: Path) -> Workspace:
     settings = replace(work.settings, paths=paths, warehouse_url=f"duckdb:///{paths.warehouse}")
     copy = Workspace(settings, work.catalog, open_warehouse(settings))
     layers = work.catalog.layers
-    copied = (LEDGER, RAW, *layers.published, QUARANTINE)
+    copied = (LEDGER, RAW, *layers.published, *layers.histories, QUARANTINE)
     with work.warehouse.reading() as source, copy.warehouse.transaction() as target:
         ledger.ensure(target, work.catalog.layers)
         tables.ensure(copy.warehouse, target, work.catalog.datasets.values())

@@ -6,6 +6,7 @@ is judged as on the day it arrived.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -238,8 +239,14 @@ class Bed:
 
 
 def rows_of(connection: Connection, result: RuleResult) -> frozenset[int]:
-    """Rows of `candidate` that a rule's own condition names."""
+    """Rows of `candidate` that a rule's own condition names.
+
+    A rule about change compares them with the clean ones: what was published of them was taken out.
+    """
     condition = result.predicate.condition if result.predicate else "FALSE"
+    if result.rule.is_about_change:
+        table = re.escape(result.rule.table)
+        condition = re.sub(rf"\b(?!candidate\b)\w+\.{table}\b", f"clean.{result.rule.table}", condition)
     sql = f"SELECT _row FROM candidate.{result.rule.table} WHERE {condition}"
     return frozenset(int(row[0]) for row in connection.exec_driver_sql(sql))
 

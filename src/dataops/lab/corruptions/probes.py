@@ -26,7 +26,10 @@ from dataops.lab.corruptions.catalogue import Corruption
 from dataops.warehouse.tables import quoted
 
 NUMBERS = ("0", "1", "{c} * 100", "{c} / 100", "-{c}", "{c} + 1", "{c} - 1")
-TIMES = ("{c} + INTERVAL '20 years'", "{c} - INTERVAL '20 years'", "{c} + INTERVAL '12 hours'")
+TIMES = tuple(
+    f"{{c}} {step}"
+    for step in ("+ INTERVAL '20 years'", "- INTERVAL '20 years'", "+ INTERVAL '12 hours'", "- INTERVAL '3 days'")
+)
 OTHER_ROWS = ("(SELECT MIN({p}) FROM clean.{t} AS p)", "(SELECT MAX({p}) FROM clean.{t} AS p)")
 FEW = 200  # rows that are changed per attempt
 

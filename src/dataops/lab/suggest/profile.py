@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dataops.declared import select
-from dataops.declared.catalog import Catalog, Dataset
+from dataops.declared.catalog import BATCH, Catalog, Dataset
 from dataops.declared.declarations import Column
 from dataops.declared.rendering import render
 from dataops.lab.suggest.proposal import Claim, Proposal
@@ -135,6 +135,6 @@ def _counting(catalog: Catalog, dataset: Dataset, claims: Sequence[Claim]) -> st
 
 def _placed(catalog: Catalog, dataset: Dataset, sql: str) -> str:
     """`{customer}` where it is published, as is `{batch}`."""
-    for table, other in {**catalog.datasets, "batch": dataset}.items():
+    for table, other in {**catalog.datasets, BATCH: dataset}.items():
         sql = sql.replace("{" + table + "}", other.published_name)
     return sql

@@ -19,7 +19,7 @@ from dataops.gate import gate
 from dataops.gate.verdict import RuleResult
 from dataops.lab import simulate
 from dataops.lab.corruptions.bed import Bed
-from dataops.lab.suggest import across, columns, pairs, profile, texts, writing
+from dataops.lab.suggest import across, changes, columns, pairs, profile, texts, writing
 from dataops.lab.suggest.damage import Noticed, notice
 from dataops.lab.suggest.profile import Profile
 from dataops.lab.suggest.proposal import LEAST, Proposal
@@ -126,8 +126,8 @@ def _true_of(work: Workspace, dataset: Dataset) -> tuple[Profile, list[Proposal]
             *texts.claims(connection, looked),
             *across.claims(catalog, looked, across.ways(catalog, dataset, references)),
         ]
-        keys = _keys_of_two(connection, looked)
-    return looked, [*profile.true(work, dataset, claims), *references, *keys]
+        others = [*references, *_keys_of_two(connection, looked), *changes.proposals(connection, looked)]
+    return looked, [*profile.true(work, dataset, claims), *others]
 
 
 def _keys_of_two(connection: Connection, looked: Profile) -> list[Proposal]:
@@ -187,10 +187,11 @@ def _asked(connection: Connection, result: RuleResult) -> tuple[int, float | Non
 
 
 def _largest(after: Workspace, trials: Sequence[Trial], table: str) -> str:
-    """The batch with most rows of the dataset: damage needs rows to strike."""
+    """The batch with most rows of the dataset, the newest of several: damage needs rows to strike."""
     with after.warehouse.transaction() as connection:
         brought = {
-            trial.batch: batches.datasets(connection, batches.required(connection, trial.batch).seq) for trial in trials
+            trial.batch: batches.datasets(connection, batches.required(connection, trial.batch).seq)
+            for trial in reversed(trials)
         }
     return max(brought, key=lambda batch: brought[batch][table].received if table in brought[batch] else 0)
 
@@ -222,6 +223,7 @@ def _suggested(
 ) -> Suggested:
     """What it is worth; `rule` is the id under which it was tried."""
     results = [r for trial in trials for r in trial.results if r.rule.id == rule]
-    fired = [r for r in results if r.outcome in TELLS]
+    # A rule about change was true of every change that history knows; what stands now is no history of a kept batch.
+    fired = [r for r in results if r.outcome in TELLS and not r.rule.is_about_change]
     rows = sum(r.failing or 0 for r in fired)
     return Suggested(id_, proposal, len(fired), rows, taken, len(noticed.by_rule[rule]), noticed.new(rule))
