@@ -321,3 +321,16 @@ def test_who_only_looks_creates_no_warehouse(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setenv(name, value)
     assert run(*command.split()).code == 0
     assert not list(tmp_path.glob("*.duckdb*"))
+
+
+def test_rules_are_suggested_with_yaml_to_paste(cli: Cli, first: dict[str, Ran]) -> None:
+    """A sentence, a table, what is new, the places; JSON says the same, and a dataset that is not there is named."""
+    assert first["reference"].code == 0
+    ran = cli("suggest", "raw.business_entity_address")
+    assert ran.code == 0, ran
+    assert "rows of validated.business_entity_address suggest" in ran.out.splitlines()[0]
+    assert "# To paste; nothing was changed." in ran.out
+    document = cli("suggest", "raw.business_entity_address", "--new", "--json").document
+    assert document["dataset"] == "raw.business_entity_address"
+    assert all(rule["new"] for rule in document["rules"])  # type: ignore[attr-defined,index]
+    assert cli("suggest", "raw.nothing").code == 2

@@ -65,8 +65,9 @@ class Profile:
 
     @property
     def kinds(self) -> list[ColumnProfile]:
-        """Columns that sort rows into a few kinds, whose values may be shown."""
-        return [c for c in self.of("boolean", "smallint", "integer", "varchar") if len(c.values) > 1]
+        """Columns that sort rows into a few kinds, whose values may be shown and hold nothing that SQL would replace."""
+        few = [c for c in self.of("boolean", "smallint", "integer", "varchar") if len(c.values) > 1]
+        return [c for c in few if not any("{" in str(value) for value, _ in c.values)]
 
     def has(self, type_: str, *columns: str) -> bool:
         """Whether a rule of this type on these columns is declared."""
