@@ -65,7 +65,7 @@ class Profile:
 
     @property
     def kinds(self) -> list[ColumnProfile]:
-        """Columns that sort rows into a few kinds, whose values may be shown and hold nothing that SQL would replace."""
+        """Columns that sort rows into a few kinds, whose values may be shown and stand in a rule's SQL."""
         few = [c for c in self.of("boolean", "smallint", "integer", "varchar") if len(c.values) > 1]
         return [c for c in few if not any("{" in str(value) for value, _ in c.values)]
 
