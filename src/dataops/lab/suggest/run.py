@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy.engine import Connection
 
 from dataops.declared import catalog as catalogs
-from dataops.declared.catalog import Dataset, Group, Rule
+from dataops.declared.catalog import Dataset, Rule
 from dataops.declared.errors import DataRejected
 from dataops.declared.paths import Paths
 from dataops.gate import gate
@@ -35,9 +35,10 @@ TELLS = (Outcome.WARNED, Outcome.FAILED)
 
 @dataclass(frozen=True)
 class Trial:
-    """What the gate said about one batch."""
+    """What the gate said about one batch, of which the dataset received so many rows."""
 
     batch: str
+    received: int
     results: tuple[RuleResult, ...]
 
 
@@ -91,11 +92,11 @@ def suggest(work: Workspace, name: str, last: int = 10, tell: Told = lambda _: N
         paths = Paths(changed, home)
         after = replace(copy, settings=replace(copy.settings, paths=paths), catalog=catalogs.load(paths))
         tell(f"trying {len(found)} rules on kept batches")
-        group = after.catalog.group(dataset.group)
-        trials = _on_history(after, group, last)
+        trials = _on_history(after, dataset, last)
         cost = _on_published(after, dataset, trials[-1].results, numbered)
         tell("planting damage that they should notice")
-        bed = Bed(after, group, _largest(after, trials, dataset.table))
+        most = max(reversed(trials), key=lambda trial: trial.received)  # damage needs rows to strike
+        bed = Bed(after, after.catalog.group(dataset.group), most.batch)
         noticed = notice(bed, after.catalog.dataset(name), cost)
     kept = sorted(_worth_saying(numbered, cost, dataset, noticed), key=lambda rule: -len(noticed.new(rule)))
     ids = writing.numbered(work.catalog, dataset, [numbered[rule] for rule in kept])
@@ -139,20 +140,21 @@ def _keys_of_two(connection: Connection, looked: Profile) -> list[Proposal]:
     return found
 
 
-def _on_history(after: Workspace, group: Group, last: int) -> list[Trial]:
-    """The gate's results for each kept batch; of models, for all that they make of what is published."""
-    with after.warehouse.transaction() as connection:
-        schema.ensure(connection, after.catalog.layers)
-        tables.ensure(after.warehouse, connection, after.catalog.datasets.values())
+def _on_history(after: Workspace, dataset: Dataset, last: int) -> list[Trial]:
+    """The gate's results for each kept batch that brought the dataset; of models, for all that they make now."""
+    group = after.catalog.group(dataset.group)
     if group.is_loaded:
         kept = simulate.kept_batches(after.catalog, after, group.name, last)
     else:
         kept = [jobs.build_candidates(after, group.name, full=True).batch_id]
-    if not kept:
+    with after.warehouse.transaction() as connection:
+        found = [(batch, batches.datasets(connection, batches.required(connection, batch).seq)) for batch in kept]
+    brought = {batch: datasets[dataset.table].received for batch, datasets in found if dataset.table in datasets}
+    if not brought:
         raise DataRejected(
-            f"raw keeps no whole batch of {group.name}, so no rule could be tried.\nRun: dataops load {group.name}"
+            f"raw keeps no whole batch of {dataset.name}, so no rule could be tried.\nRun: dataops load {group.name}"
         )
-    return [Trial(batch, gate.run(after, batch).results) for batch in kept]
+    return [Trial(batch, rows, gate.run(after, batch).results) for batch, rows in brought.items()]
 
 
 def _on_published(
@@ -184,16 +186,6 @@ def _asked(connection: Connection, result: RuleResult) -> tuple[int, float | Non
     sql = f"SELECT COUNT(*) FROM candidate.{result.rule.table} WHERE {result.predicate.condition}"
     broken = int(connection.exec_driver_sql(sql).scalar_one())
     return broken, (time.perf_counter() - started) * 1000
-
-
-def _largest(after: Workspace, trials: Sequence[Trial], table: str) -> str:
-    """The batch with most rows of the dataset, the newest of several: damage needs rows to strike."""
-    with after.warehouse.transaction() as connection:
-        brought = {
-            trial.batch: batches.datasets(connection, batches.required(connection, trial.batch).seq)
-            for trial in reversed(trials)
-        }
-    return max(brought, key=lambda batch: brought[batch][table].received if table in brought[batch] else 0)
 
 
 def _worth_saying(numbered: writing.Numbered, rules: Collection[str], declared: Dataset, noticed: Noticed) -> list[str]:
