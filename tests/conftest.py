@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if unmarked:
         raise pytest.UsageError(f"tests without a marker ({', '.join(sorted(MARKERS))}): {', '.join(unmarked[:5])}")
     for item in items:
-        if _shares_a_module(item):
+        if _shares_a_module(item) and not item.get_closest_marker("xdist_group"):  # some files share more than a module
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 

@@ -41,9 +41,14 @@ class Histories:
         """Each number of repeats once, and its place for every history: what is dear is computed for these."""
         return np.unique(self.repeats, return_inverse=True)
 
+    @cached_property
+    def ages(self) -> tuple[Array, Array, Whole]:
+        """Each number of repeats with each age once, and the place of every history's pair among them."""
+        return pairs_of(self.repeats, self.age)
+
     def distinct(self) -> tuple[Histories, Whole]:
         """Each history once, and every element's place among them: costs grow with these, not with customers."""
-        _, _, pair = pairs_of(self.repeats, self.age)
+        _, _, pair = self.ages
         _, recency, place = pairs_of(pair.astype(np.float64), self.recency)
         _, first = np.unique(place, return_index=True)
         counts = np.bincount(place, weights=self.customers).astype(np.float64)
@@ -118,7 +123,7 @@ def _expected_if_alive(model: Model, values: Array, known: Histories, weeks: flo
     r, alpha, a, b = values
     late = LATE[model]
     pole = a + POLE if abs(a - 1) < POLE else a
-    repeats, age, place = pairs_of(known.repeats, known.age)
+    repeats, age, place = known.ages
     x = repeats + late
     share = weeks / (alpha + age + weeks)
     c = pole + b + x - 1

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def suggest(
     ctx: typer.Context,
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="such as raw.sales_order_header")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="such as raw.orders")],
     new: Annotated[bool, typer.Option("--new", help="only what notices damage that nothing notices today")] = False,
     last: Annotated[int, typer.Option("--last", min=1, help="on how many kept batches they are tried")] = 10,
     as_json: Json = False,
@@ -25,7 +25,7 @@ def suggest(
 
     Prints YAML to paste and changes nothing. Works on a copy of the warehouse; takes a minute or some.
 
-    Examples:  dataops suggest raw.sales_order_header  |  dataops suggest raw.sales_order_header --new --json
+    Examples:  dataops suggest raw.orders  |  dataops suggest raw.orders --new --json
     """
     from dataops.lab.documents import SuggestDocument
     from dataops.lab.suggest.run import suggest as suggested
