@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Any
 
 from dataops.lab.suggest.profile import MOMENTS, NUMBERS, ColumnProfile, Profile
-from dataops.lab.suggest.proposal import Claim, Proposal, in_sql, words
+from dataops.lab.suggest.proposal import Claim, Proposal, in_sql, literal, words
 
 OFTEN = 0.005  # of the rows, for each value of a set: beside one that is seen less there may be others
 BETWEEN = "expect_column_values_to_be_between"
@@ -77,7 +77,7 @@ def _sets(profile: Profile) -> Iterator[Claim]:
         if not settled or profile.rows < 10 * len(column.values) or profile.has(IN_SET, column.name):
             continue
         values = sorted(value for value, _ in column.values)
-        listed = ", ".join(map(_literal, values))
+        listed = ", ".join(map(literal, values))
         says = f"{words(column.name)} is {_one_of(values)}"
         detail = {"column": column.name, "value_set": values}
         proposal = Proposal("set", profile.dataset.table, (column.name,), says, IN_SET, detail)
@@ -87,10 +87,6 @@ def _sets(profile: Profile) -> Iterator[Claim]:
 def _one_of(values: list[Any]) -> str:
     shown = [str(value).strip() for value in values]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
-
-
-def _literal(value: object) -> str:
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
 
 
 def _ranges(profile: Profile) -> Iterator[Claim]:

@@ -17,11 +17,11 @@ from dataops.gate.verdict import RuleResult
 from dataops.lab.corruptions import probes, rows, sets
 from dataops.lab.corruptions.bed import Bed, rows_of
 from dataops.lab.corruptions.catalogue import Corruption
+from dataops.lab.corruptions.score import TELLS
 from dataops.ledger.enums import Outcome
 
 NONE: frozenset[int] = frozenset()
 OTHERS = re.compile(r"\(SELECT (MIN|MAX)\(.*\)")
-TELLS = (Outcome.WARNED, Outcome.FAILED)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from dataops.lab.suggest.profile import MOMENTS, NUMBERS, ColumnProfile, Profile
-from dataops.lab.suggest.proposal import LEAST, Claim, Proposal, in_sql, words
+from dataops.lab.suggest.proposal import LEAST, Claim, Proposal, in_sql, literal, words
 
 ORDER = "expect_column_pair_values_a_to_be_greater_than_b"
 AMOUNTS = 8  # columns of numbers among which sums are looked for
@@ -97,8 +97,7 @@ def is_kind(kind: ColumnProfile, value: Any) -> tuple[str, str]:  # noqa: ANN401
     name = words(kind.name)
     if isinstance(value, bool):
         return (f"b.{kind.name}", f"{name} is set") if value else (f"NOT b.{kind.name}", f"{name} is not set")
-    literal = "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
-    return f"b.{kind.name} = {literal}", f"{name} is {str(value).strip()}"
+    return f"b.{kind.name} = {literal(value)}", f"{name} is {str(value).strip()}"
 
 
 def _computed(profile: Profile) -> Iterator[Claim]:

@@ -57,3 +57,8 @@ def in_sql(
 def words(*names: str) -> str:
     """Columns' names for people: `order date`."""
     return " and ".join(name.replace("_", " ") for name in names)
+
+
+def literal(value: object) -> str:
+    """A text or a number as SQL writes it."""
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)

@@ -19,6 +19,7 @@ from dataops.gate import gate
 from dataops.gate.verdict import RuleResult
 from dataops.lab import simulate
 from dataops.lab.corruptions.bed import Bed
+from dataops.lab.corruptions.score import TELLS
 from dataops.lab.suggest import across, changes, columns, pairs, profile, texts, writing
 from dataops.lab.suggest.damage import Noticed, notice
 from dataops.lab.suggest.profile import Profile
@@ -30,7 +31,6 @@ from dataops.pipeline import jobs
 from dataops.warehouse import tables
 
 Told = Callable[[str], None]
-TELLS = (Outcome.WARNED, Outcome.FAILED)
 
 
 @dataclass(frozen=True)
