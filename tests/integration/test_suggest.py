@@ -25,10 +25,10 @@ LINES, CUSTOMERS = "raw.order_line", "raw.customer"
 
 
 def shop_with_notes() -> Shop:
-    """40 orders with two lines each; every line has a note `A-0101`."""
+    """40 orders with two lines each; every line has a price and a note of its own."""
     shop = Shop(customers=[customer(n) for n in range(1, 41)])
     for number in range(1, 41):
-        lines = [line(number, n, qty=n) | {"note": f"A-{number:03}{n}"} for n in (1, 2)]
+        lines = [line(number, n, n, f"{number + n}.50") | {"note": f"A-{number:03}{n}"} for n in (1, 2)]
         shop.add_order(number, number, 1 + number % 28, lines)
     return shop
 

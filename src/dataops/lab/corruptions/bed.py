@@ -208,7 +208,20 @@ class Bed:
         told = [r for r in results if r.predicate and r.outcome in {Outcome.WARNED, Outcome.FAILED}]
         with self.opened() as connection:
             self.show(connection)
-            return {r.rule.id: rows_of(connection, r) for r in told}
+            return {r.rule.id: self.rows_of(connection, r) for r in told}
+
+    def rows_of(self, connection: Connection, result: RuleResult) -> frozenset[int]:
+        """Rows of `candidate` that a rule's own condition names.
+
+        A rule about change compares them with the clean ones: what was published of them was taken out.
+        """
+        condition = result.predicate.condition if result.predicate else "FALSE"
+        table = result.rule.table
+        if result.rule.is_about_change:
+            published = re.escape(self.group.dataset(table).published_name)
+            condition = re.sub(rf"\b{published}\b", f"clean.{table}", condition)
+        sql = f"SELECT _row FROM candidate.{table} WHERE {condition}"
+        return frozenset(int(row[0]) for row in connection.exec_driver_sql(sql))
 
     def show(self, connection: Connection) -> None:
         """Lets `candidate` show the batch."""
@@ -236,19 +249,6 @@ class Bed:
             sql = f"SELECT o._row FROM clean.{other.table} AS o, clean.{own.table} AS c WHERE c._row = {int(row)}"
             found |= {int(r[0]) for r in connection.exec_driver_sql(f"{sql} AND {same}")}
         return frozenset(found)
-
-
-def rows_of(connection: Connection, result: RuleResult) -> frozenset[int]:
-    """Rows of `candidate` that a rule's own condition names.
-
-    A rule about change compares them with the clean ones: what was published of them was taken out.
-    """
-    condition = result.predicate.condition if result.predicate else "FALSE"
-    if result.rule.is_about_change:
-        table = re.escape(result.rule.table)
-        condition = re.sub(rf"\b(?!candidate\b)\w+\.{table}\b", f"clean.{result.rule.table}", condition)
-    sql = f"SELECT _row FROM candidate.{result.rule.table} WHERE {condition}"
-    return frozenset(int(row[0]) for row in connection.exec_driver_sql(sql))
 
 
 def _by_day(group: Group) -> bool:

@@ -21,7 +21,7 @@ from dataops.declared.declarations import Column
 from dataops.declared.errors import DeclarationError
 from dataops.declared.yaml_files import Strict, read
 from dataops.gate.verdict import RuleResult
-from dataops.lab.corruptions.bed import AGAIN, Bed, rows_of
+from dataops.lab.corruptions.bed import AGAIN, Bed
 from dataops.lab.corruptions.catalogue import Corruption
 from dataops.warehouse.tables import quoted
 
@@ -89,7 +89,7 @@ def tripped(bed: Bed, rules: dict[str, RuleResult], own: dict[str, Corruption]) 
 def _names_more(bed: Bed, connection: Connection, result: RuleResult, attempt: Corruption) -> bool:
     """Whether the rule names rows when the changed ones are shown in the batch's place."""
     with shown(bed, connection, attempt):
-        return bool(rows_of(connection, result) - bed.clean.get(result.rule.id, frozenset()))
+        return bool(bed.rows_of(connection, result) - bed.clean.get(result.rule.id, frozenset()))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from dataops.declared.catalog import Dataset
 from dataops.gate.verdict import RuleResult
 from dataops.lab.corruptions import probes, rows, sets
-from dataops.lab.corruptions.bed import Bed, rows_of
+from dataops.lab.corruptions.bed import Bed
 from dataops.lab.corruptions.catalogue import Corruption
 from dataops.lab.corruptions.score import TELLS
 from dataops.ledger.enums import Outcome
@@ -92,7 +92,7 @@ def _strike(
         for rule, result in bed.clean_results.items():
             if not _can_notice(result, corruption):
                 continue
-            named = rows_of(connection, result) - bed.clean.get(rule, NONE)
+            named = bed.rows_of(connection, result) - bed.clean.get(rule, NONE)
             if not named:
                 continue
             if rule in new:
