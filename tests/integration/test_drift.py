@@ -73,7 +73,7 @@ def test_a_source_of_another_shape_is_refused_by_column_with_an_incident(
         for part in (*said, LINES, "contracts/raw/order_line.yml", "Nothing was loaded", "incidents show INC-0001"):
             assert part in str(caught.value)
     after = state(work)
-    written = {"ops.batches", "ops.incidents", "ops.incident_events"}
+    written = {"ops.batches", "ops.incidents", "ops.incident_events", "ops.outbox"}
     assert {name: after[name] for name in after if name not in written} == {
         name: before[name] for name in before if name not in written
     }

@@ -167,6 +167,10 @@ IGNORED = {
     "last_seen_at",
     "resolved_at",
     "happened_at",
+    "routed_at",
+    "due_at",
+    "tried_at",
+    "settled_at",
     "approved_at",
     "set_at",
     "_closed_at",
@@ -226,8 +230,9 @@ class Order:
             self.ranks[kind] = {str(seq): f"{kind} {rank}" for rank, (seq, _) in enumerate(found)}
             stems = [name.partition(".")[0] if kind == "batches" else kind for _, name in found]
             self.names |= {name: f"{stems[n]} {stems[:n].count(stems[n])}" for n, (_, name) in enumerate(found)}
-        steps = connection.exec_driver_sql("SELECT seq FROM ops.incident_events ORDER BY seq").fetchall()
-        self.ranks["incident_events"] = {str(row[0]): f"step {rank}" for rank, row in enumerate(steps)}
+        for kind in ("incident_events", "outbox", "deliveries"):
+            counted = connection.exec_driver_sql(f"SELECT seq FROM ops.{kind} ORDER BY seq").fetchall()
+            self.ranks[kind] = {str(row[0]): f"{kind} {rank}" for rank, row in enumerate(counted)}
         self._any = re.compile("|".join(rf"{re.escape(n)}(?![\w.])" for n in sorted(self.names, key=len, reverse=True)))
 
     def known(self, place: str, column: str, value: str | None) -> str | None:
@@ -236,6 +241,9 @@ class Order:
             return None
         if column == "seq" and table in self.ranks:
             return self.ranks[table][value]
+        if column == "what" and value.startswith("INC-"):  # INC-0001/12 is the step with that number
+            incident, _, step = value.partition("/")
+            return f"{self.names[incident]}, {self.ranks['incident_events'][step]}"
         kind = {"batch": "batches", "_batch": "batches", "incident": "incidents"}.get(column)
         if kind and value.isdigit():
             return self.ranks[kind].get(value, "forgotten" if int(value) else value)

@@ -75,7 +75,7 @@ class MakeReport(Job):
 
         report = report_list.required(work, self.report)
         for language in report.languages:
-            made, is_new = building.build(work, report, _day(context), language)
+            made, is_new = building.build(work, report, _day(context), language, send=True)
             self.log.info("%s %s: %s", made.report_id, "made" if is_new else "was there already", made.headline)
 
 

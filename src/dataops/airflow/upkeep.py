@@ -47,6 +47,19 @@ class Watch(Job):
             event.add_partitions([found.partition])
 
 
+class Relay(Job):
+    """Sends what waits in the outbox; what does not get through is tried again by a later run."""
+
+    def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401, ARG002
+        from dataops.airflow import channels
+        from dataops.outlets.notify import relay
+
+        passed = relay.relay(work, channels.of(work))
+        self.log.info("%s", passed.sentence)
+        for problem in (*passed.unconfigured.values(), *passed.problems):
+            self.log.warning("%s", problem)
+
+
 class Rehearse(Job):
     """Tries to replay what waits in quarantine, so that stewards see what would pass now; publishes nothing."""
 

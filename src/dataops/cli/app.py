@@ -16,6 +16,7 @@ from dataops.cli.explain import explain
 from dataops.cli.gates import gate
 from dataops.cli.impact import impact
 from dataops.cli.incidents import incidents
+from dataops.cli.outbox import outbox
 from dataops.cli.publications import publications
 from dataops.cli.query import query
 from dataops.cli.reports import reports
@@ -89,6 +90,7 @@ for noun, commands in {
     "quarantine": quarantine,
     "waivers": waivers,
     "reports": reports,
+    "outbox": outbox,
     "warehouse": warehouse,
     "help": words_group,
 }.items():

@@ -9,7 +9,7 @@ import typer
 
 from dataops.cli.listing import Json
 from dataops.cli.screen import Screen
-from dataops.cli.text import labelled, stamp
+from dataops.facts.text import labelled, stamp
 
 if TYPE_CHECKING:
     from dataops.facts.quality import QualityDocument, ScoreFacts

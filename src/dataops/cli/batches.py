@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dataops.cli.listing import Group, Json, Limit, listed, shown, window
-from dataops.cli.text import stamp
+from dataops.facts.text import stamp
 
 batches = typer.Typer(help="What was received: one batch per load or build.", no_args_is_help=True)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataops.cli.screen import Screen
-from dataops.cli.text import counted, number
+from dataops.facts.text import counted, number
 
 if TYPE_CHECKING:
     from dataops.declared.catalog import Catalog

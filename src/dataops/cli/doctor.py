@@ -8,7 +8,7 @@ import typer
 
 from dataops.cli.screen import Screen
 from dataops.cli.secrets import masked
-from dataops.cli.text import labelled
+from dataops.facts.text import labelled
 
 if TYPE_CHECKING:
     from dataops.lab.doctor import Finding

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataops.cli.screen import Screen, plain_text
-from dataops.cli.text import iso, labelled
+from dataops.facts.text import iso, labelled
 
 if TYPE_CHECKING:
     from dataops.facts.explanation import (

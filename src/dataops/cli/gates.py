@@ -9,8 +9,8 @@ import typer
 
 from dataops.cli import runs
 from dataops.cli.screen import Screen
-from dataops.cli.text import percent
 from dataops.declared.errors import DeclarationError
+from dataops.facts.text import percent
 
 if TYPE_CHECKING:
     from dataops.lab.documents import Count, ScoreDocument

@@ -8,7 +8,7 @@ import typer
 
 from dataops.cli.listing import Json
 from dataops.cli.screen import Screen
-from dataops.cli.text import labelled
+from dataops.facts.text import labelled
 
 
 def impact(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from dataops.cli.text import age, counted, day, labelled, money, stamp
+from dataops.facts.text import age, counted, day, labelled, money, stamp
 from dataops.ledger import clock
 from dataops.ledger.enums import IncidentKind, IncidentState, Outcome
 

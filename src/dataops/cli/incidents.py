@@ -9,7 +9,7 @@ import typer
 
 from dataops.cli.listing import By, Group, Json, Limit, listed
 from dataops.cli.screen import Screen
-from dataops.cli.text import money, span, stamp
+from dataops.facts.text import money, span, stamp
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataops.cli.screen import Screen
-from dataops.cli.text import labelled
+from dataops.facts.text import labelled
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dataops.cli.text import counted, labelled, listed, money, number, percent
+from dataops.facts.text import counted, labelled, listed, money, number, percent
 
 if TYPE_CHECKING:
     from dataops.facts.outcome import OutcomeDocument, RuleCounts, RuleOutcome

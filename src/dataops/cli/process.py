@@ -22,8 +22,8 @@ import typer
 
 from dataops.cli.screen import tell
 from dataops.cli.secrets import masked
-from dataops.cli.text import labelled
 from dataops.declared.errors import DataopsError, DeclarationError
+from dataops.facts.text import labelled
 
 INTERRUPTED = 130
 UNEXPECTED = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dataops.cli.text import counted, labelled
+from dataops.facts.text import counted, labelled
 from dataops.ledger.receipts import SHORTEST
 
 if TYPE_CHECKING:

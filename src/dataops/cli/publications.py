@@ -8,8 +8,8 @@ import typer
 
 from dataops.cli.listing import Group, Json, Limit, listed, window
 from dataops.cli.screen import Screen, confirm
-from dataops.cli.text import stamp
 from dataops.declared.errors import DeclarationError
+from dataops.facts.text import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

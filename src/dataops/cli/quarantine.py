@@ -10,7 +10,7 @@ import typer
 
 from dataops.cli.listing import Json, Limit
 from dataops.cli.screen import Screen, Stdout, plain_text
-from dataops.cli.text import iso
+from dataops.facts.text import iso
 
 if TYPE_CHECKING:
     from dataops.facts.quarantine import WouldPass

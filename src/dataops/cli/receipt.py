@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from dataops.cli.text import counted, labelled, listed, number
+from dataops.facts.text import counted, labelled, listed, number
 from dataops.ledger.receipts import brief
 
 if TYPE_CHECKING:

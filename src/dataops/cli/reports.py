@@ -8,7 +8,7 @@ import typer
 
 from dataops.cli.listing import Json, Limit, listed
 from dataops.cli.screen import Screen
-from dataops.cli.text import stamp
+from dataops.facts.text import stamp
 
 if TYPE_CHECKING:
     from dataops.facts.report_list import MadeFacts

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from dataops.cli.secrets import masked
-from dataops.cli.text import visible
 from dataops.declared.errors import DeclarationError
+from dataops.facts.text import visible
 
 if TYPE_CHECKING:
     from dataops.facts.document import Document

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dataops.cli.text import counted, money, number
+from dataops.facts.text import counted, money, number
 from dataops.lab.simulate import NOTHING, Simulation
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataops.cli.screen import Screen
-from dataops.cli.text import WIDTH, age, counted, day, labelled, stamp
+from dataops.facts.text import WIDTH, age, counted, day, labelled, stamp
 
 if TYPE_CHECKING:
     from dataops.facts.status import GroupFacts, ReadersCopy, Status

@@ -8,7 +8,7 @@ import typer
 
 from dataops.cli.listing import Json
 from dataops.cli.screen import Screen
-from dataops.cli.text import counted, number
+from dataops.facts.text import counted, number
 
 if TYPE_CHECKING:
     from dataops.lab.documents import SuggestDocument, SuggestedRule

@@ -9,8 +9,8 @@ import typer
 
 from dataops.cli.listing import Json
 from dataops.cli.screen import Screen, confirm
-from dataops.cli.text import counted, labelled, listed
 from dataops.declared.errors import DeclarationError
+from dataops.facts.text import counted, labelled, listed
 
 if TYPE_CHECKING:
     from dataops.declared.paths import Paths

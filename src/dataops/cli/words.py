@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dataops.cli.screen import Screen
-from dataops.cli.text import labelled
+from dataops.facts.text import labelled
 
 WORDS = {
     "layer": "raw, validated, curated, marts; plus the invisible candidate and quarantine.",

@@ -172,7 +172,7 @@ class Group:
     def rules_hash(self) -> str:
         """sha256 over everything that decides a verdict of this group."""
         content = [
-            self.checkpoint.model_dump(mode="json", exclude={"layer", "kind"}),
+            self.checkpoint.model_dump(mode="json", exclude={"layer", "kind", "routing"}),
             *(
                 [d.contract.model_dump(mode="json", exclude={"platform": {"slo"}}), d.suite.model_dump(mode="json")]
                 for d in self.datasets

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dataops.declared.layers import Kind
+from dataops.declared.routing import Routing
 from dataops.declared.yaml_files import Strict
 
 Severity = Literal["critical", "warning", "info"]
@@ -380,6 +381,6 @@ class CheckpointFile(Strict):
     family: Annotated[tuple[str, ...], BeforeValidator(_children)] = ()  # without which what they follow is not whole
     deletions: Share = 0.05
     late_after_hours: Annotated[float | None, Field(gt=0)] = None  # without a good delivery; None: never late
-    notify: dict[str, str] = Field(default_factory=dict)
+    routing: Routing | None = None  # who is told what happens to its batches; None: nobody
     reasons: Annotated[tuple[Sentence, ...], Field(min_length=1)] = REASONS  # that an incident may be closed for
     anomalies: Anomalies = Field(default_factory=Anomalies)

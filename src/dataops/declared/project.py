@@ -5,27 +5,19 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from dataops.declared.declarations import share
 from dataops.declared.errors import DeclarationError
 from dataops.declared.layers import BUILT, CANDIDATE, LEDGER, QUARANTINE, RAW, VALIDATED, Layers, is_history
+from dataops.declared.routing import Messages, Zone
 from dataops.declared.yaml_files import Strict, read
 
 NAME = "project.yml"
 Language = Literal["en", "fr"]
 """What reports are written in."""
 RESERVED = {RAW, VALIDATED, CANDIDATE, QUARANTINE, LEDGER}
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError(f"{name!r} is no time zone such as UTC or America/Los_Angeles") from None
-    return name
 
 
 def _number(value: object) -> object:
@@ -60,13 +52,19 @@ class Project(Strict):
     name: Word  # the first part of every contract's `dataset`
     title: str
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]  # ISO 4217
-    zone: Annotated[str, AfterValidator(_zone)]  # of the source's days
+    zone: Zone  # of the source's days
     first_day: dt.date  # of the data; a back-fill may begin here
     language: Literal["en"] = "en"
     timeouts: Timeouts = Field(default_factory=Timeouts)
     parameters: dict[Word, Annotated[float, BeforeValidator(_number)]] = Field(default_factory=dict)  # of Python models
+    messages: Messages = Field(default_factory=Messages)
     restated_above: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0  # money; a larger change is an incident
     built_layers: Annotated[tuple[Word, ...], AfterValidator(_layers), Field(min_length=1)] = BUILT
+
+    @property
+    def message_zone(self) -> str:
+        """Of the hours at which messages are sent."""
+        return self.messages.zone or self.zone
 
     @property
     def layers(self) -> Layers:

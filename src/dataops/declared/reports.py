@@ -19,6 +19,7 @@ from dataops.declared.declarations import GRAINS, Sentence
 from dataops.declared.errors import DeclarationError
 from dataops.declared.metrics import Metric, Unit, Words
 from dataops.declared.project import Language
+from dataops.declared.routing import OWNER, Address, Hour, Zone
 from dataops.declared.yaml_files import Strict, read
 
 Format = Literal["xlsx", "pdf", "html", "csv"]
@@ -123,12 +124,24 @@ class Note(Strict):
     when: Query | None = None  # one row with one truth; None: always. `{name}` in the text is a column of the row
 
 
-class Receiver(Strict):
-    """Who gets a report."""
+def _not_owner(text: str) -> str:
+    if text == OWNER:
+        raise ValueError('a report goes to a mail address or a "#channel"')
+    return text
 
-    to: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+
+Receiving = Annotated[Address, AfterValidator(_not_owner)]
+
+
+class Receiver(Strict):
+    """Who gets a report, when, and as what."""
+
+    to: Receiving
     language: Language | None = None
-    formats: tuple[Format, ...] = ("pdf",)
+    formats: tuple[Format, ...] = ("pdf",)  # attached to a mail; a Slack channel gets links
+    at: Hour | None = None  # not before this time of day; None: as soon as it is made
+    zone: Zone | None = None  # of that time; None: of the project's messages
+    unchanged: Literal["send", "on Mondays", "skip"] = "send"  # what is done with figures that they had before
 
 
 class ReportFile(Strict):

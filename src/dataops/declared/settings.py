@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,13 @@ KNOWN = {
     "DATAOPS_RULE_SECONDS": "how long the rules of a batch may compute; default: project.yml, 3600",
     "DATAOPS_MODEL_SECONDS": "how long a model may compute; default: project.yml, 3600",
     "DATAOPS_LOCALE": "language of reports whose command names none: en or fr; default: the report's own",
+    "DATAOPS_SITE_URL": "where people open the site, as messages link to it; default http://127.0.0.1:8081",
+    "DATAOPS_AIRFLOW_URL": "where people open Airflow; default http://127.0.0.1:8080",
+    "DATAOPS_SLACK_WEBHOOK": "a Slack webhook that messages go to where no connection slack_default is set; a secret",
     "DATAOPS_PERSON": "who acts, as the ledger records it; default: the operating system's user",
 }
+SITE, AIRFLOW = "http://127.0.0.1:8081", "http://127.0.0.1:8080"
+"""Where `make up` serves them."""
 TEST_ONLY = ("DATAOPS_FAILPOINT", "DATAOPS_TEST_")
 
 
@@ -49,6 +55,8 @@ class Settings:
     rule_seconds: float
     model_seconds: float
     language: Language | None = None
+    site_url: str = SITE
+    airflow_url: str = AIRFLOW
 
     @property
     def warehouse_name(self) -> str:
@@ -66,7 +74,16 @@ def load(environ: Mapping[str, str] | None = None, project: Path | None = None) 
     own = projects.load(root)
     source = environ.get("DATAOPS_SOURCE_URL") or None
     lock, query, rule, model = _limits(environ, own.timeouts)
-    return Settings(paths, own, _checked_url(url), source, lock, query, rule, model, _language(environ))
+    links = _link(environ, "DATAOPS_SITE_URL", SITE), _link(environ, "DATAOPS_AIRFLOW_URL", AIRFLOW)
+    return Settings(paths, own, _checked_url(url), source, lock, query, rule, model, _language(environ), *links)
+
+
+def _link(environ: Mapping[str, str], name: str, otherwise: str) -> str:
+    """An address that people open, without a slash at its end."""
+    url = (environ.get(name) or otherwise).rstrip("/")
+    if not re.fullmatch(r"(https?|file)://[^\s<>\"|]*", url):
+        raise DeclarationError(f"{name} is {url!r}; write an address such as {otherwise}")
+    return url
 
 
 def _language(environ: Mapping[str, str]) -> Language | None:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.engine import Connection
 
 from dataops.declared.errors import DeclarationError
-from dataops.ledger import batches, incidents, publications, reports, waivers
+from dataops.ledger import batches, incidents, outbox, publications, reports, waivers
 from dataops.ledger.schema import version
 from dataops.ledger.workspace import Workspace
 
 SHOWN = 5
 NOUNS: dict[str, Callable[[Connection], list[str]]] = {
     "batch": batches.ids,
+    "delivery": outbox.ids,
     "incident": incidents.ids,
     "publication": publications.ids,
     "report": reports.ids,

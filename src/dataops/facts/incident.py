@@ -6,6 +6,7 @@ import statistics
 from datetime import datetime, timedelta
 from typing import ClassVar
 
+from pydantic import Field
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Catalog
@@ -14,7 +15,7 @@ from dataops.facts import choosing, impact, masking
 from dataops.facts.document import Document, Fields, Moment, Part
 from dataops.ledger import batches, clock, incidents, results
 from dataops.ledger.batches import BUILT
-from dataops.ledger.enums import UNSOLVED, IncidentKind, IncidentState, Outcome
+from dataops.ledger.enums import BYSTANDERS, UNSOLVED, IncidentKind, IncidentState, Outcome
 from dataops.ledger.incidents import Detail, Incident
 from dataops.ledger.results import CheckResult
 from dataops.ledger.schema import is_there
@@ -59,6 +60,8 @@ class Step(Part):
     who: str
     action: str
     text: str | None
+    number: int = Field(exclude=True)
+    """as messages name the step"""
 
 
 class Earlier(Part):
@@ -201,7 +204,7 @@ def _document(connection: Connection, work: Workspace, incident: Incident) -> In
         last=tuple(last),
         detail=_masked(catalog, incident.detail, failed).stored(),
         history=tuple(
-            Step(at=e.happened_at, who=e.who, action=e.action, text=e.text)
+            Step(at=e.happened_at, who=e.who, action=e.action, text=e.text, number=e.seq)
             for e in incidents.history(connection, incident)
         ),
         before=tuple(
@@ -264,7 +267,7 @@ def _evidence(catalog: Catalog, incident: Incident, failed: list[CheckResult]) -
 
 def _holds(incident: Incident) -> bool:
     """Whether something waits until it is solved."""
-    return incident.is_open and incident.kind not in {IncidentKind.ANOMALY, IncidentKind.RESTATED}
+    return incident.is_open and incident.kind not in BYSTANDERS
 
 
 def _waiting(catalog: Catalog, incident: Incident) -> tuple[str, ...]:

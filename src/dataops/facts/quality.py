@@ -10,6 +10,7 @@ from dataops.declared.errors import DeclarationError
 from dataops.facts import status
 from dataops.facts.document import Amount, Document, Moment, Part
 from dataops.facts.status import Status
+from dataops.facts.text import counted
 from dataops.ledger import audits, clock
 from dataops.ledger.audits import Audit, Finding, Score
 from dataops.ledger.enums import Dimension, FindingKind
@@ -182,19 +183,15 @@ def _budget(budget: Budget) -> BudgetFacts:
 
 def _sentence(audit: Audit, found: Sequence[Finding], spent: Sequence[Budget], stands: Status) -> str:
     datasets = len({finding.table for finding in found})
-    parts = [f"{_counted(len(found), 'finding')} in {_counted(datasets, 'dataset')}" if found else "Nothing was found"]
+    parts = [f"{counted(len(found), 'finding')} in {counted(datasets, 'dataset')}" if found else "Nothing was found"]
     against = f"compared with {audit.source}" if audit.source else "compared with no source"
     parts.append("not all of the source could be compared" if audit.problem else against)
     told = sum(budget.is_told for budget in spent)
     if told:
-        parts.append(f"{_counted(told, 'promise')} {'is' if told == 1 else 'are'} in danger or broken")
+        parts.append(f"{counted(told, 'promise')} {'is' if told == 1 else 'are'} in danger or broken")
     if stands.incidents:
-        parts.append(f"{_counted(len(stands.incidents), 'incident')} open")
+        parts.append(f"{counted(len(stands.incidents), 'incident')} open")
     return "; ".join(parts) + "."
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _act(work: Workspace, stands: Status, spent: Sequence[Budget], now: datetime) -> Iterator[Act]:
@@ -215,4 +212,4 @@ def _act(work: Workspace, stands: Status, spent: Sequence[Budget], now: datetime
     for table, rows in stands.quarantine.datasets.items():
         owner = work.catalog.datasets[table].contract.platform.owner
         group = work.catalog.datasets[table].group
-        yield Act(who=owner, what=f"{_counted(rows, 'row')} of {table} held", run=f"dataops quarantine list {group}")
+        yield Act(who=owner, what=f"{counted(rows, 'row')} of {table} held", run=f"dataops quarantine list {group}")

@@ -7,6 +7,9 @@ publication, so that a report of an earlier day can be made again.
 from __future__ import annotations
 
 import datetime as dt
+import json
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import PlainSerializer
@@ -134,3 +137,33 @@ class ReportDocument(Document):
         """Its period."""
         grain = "day" if self.period_start == self.period_end else "week" if "W" in self.period else "month"
         return Period(grain, self.period_start)
+
+
+def read(text: str) -> ReportDocument:
+    """A report out of its JSON, with the numbers and days that it was made of. Raises ValueError for other text."""
+    content = json.loads(text)
+    if content.pop("schema", None) != ReportDocument.schema_name():
+        raise ValueError(f"not a document {ReportDocument.schema_name()}")
+    for figure in content["figures"]:
+        figure |= {name: _number(figure[name]) for name in ("value", "previous", "year_ago")}
+    for section in content["sections"]:
+        kinds = [column["kind"] for column in section["columns"]]
+        section["rows"] = [_typed(kinds, row) for row in section["rows"]]
+        section["total"] = _typed(kinds, section["total"]) if section["total"] is not None else None
+    return ReportDocument.model_validate(content)
+
+
+def _typed(kinds: Sequence[Kind], row: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(_value(kind, value) for kind, value in zip(kinds, row, strict=True))
+
+
+def _value(kind: Kind, value: object) -> object:
+    if kind == "figure":
+        return _number(value)
+    if kind == "date" and isinstance(value, str) and value:
+        return dt.date.fromisoformat(value[:10])
+    return value
+
+
+def _number(value: object) -> object:
+    return Decimal(value) if isinstance(value, str) and value else value

@@ -56,6 +56,12 @@ WORDS: dict[str, tuple[str, str]] = {
         "{period} a été révisé : {figure}{cell} {change}. Modifié : {first} ; par {by}.",
     ),
     "page": ("Page", "Page"),
+    "report_waits": ("Waiting: {title}, {period} – {why}", "En attente : {title}, {period} – {why}"),  # noqa: RUF001
+    "report_follows": (
+        "It was not made from figures that the gate holds. It follows by itself when they are published.",
+        "Il n'a pas été établi sur des chiffres retenus. Il suivra de lui-même dès leur publication.",
+    ),
+    "last_good": ("Last good figures: {stand}.", "Derniers chiffres publiés : {stand}."),
     "times": ("{n} times {that}", "{n} fois {that}"),
     "up": ("up {n} on {that}", "en hausse de {n} par rapport à {that}"),
     "down": ("down {n} on {that}", "en baisse de {n} par rapport à {that}"),

@@ -232,6 +232,13 @@ def judged(connection: Connection, limit: int, also: Collection[int]) -> list[Ba
     return shown
 
 
+def judged_between(connection: Connection, start: datetime, end: datetime) -> list[Batch]:
+    """Batches that the gate judged in this time, oldest first."""
+    b = t.batches
+    during = (b.c.judged_at >= start) & (b.c.judged_at < end)
+    return every(connection, Batch, sa.select(b).where(during).order_by(b.c.seq))
+
+
 def last_began(connection: Connection) -> datetime | None:
     """When the newest batch began, as the clock then said."""
     return connection.execute(sa.select(sa.func.max(t.batches.c.created_at))).scalar()

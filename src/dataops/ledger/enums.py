@@ -72,6 +72,7 @@ class IncidentKind(StrEnum):
     RESTATED = "restated"
     AUDIT = "audit"  # what is published is not what was published, or not what the source has
     BUDGET = "budget"  # a dataset's promise is about to be broken, or is
+    PLATFORM = "platform"  # messages that nobody takes, a relay that stands still, a disk that is nearly full
 
 
 BYSTANDERS = (
@@ -80,6 +81,7 @@ BYSTANDERS = (
     IncidentKind.RESTATED,
     IncidentKind.AUDIT,
     IncidentKind.BUDGET,
+    IncidentKind.PLATFORM,
 )
 """Kinds that hold nothing back: what they are about is published, somebody looks at it."""
 
@@ -117,6 +119,33 @@ class IncidentState(StrEnum):
 
 UNSOLVED = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 """States in which somebody must still act."""
+
+
+class NoticeKind(StrEnum):
+    """What a notice tells of."""
+
+    INCIDENT = "incident"  # one step of its history
+    QUARANTINE = "quarantine"  # a publication that kept rows back
+    REPORT = "report"  # one that was made
+    REPORT_WAITS = "report waits"  # one that is due and cannot be made
+    DIGEST = "digest"
+
+
+class Channel(StrEnum):
+    """How a message leaves."""
+
+    SLACK = "slack"
+    MAIL = "mail"
+
+
+class DeliveryState(StrEnum):
+    """What became of telling one receiver."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    PARKED = "parked"  # refused for good, until a person lets it be tried again
+    DROPPED = "dropped"  # given up by a person
+    NEEDLESS = "needless"  # there was nothing to say any more
 
 
 class WaiverState(StrEnum):

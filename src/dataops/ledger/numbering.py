@@ -6,7 +6,7 @@ Publications follow one another under a lock and are never removed, so theirs fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -87,10 +87,10 @@ def described(connection: Connection) -> dict[str, str]:
 
 def given(connection: Connection) -> dict[str, int]:
     """The highest numbers given so far, of each of `KINDS`; in a ledger of any version."""
-    counted = _counted(connection) if (schema.version(connection) or 0) >= 4 else {}  # noqa: PLR2004  see migrations
+    there = _there(connection)
+    counted = _counted(connection, there) if (schema.version(connection) or 0) >= 4 else {}  # noqa: PLR2004  see migrations
     found = {
-        table.name: max(_newest(connection, table), counted.get(table.name, 0))
-        for table in (*t.COUNTED, t.publications)
+        table.name: max(_newest(connection, table), counted.get(table.name, 0)) for table in (*there, t.publications)
     }
     last = sa.cast(sa.func.split_part(t.publications.c.publication_id, "-", -1), sa.BigInteger)
     found["publication_ids"] = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(last), 0))).scalar_one())
@@ -98,10 +98,17 @@ def given(connection: Connection) -> dict[str, int]:
     return {name: max(number, floor(connection, name)) for name, number in found.items()}
 
 
-def _counted(connection: Connection) -> dict[str, int]:
+def _there(connection: Connection) -> list[sa.Table]:
+    """The counted tables that a ledger of this version has."""
+    names = sa.text("SELECT table_name FROM information_schema.tables WHERE table_schema = 'ops'")
+    known = set(connection.execute(names).scalars())
+    return [table for table in t.COUNTED if table.name in known]
+
+
+def _counted(connection: Connection, there: Sequence[sa.Table]) -> dict[str, int]:
     found = {row[0]: int(row[1]) for row in connection.execute(sa.select(t.numbers))}
     if _has_sequences(connection):
-        for table in t.COUNTED:
+        for table in there:
             last = f"SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END FROM ops.{table.name}_number"
             found[table.name] = int(connection.exec_driver_sql(last).scalar_one())
     return found

@@ -14,9 +14,9 @@ from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset
 from dataops.declared.failpoint import failpoint
-from dataops.ledger import clock, numbering, receipts
+from dataops.ledger import clock, numbering, outbox, receipts
 from dataops.ledger import tables as t
-from dataops.ledger.enums import PublicationKind, VerdictName
+from dataops.ledger.enums import NoticeKind, PublicationKind, VerdictName
 from dataops.ledger.reading import Record, Row, every, one
 from dataops.warehouse.tables import equal, landed_rows, place
 
@@ -166,6 +166,8 @@ def add(
     failpoint("publication_written")
     if rows:
         connection.execute(t.publication_datasets.insert(), rows)
+    if any(count.quarantined for count in counts):
+        outbox.tell(connection, NoticeKind.QUARANTINE, str(row["publication_id"]), f"quarantine of {new.group}")
     return Publication.of(sealed)
 
 
@@ -268,6 +270,11 @@ def newest_window_end(connection: Connection, up_to: int | None = None) -> datet
         return connection.execute(sa.select(sa.func.max(_p.window_end))).scalar()
     ends = sa.select(_p.window_end).where(_p.seq <= up_to, _p.window_end.is_not(None))
     return connection.execute(ends.order_by(_p.seq.desc()).limit(1)).scalar()
+
+
+def first_published(connection: Connection) -> datetime | None:
+    """When anything was published for the first time."""
+    return connection.execute(sa.select(sa.func.min(t.publications.c.published_at))).scalar()
 
 
 def last_published(connection: Connection, group: str) -> datetime | None:

@@ -8,7 +8,9 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.engine import Connection
 
+from dataops.ledger import outbox
 from dataops.ledger import tables as t
+from dataops.ledger.enums import NoticeKind
 from dataops.ledger.reading import Record, every, one
 
 
@@ -43,6 +45,16 @@ def add(connection: Connection, made: MadeReport) -> bool:
         return False
     connection.execute(table.insert().values(made.model_dump(mode="python")))
     return True
+
+
+def send(connection: Connection, made: MadeReport) -> bool:
+    """Notes that its receivers are to have it; False when that was noted before."""
+    return outbox.tell(connection, NoticeKind.REPORT, made.report_id, subject_of(made.report, made.period))
+
+
+def subject_of(report: str, period: str) -> str:
+    """What deliveries of a report, and of word that it waits, are told in order under."""
+    return f"{report} {period}"
 
 
 def find(connection: Connection, report_id: str) -> MadeReport | None:

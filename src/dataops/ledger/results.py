@@ -66,6 +66,15 @@ def last_outcomes(connection: Connection, rule: str | None, limit: int) -> list[
     return [Outcome(found) for found in connection.execute(query).scalars()][::-1]
 
 
+def fired(connection: Connection, batches: Collection[int]) -> list[tuple[str, int, int]]:
+    """Rules that failed or warned on these batches: (rule, batches, rows), the most rows first."""
+    table = t.check_results.c
+    rows = sa.func.coalesce(sa.func.sum(table.failing), 0)
+    mine = table.batch.in_(list(batches)) & table.outcome.in_([Outcome.FAILED, Outcome.WARNED, Outcome.ERROR])
+    query = sa.select(table.rule_id, sa.func.count(table.batch.distinct()), rows).where(mine).group_by(table.rule_id)
+    return [(r[0], int(r[1]), int(r[2])) for r in connection.execute(query.order_by(rows.desc(), table.rule_id))]
+
+
 def observed_without_rows(connection: Connection, batch: int, rule: str | None) -> str | None:
     """What a rule that names no rows observed on a batch."""
     table = t.check_results.c

@@ -283,5 +283,37 @@ audit_scores = sa.Table(
     sa.Column("checked", sa.BigInteger, nullable=False),
 )
 
-COUNTED = (batches, incidents, incident_events, waivers)
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.String, nullable=False),  # a NoticeKind
+    sa.Column("what", sa.String, nullable=False),  # the step, the publication, the report; once each
+    sa.Column("subject", sa.String, nullable=False),  # what is told in order: an incident, a period of a report
+    sa.Column("happened_at", sa.DateTime, nullable=False),
+    sa.Column("routed_at", sa.DateTime),  # when it was found whom it reaches
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("what", sa.String, nullable=False),
+    sa.Column("subject", sa.String, nullable=False),
+    sa.Column("channel", sa.String, nullable=False),  # a Channel
+    sa.Column("whom", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),  # a DeliveryState
+    sa.Column("attempts", sa.BigInteger, nullable=False),
+    sa.Column("due_at", sa.DateTime, nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("tried_at", sa.DateTime),
+    sa.Column("settled_at", sa.DateTime),
+    sa.Column("remote", sa.String),  # what the receiver calls it
+    sa.Column("problem", sa.String),
+    sa.Column("who", sa.String),  # let it be tried again, or gave it up
+    sa.Column("reason", sa.String),
+)
+
+COUNTED = (batches, incidents, incident_events, waivers, outbox, deliveries)
 """Tables whose numbers are given by `numbering`, once each."""

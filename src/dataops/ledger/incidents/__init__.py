@@ -5,7 +5,7 @@ Every step is written with its event, in the caller's transaction. Knows the led
 """
 
 from dataops.ledger.incidents.detail import BrokenRule, Detail, Difference, First, Money, Trait, Unusual
-from dataops.ledger.incidents.occurrences import is_settled, open_for, resolve, resolve_drift, solve, standing
+from dataops.ledger.incidents.occurrences import is_settled, open_for, remark, resolve, resolve_drift, solve, standing
 from dataops.ledger.incidents.records import (
     Event,
     Incident,
@@ -43,6 +43,7 @@ __all__ = [
     "of_batch",
     "open_for",
     "open_incidents",
+    "remark",
     "reopen",
     "required",
     "resolve",

@@ -12,7 +12,17 @@ from dataops.ledger import tables as t
 from dataops.ledger.batches import Batch
 from dataops.ledger.enums import UNSOLVED, IncidentKind, IncidentState, VerdictName
 from dataops.ledger.incidents.detail import Detail
-from dataops.ledger.incidents.records import GATE, Incident, before, changed, how_it_ended, noted, of_cause
+from dataops.ledger.incidents.records import (
+    GATE,
+    REMARK,
+    Incident,
+    before,
+    changed,
+    how_it_ended,
+    id_of,
+    noted,
+    of_cause,
+)
 from dataops.ledger.reading import every
 
 SETTLED_REASONS = ("false positive", "expected change")  # a person has said that this batch is no problem
@@ -78,7 +88,7 @@ def _opened(
     seq, at = numbering.next_seq(connection, t.incidents), clock.now()
     row = {
         "seq": seq,
-        "incident_id": f"INC-{seq:04d}",
+        "incident_id": id_of(seq),
         "group_name": group,
         "batch": batch,
         "fingerprint": fingerprint,
@@ -93,8 +103,8 @@ def _opened(
     connection.execute(t.incidents.insert().values(**row))
     noted(connection, seq, GATE, "opened", sentence)
     if earlier := before(connection, Incident.of(row)):
-        noted(connection, seq, GATE, "noted", f"Seen before: {', '.join(how_it_ended(e) for e in earlier[:5])}")
-    return f"INC-{seq:04d}"
+        noted(connection, seq, GATE, REMARK, f"Seen before: {', '.join(how_it_ended(e) for e in earlier[:5])}")
+    return id_of(seq)
 
 
 def resolve(connection: Connection, batch: Batch, publication_id: str) -> list[str]:
@@ -127,6 +137,11 @@ def solve(connection: Connection, group: str, kind: IncidentKind, cause: str, ho
     """Closes the incident of this root cause, if one is open, since it is over: `how` says by what."""
     if known := standing(connection, group, kind, cause):
         _solved(connection, [known], how)
+
+
+def remark(connection: Connection, incident: Incident, action: str, text: str) -> None:
+    """Writes a step that the platform takes by itself: it reminds, it asks somebody else."""
+    noted(connection, incident.seq, GATE, action, text)
 
 
 def is_settled(connection: Connection, batch: int) -> bool:

@@ -10,14 +10,21 @@ from pydantic import Field
 from sqlalchemy.engine import Connection
 
 from dataops.declared.errors import DeclarationError
-from dataops.ledger import clock, numbering
+from dataops.ledger import clock, numbering, outbox
 from dataops.ledger import tables as t
-from dataops.ledger.enums import UNSOLVED, IncidentKind, IncidentState
+from dataops.ledger.enums import UNSOLVED, IncidentKind, IncidentState, NoticeKind
 from dataops.ledger.incidents.detail import Detail
 from dataops.ledger.reading import Record, every, one
 
 GATE = "gate"
 """Who acts where no person does."""
+REMARK = "noted"
+"""A step that changes nothing."""
+
+
+def id_of(seq: int) -> str:
+    """`INC-0001`."""
+    return f"INC-{seq:04d}"
 
 
 class Incident(Record):
@@ -137,11 +144,15 @@ def how_it_ended(incident: Incident) -> str:
 
 
 def noted(connection: Connection, incident: int, who: str, action: str, text: str | None = None) -> None:
-    """Writes one step of the history."""
+    """Writes one step of the history, which must be told unless it is only a remark."""
     table = t.incident_events
+    seq = numbering.next_seq(connection, table)
+    if action != REMARK:
+        incident_id = id_of(incident)
+        outbox.tell(connection, NoticeKind.INCIDENT, f"{incident_id}/{seq}", incident_id)
     connection.execute(
         table.insert().values(
-            seq=numbering.next_seq(connection, table),
+            seq=seq,
             incident=incident,
             happened_at=clock.now(),
             who=who,

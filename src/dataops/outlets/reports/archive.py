@@ -30,15 +30,21 @@ def identity(report: ReportDocument) -> str:
     return f"{report.report}_{report.period}_{report.made_of}_{report.language}"
 
 
-def keep(work: Workspace, report: ReportDocument, formats: Collection[Format]) -> tuple[MadeReport, bool]:
+def keep(
+    work: Workspace, report: ReportDocument, formats: Collection[Format], *, send: bool = False
+) -> tuple[MadeReport, bool]:
     """Writes the report's files and notes them; what was archived before is given back as it is, with False.
+
+    `send`: notes in the same transaction that its receivers are to have it, once.
 
     Raises PlatformError when a file of that name holds something else: the archive is not what the ledger says.
     """
     name = identity(report)
-    with work.warehouse.reading() as connection:
-        if (known := reports.find(connection, name)) and {f.format for f in known.files} >= set(formats):
-            return known, False
+    if known := _known(work, name, formats):
+        if send:
+            with writing(work.warehouse) as connection:
+                reports.send(connection, known)
+        return known, False
     folder = work.settings.paths.archive / report.period
     folder.mkdir(parents=True, exist_ok=True)
     contents = {kind: RENDERED[kind](report) for kind in formats} | {DOCUMENT: report.text().encode()}
@@ -57,7 +63,16 @@ def keep(work: Workspace, report: ReportDocument, formats: Collection[Format]) -
             made_at=clock.now(),
         )
         reports.add(connection, made)
+        if send:
+            reports.send(connection, made)
     return made, True
+
+
+def _known(work: Workspace, name: str, formats: Collection[Format]) -> MadeReport | None:
+    """The report of this name, if it was made in all these formats."""
+    with work.warehouse.reading() as connection:
+        found = reports.find(connection, name)
+    return found if found and {file.format for file in found.files} >= set(formats) else None
 
 
 def path(work: Workspace, made: MadeReport, file: KeptFile) -> Path:

@@ -14,16 +14,19 @@ from dataops.outlets.reports import archive
 
 
 def build(
-    work: Workspace, report: ReportFile, period: str | None, language: str | None = None, as_of: str | None = None
-) -> tuple[MadeReport, bool]:
+    work: Workspace, report: ReportFile, period: str | None, language: str | None = None, as_of: str | None = None, *,
+    send: bool = False,
+) -> tuple[MadeReport, bool]:  # fmt: skip
     """The report as it lies in the archive, and whether it is new. `period`: None is the last one that is over.
+
+    `send`: its receivers are to have it.
 
     Raises DeclarationError for a period or language that is none, DataRejected while what it stands on is held.
     """
     chosen = _language(language) or work.settings.language
     span = Period.of(report.period, period) if period else _last_whole(work, report)
     document = report_making.make(work, report, span, chosen, as_of)
-    return archive.keep(work, document, report.formats)
+    return archive.keep(work, document, report.formats, send=send)
 
 
 def _last_whole(work: Workspace, report: ReportFile) -> Period:

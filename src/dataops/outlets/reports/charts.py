@@ -138,6 +138,13 @@ def svg(section: SectionFacts, wording: Wording) -> str:
     return str(vl_convert.vegalite_to_svg(specification(section), **_locale(wording)))
 
 
+def png(section: SectionFacts, wording: Wording) -> bytes:
+    """The chart as PNG, twice as large as it is shown: mail programs show no SVG."""
+    import vl_convert
+
+    return bytes(vl_convert.vegalite_to_png(specification(section), scale=2, **_locale(wording)))
+
+
 def _locale(wording: Wording) -> Spec:
     """d3's names of the reader's language."""
     numbers, times = {"en": ("en-GB", "en-GB"), "fr": ("fr-FR", "fr-FR")}[wording.language]

@@ -1,0 +1,195 @@
+"""Slack as a channel: by a bot, which edits and answers in threads, or by a webhook, which can only add messages.
+
+What a bot posts carries its key as metadata, so that a message of which nobody knows whether it arrived is looked for
+before it is sent once more. A webhook has nothing of the kind: after a crash in between, its message may come twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dataops.outlets.notify import slack
+from dataops.outlets.notify.port import Errand, LaterError, RefusedError, Sent
+from dataops.outlets.notify.slack import Payload
+
+if TYPE_CHECKING:
+    from slack_sdk import WebClient, WebhookClient
+    from slack_sdk.errors import SlackApiError
+
+EVENT = "dataops_delivery"
+UNREADABLE = {
+    "invalid_blocks",
+    "invalid_attachments",
+    "invalid_blocks_format",
+    "invalid_payload",
+    "invalid_metadata_schema",
+}
+"""Refusals of the form: the plain form may pass."""
+OUT_OF_ORDER = {
+    "invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "no_permission",
+    "missing_scope", "org_login_required", "ekm_access_denied", "team_access_not_granted", "access_denied",
+    "invalid_token",
+}  # fmt: skip
+"""Refusals of the connection: nothing of ours passes until somebody mends it."""
+PASSING = {
+    "internal_error",
+    "fatal_error",
+    "service_unavailable",
+    "request_timeout",
+    "team_added_to_org",
+    "rollup_error",
+}
+GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"}
+"""The first message cannot be edited any more."""
+BUSY, BROKEN = 429, 500
+
+
+class SlackBot:
+    """By a bot token: one message per incident, edited as it changes, and a thread for each step."""
+
+    def __init__(self, client: WebClient, people: Mapping[str, str]) -> None:
+        self._client = client
+        self._people = people
+
+    def send(self, errand: Errand) -> Sent:
+        """Posts a message, or edits the one that opened the thread and answers below it."""
+        if errand.edits and errand.opened:
+            return self._follow(errand, *errand.opened.split(":"))
+        if errand.is_uncertain and (found := self._arrived(errand, self._channel_id(errand.delivery.whom), None)):
+            return Sent(remote=found, note="had arrived at an earlier attempt")
+        answer = self._in_either_form(
+            errand, "chat.postMessage", {"channel": errand.delivery.whom, "metadata": _key(errand)}
+        )
+        return Sent(remote=f"{answer['channel']}:{answer['ts']}")
+
+    def _follow(self, errand: Errand, channel: str, ts: str) -> Sent:
+        note = None
+        try:
+            self._in_either_form(errand, "chat.update", {"channel": channel, "ts": ts})
+        except RefusedError as problem:
+            if str(problem) not in GONE:
+                raise
+            note = f"the first message was not edited: {problem}"
+        if errand.story.reply is None:
+            return Sent(note=note)
+        if errand.is_uncertain and self._arrived(errand, channel, ts):
+            return Sent(note="had arrived at an earlier attempt")
+        body = {"channel": channel, "thread_ts": ts, "text": slack.reply(errand.story, self._people)}
+        self._call("chat.postMessage", body | {"metadata": _key(errand)})
+        return Sent(note=note)
+
+    def _in_either_form(self, errand: Errand, method: str, body: Payload) -> Any:  # noqa: ANN401  Slack's answer
+        try:
+            return self._call(method, body | slack.message(errand.story, self._people))
+        except _UnreadableError:
+            pass
+        try:
+            return self._call(method, body | slack.message(errand.story, self._people, plain=True))
+        except _UnreadableError as problem:
+            raise RefusedError(str(problem)) from None
+
+    def _arrived(self, errand: Errand, channel: str | None, thread: str | None) -> str | None:
+        """The message of this delivery, if Slack has it; None also where we may not look."""
+        if channel is None or errand.delivery.tried_at is None:
+            return None
+        since = f"{errand.delivery.created_at.timestamp() - 86_400:.6f}"
+        asked = {"channel": channel, "include_all_metadata": True, "limit": 200, "oldest": since}
+        method = "conversations.replies" if thread else "conversations.history"
+        try:
+            answer = self._call(method, asked | ({"ts": thread} if thread else {}), by_form=True)
+        except (RefusedError, _NotAllowedError):
+            return None
+        key = _key(errand)["event_payload"]["key"]
+        for message in answer.get("messages") or ():
+            if ((message.get("metadata") or {}).get("event_payload") or {}).get("key") == key:
+                return f"{channel}:{message['ts']}"
+        return None
+
+    def _channel_id(self, name: str) -> str | None:
+        """Slack's own name of a channel; None where we may not look."""
+        cursor = None
+        while True:
+            asked = {"limit": 1000, "exclude_archived": True} | ({"cursor": cursor} if cursor else {})
+            try:
+                answer = self._call("conversations.list", asked, by_form=True)
+            except (RefusedError, _NotAllowedError):
+                return None
+            for channel in answer.get("channels") or ():
+                if f"#{channel.get('name')}" == name:
+                    return str(channel["id"])
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return None
+
+    def _call(self, method: str, body: Payload, *, by_form: bool = False) -> Any:  # noqa: ANN401  Slack's answer
+        from slack_sdk.errors import SlackApiError, SlackClientError
+
+        try:
+            return self._client.api_call(method, params=body) if by_form else self._client.api_call(method, json=body)
+        except SlackApiError as error:
+            raise _translated(error) from None
+        except (SlackClientError, OSError, ValueError) as error:
+            raise LaterError(f"Slack did not answer: {_short(error)}", for_all=True) from None
+
+
+class SlackWebhook:
+    """By a webhook: openings and endings only, each a message of its own, all into the channel that the hook is of."""
+
+    def __init__(self, client: WebhookClient, people: Mapping[str, str]) -> None:
+        self._client = client
+        self._people = people
+
+    def send(self, errand: Errand) -> Sent:
+        """Posts a message."""
+        if errand.is_step:
+            return Sent(was_needless=True, note="a webhook cannot edit; it tells openings and endings only")
+        answer = self._post(slack.message(errand.story, self._people))
+        if answer.status_code == 400 and answer.body in UNREADABLE:  # noqa: PLR2004  HTTP: bad request
+            answer = self._post(slack.message(errand.story, self._people, plain=True))
+        if answer.status_code == 200 and answer.body == "ok":  # noqa: PLR2004  HTTP: done
+            return Sent(note="may have come twice" if errand.is_uncertain else None)
+        if answer.status_code == BUSY:
+            raise LaterError("Slack asks to wait", float(answer.headers.get("Retry-After") or 30), not_taken=True)
+        if answer.status_code >= BROKEN:
+            raise LaterError(f"Slack answers {answer.status_code}", for_all=True)
+        raise RefusedError(f"{answer.status_code} {answer.body[:80]}")
+
+    def _post(self, body: Payload) -> Any:  # noqa: ANN401  Slack's answer
+        try:
+            return self._client.send_dict(body)
+        except OSError as error:
+            raise LaterError(f"Slack did not answer: {_short(error)}", for_all=True) from None
+
+
+class _NotAllowedError(LaterError):
+    """The token does not let us do this."""
+
+
+class _UnreadableError(Exception):
+    """Slack does not know a block of the message."""
+
+
+def _translated(error: SlackApiError) -> Exception:
+    answer = error.response
+    said = str(answer.get("error") if isinstance(answer.data, dict) else "") or f"status {answer.status_code}"
+    if answer.status_code == BUSY or said == "ratelimited":
+        return LaterError("Slack asks to wait", float(answer.headers.get("Retry-After") or 30), not_taken=True)
+    if answer.status_code >= BROKEN or said in PASSING:
+        return LaterError(f"Slack answers {said}", for_all=True)
+    if said in OUT_OF_ORDER:
+        return _NotAllowedError(f"Slack refuses the connection slack_default: {said}", for_all=True, not_taken=True)
+    if said in UNREADABLE:
+        return _UnreadableError(said)
+    return RefusedError(said)
+
+
+def _key(errand: Errand) -> Payload:
+    told = f"{errand.delivery.what}\n{errand.delivery.channel.value}\n{errand.delivery.whom}"
+    return {"event_type": EVENT, "event_payload": {"key": hashlib.sha256(told.encode()).hexdigest()[:40]}}
+
+
+def _short(error: Exception) -> str:
+    """Its kind alone: an address in its text may hold a secret."""
+    return type(error).__name__

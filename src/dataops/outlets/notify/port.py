@@ -1,0 +1,73 @@
+"""What the relay asks of a channel, and how a channel refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from dataops.ledger.enums import Channel as Name
+from dataops.ledger.outbox import Delivery
+from dataops.outlets.notify.story import Story
+
+
+class RefusedError(Exception):
+    """The receiver will not take it, however often it is tried: no such channel or mailbox, no right, too large."""
+
+
+class LaterError(Exception):
+    """It did not get through now. `after`: seconds for which the receiver asks to be left alone; None: it asks nothing.
+
+    `for_all`: the channel itself is out of order, so nothing else need be tried by it now. `not_taken`: the receiver
+    said so, so it cannot have arrived.
+    """
+
+    def __init__(self, why: str, after: float | None = None, *, for_all: bool = False, not_taken: bool = False) -> None:
+        super().__init__(why)
+        self.after = after
+        self.for_all = for_all
+        self.not_taken = not_taken
+
+
+class NeedlessError(Exception):
+    """There is nothing to say any more."""
+
+
+class UnconfiguredError(Exception):
+    """There is no connection for this channel; what goes by it stays in the outbox."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """One delivery to be made: the story, and what went before it in its thread."""
+
+    delivery: Delivery
+    story: Story
+    opened: str | None
+    """what the receiver calls the message that opened the thread"""
+    is_uncertain: bool
+    """an earlier attempt may have arrived: nobody knows how it ended"""
+    edits: bool = False
+    """it changes the message that opened its thread, instead of standing beside it"""
+    is_step: bool = False
+    """it is neither an opening nor an ending: whoever cannot edit is spared it"""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """How it ended; `remote`: what the receiver calls the message."""
+
+    remote: str | None = None
+    note: str | None = None
+    was_needless: bool = False
+
+
+class Channel(Protocol):
+    """Slack, mail, files. Whatever a receiver does, it raises RefusedError or LaterError, and nothing else."""
+
+    def send(self, errand: Errand) -> Sent:
+        """Makes one delivery."""
+
+
+Channels = dict[Name, Callable[[], Channel]]
+"""How each channel is opened; opening one raises UnconfiguredError where there is no connection."""

@@ -1,0 +1,155 @@
+"""A story as a Slack message: Block Kit within Slack's limits, every text escaped, checked by Slack's own models.
+
+A message has at most 50 blocks, a section 3,000 characters, a header 150, ten fields, a table 100 rows; all texts
+together about 13,200 (not documented: slackapi/bolt-js issue 2509). Ours stay below: what is too long is cut and says
+where the rest is. `plain`: without the table block, which not every workspace knows yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from dataops.outlets.notify.story import Fact, Link, Para, Story, Table
+
+Payload = dict[str, Any]
+HEADER, SECTION, FIELD, CONTEXT, CELL, BUTTONS = 150, 2_900, 1_900, 2_900, 200, 5
+FIELDS, ROWS, COLUMNS = 10, 20, 20
+BUDGET = 10_000  # characters of all texts
+ELLIPSIS = "…"
+
+
+def message(story: Story, people: Mapping[str, str], *, plain: bool = False) -> Payload:
+    """`text` and `blocks` of a message; people who are mentioned are in the map from mail address to Slack id."""
+    from slack_sdk.models import blocks as kit
+
+    found: list[kit.Block] = [kit.HeaderBlock(text=kit.PlainTextObject(text=cut(story.title, HEADER), emoji=False))]
+    found += [_section(kit, _para(para)) for para in story.paras]
+    if story.facts:
+        texts = [kit.MarkdownTextObject(text=_fact(fact, story, people)) for fact in story.facts[:FIELDS]]
+        found.append(kit.SectionBlock(fields=texts))
+    table = [_as_code(kit, story.table) if plain else _table(kit, story.table)] if story.table else []
+    last: list[kit.Block] = []
+    more = story.table.more + max(0, len(story.table.rows) - ROWS) if story.table else 0
+    notes = [f"… and {more:,} more rows"] if more else []
+    notes += [*([_command(story.run)] if story.run else []), *map(escaped, story.notes)]
+    if story.links:
+        last.append(kit.ActionsBlock(elements=[_button(kit, link, n) for n, link in enumerate(story.links[:BUTTONS])]))
+    if notes:
+        text = kit.MarkdownTextObject(text=_cut_markup("\n".join(notes), CONTEXT))
+        last.append(kit.ContextBlock(elements=[text]))
+    blocks = [block.to_dict() for block in [*found, *table, *last]]  # to_dict checks Slack's limits
+    if table and _length(blocks) > BUDGET and story.table:
+        fewer = story.table.rows[: len(story.table.rows) // 2]
+        more = story.table.more + len(story.table.rows) - len(fewer)
+        smaller = Table(story.table.columns, fewer, more) if fewer else None
+        return message(_with_table(story, smaller), people, plain=plain)
+    return {"text": escaped(cut(story.sentence, SECTION)), "blocks": blocks}
+
+
+def reply(story: Story, people: Mapping[str, str]) -> str:
+    """What is said in the thread."""
+    who = people.get(story.mention or "") if story.reply_mentions else None
+    return _cut_markup(f"{_mention(who)} {escaped(story.reply or '')}" if who else escaped(story.reply or ""), SECTION)
+
+
+def _mention(who: str) -> str:
+    return f"<!subteam^{who}>" if who.startswith("S") else f"<@{who}>"
+
+
+def _with_table(story: Story, table: Table | None) -> Story:
+    from dataclasses import replace
+
+    note = () if table else ("The rows are too long for a message; open the page.",)
+    return replace(story, table=table, notes=(*story.notes, *note))
+
+
+def cut(text: str, at_most: int) -> str:
+    """The text, or its beginning with an ellipsis."""
+    return text if len(text) <= at_most else text[: at_most - 1] + ELLIPSIS
+
+
+def escaped(text: str) -> str:
+    """Text that forms no link, no mention and no command: Slack asks for these three to be written as entities."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _cut_markup(text: str, at_most: int) -> str:
+    """Cuts escaped text, never inside an entity or a `<…>`."""
+    if len(text) <= at_most:
+        return text
+    kept = text[: at_most - 1]
+    for opens, closes in (("&", ";"), ("<", ">")):
+        if kept.rfind(opens) > kept.rfind(closes):
+            kept = kept[: kept.rfind(opens)]
+    return kept + ELLIPSIS
+
+
+def _bold(text: str) -> str:
+    """Emphasised; a star inside would end it, so it is replaced by a look-alike."""
+    return f"*{escaped(text).replace('*', '∗')}*" if text else ""  # noqa: RUF001  meant
+
+
+def _para(para: Para) -> str:
+    return f"{_bold(para.lead)} {escaped(para.text)}".strip()
+
+
+def _section(kit: Any, text: str) -> Any:  # noqa: ANN401  slack_sdk's models, loaded late
+    return kit.SectionBlock(text=kit.MarkdownTextObject(text=_cut_markup(text, SECTION), verbatim=True))
+
+
+def _fact(fact: Fact, story: Story, people: Mapping[str, str]) -> str:
+    return _cut_markup(f"{_bold(fact.label)}\n{_value(fact, story, people)}", FIELD)
+
+
+def _value(fact: Fact, story: Story, people: Mapping[str, str]) -> str:
+    if isinstance(fact.value, datetime):
+        return moment(fact.value)
+    if fact.is_person and fact.value == story.mention and (who := people.get(fact.value)):
+        return _mention(who)
+    return escaped(fact.value)
+
+
+def moment(value: datetime) -> str:
+    """A time that every reader sees in their own zone."""
+    from datetime import UTC
+
+    seconds = int(value.replace(tzinfo=UTC).timestamp())
+    return f"<!date^{seconds}^{{date_short_pretty}} {{time}}|{value:%Y-%m-%d %H:%M} UTC>"
+
+
+def _command(run: str) -> str:
+    return "`" + escaped(run).replace("`", "'") + "`"
+
+
+def _button(kit: Any, link: Link, number: int) -> Any:  # noqa: ANN401
+    text = kit.PlainTextObject(text=cut(link.label, 75), emoji=False)
+    return kit.ButtonElement(text=text, url=link.url, action_id=f"open_{number}")
+
+
+def _table(kit: Any, table: Table) -> Any:  # noqa: ANN401
+    columns = table.columns[:COLUMNS]
+    rows = [columns, *(row[:COLUMNS] for row in table.rows[:ROWS])]
+    cells = [[{"type": "raw_text", "text": cut(cell, CELL) or "–"} for cell in row] for row in rows]  # noqa: RUF001
+    return kit.TableBlock(rows=cells)
+
+
+def _as_code(kit: Any, table: Table) -> Any:  # noqa: ANN401
+    from dataops.outlets.notify.story import lines
+
+    text = escaped("\n".join(lines(table))).replace("```", "'''")
+    return _section(kit, f"```{_cut_markup(text, SECTION - 6)}```")
+
+
+def _length(blocks: list[Payload]) -> int:
+    """Characters of every text in the blocks."""
+    total, queue = 0, list[Any](blocks)
+    while queue:
+        part = queue.pop()
+        if isinstance(part, dict):
+            total += len(part["text"]) if isinstance(part.get("text"), str) else 0
+            queue += part.values()
+        elif isinstance(part, list):
+            queue += part
+    return total
