@@ -3,8 +3,9 @@
 **When.** Every ten minutes.
 
 **Reads** the ledger. **Writes** incidents of kind `late`, and closes them when the delivery came or the consumer
-started. A publication that a consumer has not started from within ten minutes is announced once more; that is how a run
-that was killed between its COMMIT and its announcement, or an announcement that Airflow lost, is made good.
+started; of kind `platform` for messages that nobody sends and a disk that is nearly full. A publication that a consumer
+has not started from within ten minutes is announced once more; that is how a run that was killed between its COMMIT and
+its announcement, or an announcement that Airflow lost, is made good.
 
 **When it fails.** Nothing is lost: the next run looks again. Its log says why the ledger could not be read.
 """

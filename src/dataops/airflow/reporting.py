@@ -41,10 +41,16 @@ class Fresh(_Waiting):
         self.report = report
 
     def lacking(self, work: Workspace, day: str) -> str | None:
-        """What the report waits for."""
+        """What the report waits for; where a gate holds it, its receivers are told, once."""
+        from dataops.declared.reports import Period
         from dataops.facts import report_list, report_making
+        from dataops.outlets.reports import sending
 
-        return report_making.lacking(work, report_list.required(work, self.report), day)
+        report = report_list.required(work, self.report)
+        period = Period.of(report.period, day)
+        if report.receivers and report_making.is_held(work, report, period):
+            sending.tell_waiting(work, report, str(period), day)
+        return report_making.lacking(work, report, day)
 
 
 class Whole(_Waiting):

@@ -27,11 +27,14 @@ class Watch(Job):
         self.assets = assets
 
     def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401
+        from dataops.airflow import channels
         from dataops.ledger.schema import writing
-        from dataops.pipeline import watch
+        from dataops.outlets.notify import relay
+        from dataops.pipeline import watch, watch_platform
 
         minutes = float(context["params"]["minutes"])
         with writing(work.warehouse) as connection:
+            unwell = watch_platform.look(connection, work.warehouse)
             late = [watch.look_for_late(connection, group) for group in work.catalog.groups.values()]
             missed = {
                 group: found
@@ -40,6 +43,8 @@ class Watch(Job):
                 if (found := watch.look_for_missed(connection, consumer, group, minutes))
             }
         self.log.info("late: %s; announced again: %s", [i for i in late if i] or "none", list(missed) or "none")
+        if unwell:
+            self.log.warning("%s; %s", "; ".join(unwell), relay.relay(work, channels.of(work)).sentence)
         self.outlets = [self.assets[group] for group in missed]  # Airflow would announce every outlet
         for group, found in missed.items():
             event = context["outlet_events"][self.assets[group]]

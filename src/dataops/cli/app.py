@@ -16,6 +16,7 @@ from dataops.cli.explain import explain
 from dataops.cli.gates import gate
 from dataops.cli.impact import impact
 from dataops.cli.incidents import incidents
+from dataops.cli.notify import notify
 from dataops.cli.outbox import outbox
 from dataops.cli.publications import publications
 from dataops.cli.query import query
@@ -26,6 +27,7 @@ from dataops.cli.status import status
 from dataops.cli.suggest import suggest
 from dataops.cli.waivers import waivers
 from dataops.cli.warehouse import warehouse
+from dataops.cli.watch import watch
 from dataops.cli.words import docs, words_group
 
 EPILOG = (
@@ -71,6 +73,7 @@ COMMANDS: tuple[Callable[..., int], ...] = (
     *runs.COMMANDS,
     status,
     audit,
+    watch,
     query,
     explain,
     impact,
@@ -91,6 +94,7 @@ for noun, commands in {
     "waivers": waivers,
     "reports": reports,
     "outbox": outbox,
+    "notify": notify,
     "warehouse": warehouse,
     "help": words_group,
 }.items():

@@ -105,6 +105,75 @@ def build_report(
     return 0
 
 
+@reports.command("send")
+def send_report(
+    ctx: typer.Context,
+    report: Name,
+    period: Annotated[
+        str | None,
+        typer.Option("--period", metavar="P", help="2026-05, 2026-W18 or 2026-05-01; default: the last whole one"),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="ADDRESS", help="only to this receiver, also once more; default: who has it not yet"
+        ),
+    ] = None,
+) -> int:
+    """Send a report to its receivers; it is made first where it was not.
+
+    Who has it already gets it again only with --to. It waits (exit code 1) while what it stands on is held.
+
+    Examples:  dataops reports send profit_monthly --period 2026-05
+      |  dataops reports send profit_monthly --period 2026-05 --to finance@example.org
+    """
+    from dataops.facts import report_list
+    from dataops.ledger.workspace import open_workspace
+    from dataops.outlets.reports import sending
+
+    screen: Screen = ctx.obj
+    work = open_workspace()
+    with screen.working(f"making {report}"):
+        told = sending.send(work, report_list.required(work, report), period, to)
+    for line in told:
+        screen.line(line)
+    screen.hint("It leaves with the next relay: dataops outbox relay")
+    return 0
+
+
+@reports.command("deliveries")
+def report_deliveries(
+    ctx: typer.Context,
+    report: Annotated[str | None, typer.Argument(metavar="[REPORT]", help="only this one")] = None,
+    limit: Limit = 20,
+    as_json: Json = False,
+) -> int:
+    """List who got which report, who waits for one, and why.
+
+    Examples:  dataops reports deliveries  |  dataops reports deliveries profit_monthly --json
+    """
+    from dataops.facts import outbox, report_list
+    from dataops.ledger.enums import DeliveryState, NoticeKind
+    from dataops.ledger.workspace import open_workspace
+
+    work = open_workspace()
+    if report is not None:
+        report_list.required(work, report)
+    kinds = (NoticeKind.REPORT, NoticeKind.REPORT_WAITS)
+    document = outbox.listed(work, tuple(DeliveryState), kinds, limit if report is None else 10_000)
+    if report is not None:
+        own = [d for d in document.deliveries if d.subject.partition(" ")[0] == report][:limit]
+        document = document.model_copy(update={"deliveries": tuple(own)})
+    rows = [
+        (d.subject, d.whom, "waits" if d.kind == "report waits" else "report", d.state, stamp(d.settled_at or d.due_at),
+         d.problem or "", d.delivery)
+        for d in document.deliveries
+    ]  # fmt: skip
+    if document.unrouted and not as_json:
+        ctx.obj.hint("Some wait for the next relay to find whom they reach: dataops outbox relay")
+    return listed(ctx.obj, document, ("report", "to", "what", "state", "when", "problem", "id"), rows, as_json=as_json)
+
+
 @reports.command("explain")
 def explain_figure(
     ctx: typer.Context,

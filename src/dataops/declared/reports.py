@@ -171,6 +171,13 @@ class ReportFile(Strict):
             raise ValueError("two sections have one name")
         return self
 
+    @model_validator(mode="after")
+    def _receivers_get_what_is_made(self) -> ReportFile:
+        for receiver in self.receivers:
+            if missing := [name for name in receiver.formats if name not in self.formats]:
+                raise ValueError(f"{receiver.to} is to get {missing[0]}, which is not among formats")
+        return self
+
     @property
     def languages(self) -> tuple[Language, ...]:
         """Its own, then those of its receivers."""

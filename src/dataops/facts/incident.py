@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -178,6 +179,30 @@ def shown(work: Workspace, typed: str) -> IncidentDocument:
     with work.warehouse.reading() as connection:
         incident = incidents.required(connection, choosing.of(connection, "incident", typed))
         return _document(connection, work, incident)
+
+
+class Page(Part):
+    """An incident as a page shows it: what the page depends on, and the document unless it is current."""
+
+    incident: str
+    depends_on: Fields
+    document: IncidentDocument | None
+
+
+def pages(work: Workspace, limit: int, is_current: Callable[[str, Fields], bool]) -> list[Page]:
+    """Every open incident and the newest of the others, with their documents where a page is not current."""
+    with work.warehouse.reading() as connection:
+        if not is_there(connection):
+            return []
+        chosen = {i.incident_id: i for i in incidents.newest(connection, None, limit)}
+        chosen |= {i.incident_id: i for i in incidents.open_incidents(connection)}
+        steps = incidents.last_steps(connection)
+        found = []
+        for name, incident in chosen.items():
+            depends_on = incident.model_dump(mode="json") | {"step": steps.get(incident.seq)}
+            document = None if is_current(name, depends_on) else _document(connection, work, incident)
+            found.append(Page(incident=name, depends_on=depends_on, document=document))
+    return found
 
 
 def _document(connection: Connection, work: Workspace, incident: Incident) -> IncidentDocument:

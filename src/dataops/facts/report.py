@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
@@ -18,6 +19,7 @@ from dataops.declared.project import Language
 from dataops.declared.reports import Period, Pivot
 from dataops.facts.document import Document, Moment, Part, Receipt, plain
 
+_DAY = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]")
 Kind = Literal["text", "date", "figure"]
 State = Literal["whole", "not over", "empty"]
 Row = Annotated[tuple[Any, ...], PlainSerializer(lambda row: [plain(value) for value in row], when_used="json")]
@@ -160,9 +162,8 @@ def _typed(kinds: Sequence[Kind], row: Sequence[Any]) -> tuple[Any, ...]:
 def _value(kind: Kind, value: object) -> object:
     if kind == "figure":
         return _number(value)
-    if kind == "date" and isinstance(value, str) and value:
-        return dt.date.fromisoformat(value[:10])
-    return value
+    is_day = isinstance(value, str) and _DAY.fullmatch(value) is not None
+    return dt.date.fromisoformat(str(value)) if is_day else value
 
 
 def _number(value: object) -> object:

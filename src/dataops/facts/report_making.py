@@ -146,6 +146,12 @@ def lacking(work: Workspace, report: ReportFile, day: str) -> str | None:
     return _lacking(work, report.report, groups, report.reaches, period)
 
 
+def is_held(work: Workspace, report: ReportFile, period: Period) -> bool:
+    """Whether a gate holds what a report of this period stands on; what is only late or missing is not held."""
+    needed = upstream(work.catalog, groups_of(work.catalog, report))
+    return any(g.group in needed and g.publication and g.is_held_for(period.end) for g in status.read(work).groups)
+
+
 def lacking_of(work: Workspace, who: str, select: str, grain: str, day: str) -> str | None:
     """What `who` waits for before data, which reach as far as `select` says, are whole for the period of a day."""
     return _lacking(work, who, _groups_of(work.catalog, select), select, Period.of(grain, day))

@@ -20,6 +20,8 @@ from dataops.ledger import tables as t
 from dataops.ledger.enums import Channel, DeliveryState, NoticeKind
 from dataops.ledger.reading import Record, every, one
 
+AGAIN = "#"
+"""Stands before the number of a delivery that a person wished for once more."""
 UNSETTLED = (DeliveryState.WAITING, DeliveryState.PARKED)
 """States from which a delivery may still be sent."""
 
@@ -109,6 +111,16 @@ def route(connection: Connection, notice: Notice, receivers: Sequence[To]) -> No
             connection.execute(table.insert().values(_waiting(connection, notice, to)))
     own = t.outbox.c.seq == notice.seq
     connection.execute(t.outbox.update().where(own).values(routed_at=clock.now()))
+
+
+def once_more(connection: Connection, notice: Notice, to: To) -> Delivery:
+    """One more delivery of what a receiver has already, by a person's wish."""
+    table = t.deliveries
+    same = (table.c.subject == notice.subject) & (table.c.whom == to.whom) & (table.c.channel == to.channel.value)
+    number = int(connection.execute(sa.select(sa.func.count()).select_from(table).where(same)).scalar_one())
+    row = _waiting(connection, notice.model_copy(update={"what": f"{notice.what}{AGAIN}{number + 1}"}), to)
+    connection.execute(table.insert().values(row))
+    return Delivery.of(row)
 
 
 def _waiting(connection: Connection, notice: Notice, to: To) -> dict[str, Any]:

@@ -114,6 +114,15 @@ def history(connection: Connection, incident: Incident) -> list[Event]:
     return every(connection, Event, sa.select(e).where(e.c.incident == incident.seq).order_by(e.c.seq))
 
 
+def last_steps(connection: Connection) -> dict[int, int]:
+    """The newest step of each incident, both by number."""
+    e = t.incident_events.c
+    return {
+        int(row[0]): int(row[1])
+        for row in connection.execute(sa.select(e.incident, sa.func.max(e.seq)).group_by(e.incident))
+    }
+
+
 def before(connection: Connection, incident: Incident) -> list[Incident]:
     """Earlier incidents of the same root cause, newest first."""
     if incident.fingerprint is None:

@@ -37,7 +37,7 @@ def receivers(connection: Connection, desk: Desk, notice: Notice) -> list[To]:
             return list(_subscribed(desk, notice.what.partition("/")[0], None))
         case NoticeKind.DIGEST:
             return [to for digest in digests(desk) if notice.what.startswith(f"digest {digest.every} ")
-                    for to in _to(digest.to, [], clock.now())]  # fmt: skip
+                    for to in addressed(digest.to, [], clock.now())]  # fmt: skip
 
 
 def routing_of(desk: Desk, group: str) -> Routing | None:
@@ -106,7 +106,7 @@ def _is_told(channel: Channel, step: Event) -> bool:
 
 def _escalated(routing: Routing, desk: Desk, incident: Incident) -> Iterator[To]:
     for address in routing.escalate.to if routing.escalate else ():
-        yield from _to(address, owners(desk, incident), clock.now())
+        yield from addressed(address, owners(desk, incident), clock.now())
 
 
 def _of_group(desk: Desk, group: str, how: Severity, named: list[str]) -> Iterator[To]:
@@ -117,7 +117,7 @@ def _of_group(desk: Desk, group: str, how: Severity, named: list[str]) -> Iterat
     due = routing.quiet.over(now) if routing.quiet and how == "warning" else now
     for route in routing.to:
         if _at_once(route, how):
-            yield from _to(route.to, named, due)
+            yield from addressed(route.to, named, due)
 
 
 def _at_once(route: Route, how: Severity) -> bool:
@@ -139,10 +139,11 @@ def _subscribed(desk: Desk, name: str, language: str | None) -> Iterator[To]:
         if language is None or (receiver.language or declared.language) == language:
             zone = receiver.zone or desk.work.settings.project.message_zone
             due = next_at(clock.now(), receiver.at, zone) if receiver.at else clock.now()
-            yield from _to(receiver.to, [], due)
+            yield from addressed(receiver.to, [], due)
 
 
-def _to(address: str, named: list[str], due: datetime) -> Iterator[To]:
+def addressed(address: str, named: list[str], due: datetime) -> Iterator[To]:
+    """What an address stands for; `named`: who owns what it is about. What is no address is nobody's."""
     for whom in named if address == OWNER else [address]:
         if re.fullmatch(CHANNEL, whom):
             yield To(channel=Channel.SLACK, whom=whom, due_at=due)

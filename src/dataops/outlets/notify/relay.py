@@ -16,8 +16,9 @@ from sqlalchemy.engine import Connection
 
 from dataops.declared.errors import PlatformError
 from dataops.declared.failpoint import failpoint
-from dataops.ledger import clock, incidents, outbox
+from dataops.ledger import clock, heartbeats, incidents, outbox
 from dataops.ledger.enums import Channel, IncidentKind, NoticeKind
+from dataops.ledger.heartbeats import Beat
 from dataops.ledger.incidents import Detail
 from dataops.ledger.outbox import Delivery
 from dataops.ledger.schema import is_there, writing
@@ -35,9 +36,10 @@ from dataops.outlets.notify.port import (
     UnconfiguredError,
 )
 from dataops.outlets.notify.story import Story
+from dataops.outlets.site import data_docs
+from dataops.pipeline import watch_platform
+from dataops.pipeline.watch_platform import PLATFORM
 
-PLATFORM = "platform"
-"""Stands where other incidents name a group."""
 FIRST_WAIT, LONGEST_WAIT = 30.0, 3600.0  # seconds between two attempts
 ROUND = 20  # deliveries that are looked up together
 
@@ -80,6 +82,8 @@ def relay(work: Workspace, channels: Channels) -> Passed:
         desk = Desk(work)
         passed = Passed()
         with writing(work.warehouse) as connection:
+            heartbeats.note(connection, Beat.RELAY)
+            watch_platform.look_for_watch(connection)
             waking.wake(connection, desk)
         passed.routed = _route(work, desk)
         _Round(work, desk, channels, passed).run()
@@ -119,11 +123,20 @@ class _Round:
         self.worked: set[tuple[Channel, str]] = set()
 
     def run(self) -> None:
+        """Sends until nothing is due; the pages that messages lead to are brought up to date before the first."""
         while batch := self._due():
+            if not self.opened and not self.closed:
+                self._build_pages()
             for delivery in batch:
                 if delivery.channel not in self.closed:
                     self._make(delivery)
         self._note_open_ends()
+
+    def _build_pages(self) -> None:
+        try:
+            data_docs.build(self.work)
+        except PlatformError as problem:  # a message that leads to an older page is better than none
+            self.passed.problems.append(_first_line(problem))
 
     def _due(self) -> list[Delivery]:
         with writing(self.work.warehouse) as connection:

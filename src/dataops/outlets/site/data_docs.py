@@ -19,6 +19,7 @@ from dataops.facts.quality import QualityDocument
 from dataops.facts.status import Status
 from dataops.ledger.enums import Dimension
 from dataops.ledger.workspace import Workspace
+from dataops.outlets.site import people_pages
 from dataops.outlets.site.pages import Site, fingerprint, is_id, render
 
 NEWEST = 40  # judged batches that the site shows; GX's pages slow down badly with history, the ledger keeps everything
@@ -52,6 +53,7 @@ def build(work: Workspace) -> Path:
         runs = _gx_runs(work, site, pages)
         _write_batches(site, pages, runs)
         kept = {"index.html", *(page.path for page in pages.values())} | _write_quality(site, quality.find(work))
+        kept |= people_pages.write_incidents(site, work, set(pages)) | people_pages.write_reports(site, work)
         _write_today(site, stand, list(pages), judged.head, has_gx=bool(runs), has_quality=QUALITY in kept)
         site.keep_only(kept | {path for run in runs.values() for path in run.values()} | {GX_INDEX})
         site.close()

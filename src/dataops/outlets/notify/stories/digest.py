@@ -42,7 +42,7 @@ def story(desk: Desk, delivery: Delivery) -> Story:
     zone = ZoneInfo(desk.work.settings.project.message_zone)
     local = dt.datetime.combine(dt.date.fromisoformat(day), _hour(desk, every), zone)
     end = local.astimezone(dt.UTC).replace(tzinfo=None)
-    groups = addressing.digest_groups(desk, delivery.whom, every)
+    groups = addressing.digest_groups(desk, delivery.whom, every) or list(desk.work.catalog.groups)
     page = digest.read(desk.work, groups, end - LENGTHS[every], end, desk.status)
     title = _title(page, every, local.date() - LENGTHS[every])
     return Story(

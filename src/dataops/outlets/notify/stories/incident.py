@@ -169,7 +169,7 @@ def _notes(desk: Desk, page: IncidentDocument) -> Iterator[str]:
 
 def _links(desk: Desk, page: IncidentDocument) -> Iterator[Link]:
     yield Link(f"Open {page.incident}", desk.site(f"incidents/{page.incident}.html"))
-    if page.batch:
+    if page.batch and page.known.verdict:
         yield Link("Batch and rules", desk.site(f"batches/{page.batch}.html"))
     if page.is_open and page.kind in {IncidentKind.HELD, None} and not page.is_build:
         yield Link("Decide in Airflow", desk.required_actions)

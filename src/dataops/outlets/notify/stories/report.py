@@ -28,8 +28,6 @@ MIME = {
     "html": "text/html",
     "json": "application/json",
 }
-AGAIN = "#"
-"""Before the number of a report that a person sends once more."""
 
 
 def story(desk: Desk, delivery: Delivery) -> Story:
@@ -37,7 +35,7 @@ def story(desk: Desk, delivery: Delivery) -> Story:
 
     Raises DataRejected when a file of the archive is gone or is not what was kept.
     """
-    report_id, _, again = delivery.what.partition(AGAIN)
+    report_id, _, again = delivery.what.partition(outbox.AGAIN)
     with desk.work.warehouse.reading() as connection:
         made = reports.find(connection, report_id)
         before = [] if again else _sent_before(outbox.to_receiver(connection, delivery))
@@ -53,7 +51,7 @@ def story(desk: Desk, delivery: Delivery) -> Story:
 def _told(desk: Desk, made: MadeReport, page: ReportDocument, receiver: Receiver | None, channel: Channel) -> Story:
     wording = Wording(page.language, page.currency)
     told = texts.of(page)
-    wanted = receiver.formats if receiver else ("pdf",)
+    wanted = receiver.formats if receiver else tuple(file.format for file in made.files if file.format != "json")
     files = [file for file in made.files if file.format in wanted]
     small = sum(file.bytes for file in files) <= desk.work.settings.project.messages.largest_attachments
     attached = channel is Channel.MAIL and small
@@ -63,10 +61,10 @@ def _told(desk: Desk, made: MadeReport, page: ReportDocument, receiver: Receiver
     return Story(
         sentence=f"{page.title}, {told['period']}: {page.headline}",
         title=f"{page.title}, {told['period']}",
-        paras=(Para("", page.headline), *(Para(note) for note in page.notes)),
+        paras=(Para("", page.headline),),
         facts=(Fact("Owner", owner, is_person=True),) if channel is Channel.SLACK and owner else (),
         table=shown,
-        notes=(told["made_of"], *([told["reaches"]] if told["reaches"] else [])),
+        notes=(*page.notes, told["made_of"], *([told["reaches"]] if told["reaches"] else [])),
         links=() if attached else tuple(_links(desk, made, files)),
         run=None,
         pictures=tuple(_pictures(page, wording)) if channel is Channel.MAIL else (),
@@ -129,7 +127,7 @@ def _refuse_unchanged(desk: Desk, page: ReportDocument, before: Delivery, receiv
     if receiver.unchanged == "on Mondays" and page.period_end.weekday() == 6:  # noqa: PLR2004  Sunday: read on Monday
         return
     with desk.work.warehouse.reading() as connection:
-        made = reports.find(connection, before.what.partition(AGAIN)[0])
+        made = reports.find(connection, before.what.partition(outbox.AGAIN)[0])
     if made and figures_of(read(_content(desk, made, _file(made, "json")).decode())) == figures_of(page):
         raise NeedlessError(f"the figures are those of {made.report_id}")
 
