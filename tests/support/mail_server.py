@@ -22,7 +22,7 @@ class MailServer:
     """`refused`: mailbox -> answer to RCPT; `script`: answers to the next DATA: an SMTP line, or "hang"."""
 
     refused: dict[str, str] = field(default_factory=dict)
-    script: deque[str] = field(default_factory=deque)
+    script: deque[str | None] = field(default_factory=deque)
     taken: list[EmailMessage] = field(default_factory=list)
     port: int = 0
 

@@ -43,7 +43,7 @@ class SlackDouble:
     channels: tuple[str, ...] = ()
     knows_tables: bool = True
     messages: list[Message] = field(default_factory=list)
-    script: deque[int | str] = field(default_factory=deque)
+    script: deque[int | str | None] = field(default_factory=deque)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     retry_after: int = 1
     lock: threading.Lock = field(default_factory=threading.Lock)

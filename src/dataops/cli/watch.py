@@ -27,7 +27,7 @@ def watch(ctx: typer.Context) -> int:
     with writing(work.warehouse) as connection:
         late = [groups.look_for_late(connection, group) for group in work.catalog.groups.values()]
         problems = platform.look(connection, work.warehouse)
-    found = [*(f"a delivery is late; see: dataops incidents show {incident}" for incident in late if incident), *problems]
+    found = [f"a delivery is late; see: dataops incidents show {name}" for name in late if name] + problems
     if found:
         passed = relay.relay(work, channels(work))
         found += [*passed.unconfigured.values(), *passed.problems]

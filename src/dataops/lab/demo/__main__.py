@@ -8,6 +8,7 @@ import sys
 import warnings
 
 from dataops.declared.errors import DataopsError
+from dataops.lab.demo import told
 from dataops.lab.demo.acts import Stage, bad_delivery, data_found, first_look, still_holds
 from dataops.lab.demo.memory import Memory
 from dataops.lab.demo.origin import Origin
@@ -86,6 +87,7 @@ def _farewell(stage: Stage, watch: Watch, before: int) -> None:
     paths = stage.work.settings.paths
     front = paths.shown(paths.data_docs / "index.html")
     screen.note(f"steward site   {front:<35} (double click, no server)")
+    screen.note(f"messages       {paths.shown(told.folder(stage.work)):<35} (what people would have got)")
     screen.note("Airflow, site  make up")
     screen.note("next           .venv/bin/dataops status")
     screen.note('               .venv/bin/dataops query "select * from curated.fct_sales limit 5"')

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from dataops.declared.errors import DataopsError
 from dataops.gate import policy
 from dataops.gate.verdict import Verdict
+from dataops.lab.demo import told
 from dataops.lab.demo.memory import Facts, Memory
 from dataops.lab.demo.origin import FAULTS, Origin, Totals
 from dataops.lab.demo.screen import Screen, Watch, seconds
@@ -205,13 +206,16 @@ def _refused(stage: Stage, window: Window) -> Facts:
     if verdict is None or load.publication is not None or verdict.name != "FAILED":
         raise DemoError(f"{load.batch_id} with {', '.join(FAULTS)} was not refused; that is a defect of the rules.")
     quota = stage.work.catalog.group("sales").checkpoint.quota
+    opened = _incident(stage.work, load.batch_id)
+    stage.screen.meanwhile("sales: people are told")
     return {
+        "told": told.tell(stage.work, str(opened["incident"])),
         "rows_held": verdict.rows_held,
         "rows": verdict.rows_received,
         "share": policy.money_share(verdict.money) or 0.0,
         "quota": quota.money or 0.0,
         "took": watch.took,
-        **_incident(stage.work, load.batch_id),
+        **opened,
     }
 
 
@@ -239,12 +243,16 @@ def _say_held(stage: Stage, facts: Facts, before: bool) -> None:
         f"{'':<22}{facts['incident']}: {facts['sentence']}\n"
         f"{'':<22}figures still stood at {day(BAD_DAY - ONE_DAY)}: {facts['stands']}"
     )
+    for number, file in enumerate(facts.get("told", ())):
+        stage.screen.note(f"{'' if number else 'told, as files:':<22}{file}")
 
 
 def _accepted(stage: Stage, window: Window) -> Facts:
     watch = Watch()
     batch_id = _extracted(stage, "sales", window)
-    return _gated(stage, batch_id, watch)
+    facts = _gated(stage, batch_id, watch)
+    told.tell(stage.work, "INC")
+    return facts
 
 
 def _say_again(stage: Stage, window: Window, facts: Facts, before: bool) -> None:

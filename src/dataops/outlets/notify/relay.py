@@ -195,7 +195,8 @@ class _Round:
         self.passed.put_off += 1
         self.passed.problems.append(f"{delivery.delivery_id} to {delivery.whom}: {problem}")
         due = clock.now() + timedelta(seconds=wait(delivery.attempts + 1, problem.after))
-        self.waiting.append(lambda c: outbox.later(c, delivery.seq, due, str(problem), not_taken=problem.not_taken))
+        not_taken = problem.not_taken and delivery.tried_at is None  # an earlier attempt may have arrived all the same
+        self.waiting.append(lambda c: outbox.later(c, delivery.seq, due, str(problem), not_taken=not_taken))
         if problem.after is not None:
             self.waiting.append(lambda c: outbox.hold_back(c, delivery.channel, delivery.whom, due))
         if problem.for_all:

@@ -1,0 +1,52 @@
+"""What people would be told in the demo: messages as files; also delivered where a Slack webhook is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from dataops.ledger.enums import Channel
+from dataops.ledger.workspace import Workspace
+from dataops.outlets.notify import relay
+from dataops.outlets.notify.by_file import Files
+from dataops.outlets.notify.port import Channel as Port
+from dataops.outlets.notify.port import Errand, Sent
+
+SENDER = "data@demo.example"
+WEBHOOK = "DATAOPS_SLACK_WEBHOOK"
+
+
+class _Both:
+    """A file to look at, and the real thing."""
+
+    def __init__(self, files: Files, hook: Port) -> None:
+        self._files = files
+        self._hook = hook
+
+    def send(self, errand: Errand) -> Sent:
+        """Writes the file first: it is there whatever Slack says."""
+        written = self._files.send(errand)
+        sent = self._hook.send(errand)
+        return Sent(remote=sent.remote or written.remote, note=sent.note, was_needless=sent.was_needless)
+
+
+def folder(work: Workspace) -> Path:
+    """Where the messages lie."""
+    return work.settings.paths.home / "messages"
+
+
+def tell(work: Workspace, incident: str, environ: Mapping[str, str] | None = None) -> list[str]:
+    """Sends what waits; the files of the messages about an incident, as people may open them."""
+    environ = os.environ if environ is None else environ
+    people = work.settings.project.messages.people
+    files = Files(folder(work), people, SENDER)
+    slack: Port = files
+    if url := environ.get(WEBHOOK):
+        from slack_sdk import WebhookClient
+
+        from dataops.outlets.notify.by_slack import SlackWebhook
+
+        slack = _Both(files, SlackWebhook(WebhookClient(url, timeout=10, retry_handlers=[]), people))
+    relay.relay(work, {Channel.SLACK: lambda: slack, Channel.MAIL: lambda: files})
+    return [work.settings.paths.shown(file) for file in sorted(folder(work).glob(f"*-{incident}-*"))]
