@@ -24,7 +24,7 @@ from tests.support.told import told_project
 
 pytestmark = pytest.mark.faults
 KILLS = int(os.environ.get("DATAOPS_TEST_KILLS", "40"))
-POINTS = ("", "", "delivery_sent=kill", "delivery_tried=kill")  # where most can go wrong, and anywhere
+POINTS = ("", "", "", "delivery_sent=kill", "delivery_tried=kill")  # where most can go wrong, and anywhere
 STEPS = ("looking", "found it", "asked the vendor")
 MAILBOXES = tuple(f"{name}@adventure-works.example" for name in ("tests", "second", "third"))
 

@@ -13,6 +13,7 @@ CENT = Decimal("0.01")
 SMALLEST = 0.0005  # a share below this would be written as nothing
 HOUR = 60  # minutes
 DAY = 24  # hours
+_NEVER = 0xFFFE  # the last two of every plane are no characters, and no XML may hold them
 _BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
 
 
@@ -24,7 +25,8 @@ def visible(text: str) -> str:
 
 
 def _hidden(character: str) -> bool:
-    return unicodedata.category(character) in {"Cc", "Cs"} or ord(character) in _BIDI
+    number = ord(character)
+    return unicodedata.category(character) in {"Cc", "Cs"} or number in _BIDI or number & _NEVER == _NEVER
 
 
 def number(value: int) -> str:

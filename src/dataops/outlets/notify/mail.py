@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from dataops.ledger.enums import NoticeKind
 from dataops.ledger.outbox import Delivery
-from dataops.outlets.notify.story import Story, plain, value
+from dataops.outlets.notify.story import Story, clean, plain, value
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -74,6 +74,7 @@ def html(story: Story) -> str:
     """The page of a mail; everything from data is escaped before MJML reads it."""
     import mjml
 
+    story = clean(story)
     columns = zip(*story.table.rows, strict=True) if story.table else ()
     aligned = ["text-align:right" if all(map(_is_number, cells)) else "" for cells in columns]
     return str(mjml.mjml2html(_template().render(story=story, aligned=aligned)))

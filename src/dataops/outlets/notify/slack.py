@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from dataops.outlets.notify.story import Fact, Link, Para, Story, Table
+from dataops.outlets.notify.story import Fact, Link, Para, Story, Table, clean
 
 Payload = dict[str, Any]
 HEADER, SECTION, FIELD, CONTEXT, CELL, BUTTONS = 150, 2_900, 1_900, 2_900, 200, 5
@@ -24,6 +24,7 @@ def message(story: Story, people: Mapping[str, str], *, plain: bool = False) -> 
     """`text` and `blocks` of a message; people who are mentioned are in the map from mail address to Slack id."""
     from slack_sdk.models import blocks as kit
 
+    story = clean(story)
     found: list[kit.Block] = [kit.HeaderBlock(text=kit.PlainTextObject(text=cut(story.title, HEADER), emoji=False))]
     found += [_section(kit, _para(para)) for para in story.paras]
     if story.facts:
@@ -50,6 +51,7 @@ def message(story: Story, people: Mapping[str, str], *, plain: bool = False) -> 
 
 def reply(story: Story, people: Mapping[str, str]) -> str:
     """What is said in the thread."""
+    story = clean(story)
     who = people.get(story.mention or "") if story.reply_mentions else None
     return _cut_markup(f"{_mention(who)} {escaped(story.reply or '')}" if who else escaped(story.reply or ""), SECTION)
 

@@ -6,8 +6,11 @@ Plain text throughout: whoever writes it out escapes it. Values of personal colu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
+from typing import Any
+
+from dataops.facts.text import visible
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,22 @@ class Story:
     language: str = "en"
 
 
+def clean(story: Story) -> Story:
+    """The same with every text in one line, and control and direction characters spelled out."""
+    cleaned: Story = _clean(story)
+    return cleaned
+
+
+def _clean(part: Any) -> Any:  # noqa: ANN401  a part of a story
+    if isinstance(part, str):
+        return visible(" ".join(part.split()) if not part.isprintable() else part)
+    if isinstance(part, tuple):
+        return tuple(_clean(item) for item in part)
+    if is_dataclass(part) and not isinstance(part, type):
+        return replace(part, **{field.name: _clean(getattr(part, field.name)) for field in fields(part)})
+    return part
+
+
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]], at_most: int) -> Table | None:
     """The first rows; None without any."""
     if not rows:
@@ -97,6 +116,7 @@ def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]], at_most: int
 
 def plain(story: Story) -> str:
     """The message as text: of a mail, and for a terminal."""
+    story = clean(story)
     parts = [story.title, ""]
     for para in story.paras:
         parts += [f"{para.lead} {para.text}".strip(), ""]
@@ -127,4 +147,17 @@ def lines(table: Table) -> list[str]:
     return [*lines, f"… and {table.more:,} more"] if table.more else lines
 
 
-__all__ = ["Attached", "Fact", "Link", "Para", "Picture", "Story", "Table", "lines", "plain", "table_of", "value"]
+__all__ = [
+    "Attached",
+    "Fact",
+    "Link",
+    "Para",
+    "Picture",
+    "Story",
+    "Table",
+    "clean",
+    "lines",
+    "plain",
+    "table_of",
+    "value",
+]
