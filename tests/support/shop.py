@@ -168,6 +168,7 @@ IGNORED = {
     "resolved_at",
     "happened_at",
     "routed_at",
+    "doubted",
     "due_at",
     "tried_at",
     "settled_at",

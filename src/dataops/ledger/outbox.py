@@ -34,6 +34,7 @@ class Notice(Record):
     what: str
     subject: str
     happened_at: datetime
+    doubted: bool | None = None
 
 
 class Delivery(Record):
@@ -135,7 +136,16 @@ def _waiting(connection: Connection, notice: Notice, to: To) -> dict[str, Any]:
         "attempts": 0,
         "due_at": to.due_at,
         "created_at": clock.now(),
+        "tried_at": clock.now() if notice.doubted else None,
     }
+
+
+def doubt(connection: Connection) -> None:
+    """After a restore: what waits here may have been sent since the backup was made."""
+    table = t.deliveries
+    waiting = table.c.state == DeliveryState.WAITING
+    connection.execute(table.update().where(waiting).values(tried_at=clock.now()))
+    connection.execute(t.outbox.update().where(t.outbox.c.routed_at.is_(None)).values(doubted=True))
 
 
 def due(connection: Connection, limit: int, without: Collection[Channel] = ()) -> list[Delivery]:

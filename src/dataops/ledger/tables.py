@@ -292,6 +292,7 @@ outbox = sa.Table(
     sa.Column("subject", sa.String, nullable=False),  # what is told in order: an incident, a period of a report
     sa.Column("happened_at", sa.DateTime, nullable=False),
     sa.Column("routed_at", sa.DateTime),  # when it was found whom it reaches
+    sa.Column("doubted", sa.Boolean),  # the ledger was restored since: it may have been sent
 )
 
 deliveries = sa.Table(

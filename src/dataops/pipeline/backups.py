@@ -17,7 +17,7 @@ from dataops.declared import durable
 from dataops.declared.errors import DeclarationError, PlatformError
 from dataops.declared.failpoint import failpoint
 from dataops.declared.settings import Settings
-from dataops.ledger import chain, clock, healing, incidents, numbering, publications, schema
+from dataops.ledger import chain, clock, healing, incidents, numbering, outbox, publications, schema
 from dataops.ledger.enums import IncidentKind
 from dataops.ledger.incidents import Detail
 from dataops.ledger.workspace import Workspace
@@ -175,6 +175,8 @@ def _gone(work: Workspace, before: list[str]) -> tuple[str, ...]:
 
 def _record(work: Workspace, backup: Backup, gone: tuple[str, ...] | None) -> str | None:
     """An incident: figures that were read from what is gone must be looked at again."""
+    with schema.writing(work.warehouse) as connection:
+        outbox.doubt(connection)
     if gone == ():
         return None
     lost = "which publications are gone is not known" if gone is None else f"{len(gone)} publications are gone"

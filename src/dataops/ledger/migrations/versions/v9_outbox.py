@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("subject", sa.String, nullable=False),
         sa.Column("happened_at", sa.DateTime, nullable=False),
         sa.Column("routed_at", sa.DateTime),
+        sa.Column("doubted", sa.Boolean),
         schema="ops",
     )
     op.create_table(
