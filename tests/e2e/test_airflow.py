@@ -11,6 +11,8 @@ import psutil
 import pytest
 import sqlalchemy as sa
 from tests.support.crash import kill_at, wait_until
+from tests.support.mail_server import MailServer, mail_server
+from tests.support.slack_double import SlackDouble
 
 from dataops.declared.settings import load
 from dataops.lab.airflow.headless import Headless, running
@@ -37,6 +39,9 @@ FIGURES = (
     *WEEKLY,
     *(f"reports_{often}" for often in ("daily", "weekly", "monthly")),
 )  # at last
+SENDING = ("outbox",)  # only while a test waits for it
+CHANNELS = ("#dq-sales", "#dq-reference", "#dq-inventory", "#dq-curated", "#dq-digest", "#dq-operations", "#stock")
+OWNER = "sales-data@adventure-works.example"
 WEEK = "2011-07-18"
 SOURCE = "generator:?scale=0.02&seed=7&days=62"  # about ten orders a day from 2011-05-31
 BEFORE, DAY, NEXT, BAD = "2011-07-25", "2011-07-26", "2011-07-27", "2011-07-28"
@@ -50,6 +55,8 @@ class Installation:
 
     airflow: Headless
     work: Workspace
+    slack: SlackDouble
+    mails: MailServer
     runs: dict[str, Run] = field(default_factory=dict)
 
     def run(self, dag_id: str, partition: str, window: str | None = None) -> Run:
@@ -72,12 +79,18 @@ class Installation:
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Reference data, the history of sales and a day of stock are published before the first test begins."""
     home = tmp_path_factory.mktemp("home")
+    with SlackDouble(channels=CHANNELS) as slack, mail_server() as mails:
+        yield from _installed(home, slack, mails)
+
+
+def _installed(home: Path, slack: SlackDouble, mails: MailServer) -> Iterator[Installation]:
     mine = {"DATAOPS_HOME": str(home), "DATAOPS_SOURCE_URL": SOURCE}
     others = {k: v for k, v in os.environ.items() if not k.startswith(("DATAOPS_", "AIRFLOW_"))}
+    mine |= {"AIRFLOW_CONN_SLACK_DEFAULT": slack.bot, "AIRFLOW_CONN_SMTP_DEFAULT": mails.connection}
     airflow = Headless(PROJECT, home, environ=others | mine)
     try:
         airflow.start(dags=DAGS)
-        ready = Installation(airflow, open_workspace(load(others | mine, PROJECT)))
+        ready = Installation(airflow, open_workspace(load(others | mine, PROJECT)), slack, mails)
         first = ready.run("reference_etl", BEFORE), ready.run("inventory_monitoring", f"{BEFORE}T23")
         assert [run.state for run in first] == ["success", "success"], first
         history = ready.run("sales_etl", BEFORE, f"2011-05-31..{DAY}")
@@ -96,7 +109,7 @@ def _family(pid: int) -> list[psutil.Process]:
 
 def test_no_dag_file_fails_to_import_in_a_running_airflow(installation: Installation) -> None:
     assert installation.airflow.client.import_errors() == []
-    assert installation.airflow.client.dags() == sorted([*DAGS, *FIGURES])
+    assert installation.airflow.client.dags() == sorted([*DAGS, *FIGURES, *SENDING])
 
 
 def test_each_day_is_a_partition_that_only_its_publication_announces(installation: Installation) -> None:
@@ -141,6 +154,31 @@ def test_a_held_day_blocks_everything_after_its_verdict_and_is_not_retried(insta
     assert "dataops quarantine list sales" in log
 
 
+def _relayed(installation: Installation) -> None:
+    """A run of the DAG `outbox`, which no clock starts here."""
+    client = installation.airflow.client
+    client.pause("outbox", paused=False)
+    made = len(client.runs("outbox"))
+    done = client.wait("outbox", client.trigger("outbox", f"2011-08-01T10:{made:02d}"), LIMIT)
+    client.pause("outbox", paused=True)
+    assert done.state == "success", done
+
+
+def test_the_held_day_is_told_to_its_channel_and_its_owner_and_the_message_follows_what_people_do(
+    installation: Installation,
+) -> None:
+    """By Airflow's own scheduler, hooks and connections."""
+    slack, client = installation.slack, installation.airflow.approver
+    _relayed(installation)
+    [first] = slack.top("#dq-sales")
+    assert first.body["text"].startswith("■ Sales held: ")
+    assert "INC-0001" in installation.mails.to(OWNER)[0].get_body(("plain",)).get_content()
+    form = {"action": "acknowledge", "incident": "INC-0001", "reason": "looking"}
+    assert client.wait("steward_actions", client.trigger("steward_actions", conf=form), LIMIT).state == "success"
+    _relayed(installation)
+    assert [m.body["text"] for m in slack.thread(first)] == ["Acknowledged by approver: looking"]
+
+
 def _answer(client: Client, run_id: str, task: str, choice: str, form: dict[str, str] | None = None) -> None:
     """Answers as a person would: after the scheduler has gone round twice since the question was asked.
 
@@ -179,6 +217,10 @@ def test_two_people_release_a_held_day_and_the_corrected_delivery_closes_quarant
     assert made == [("admin", "approver", "price import, agreed")]
     assert states == ["waived"]
     assert waiting > 0
+    [told] = installation.slack.top("#dq-sales")
+    _relayed(installation)
+    assert told.body["text"].startswith("◪ Sales published under a waiver")
+    assert installation.slack.thread(told)[-1].body["text"].startswith("Waived by approver: under WAI-")
     again = installation.run("sales_etl", BAD)
     assert again.state == "success", again
     with work.warehouse.reading() as connection:

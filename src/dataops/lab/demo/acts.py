@@ -287,7 +287,7 @@ def reports(stage: Stage) -> None:
         watch = Watch()
         stage.screen.meanwhile(f"report {report.report}")
         made, _ = building.build(stage.work, report, None)
-        paper = next(file for file in made.files if file.format == "pdf")
+        paper = next((file for file in made.files if file.format == "pdf"), made.files[0])
         shown = stage.work.settings.paths.shown(archive.path(stage.work, made, paper))
         stage.screen.timed(f"report {made.period:<11} {shown}", watch.took)
 
