@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 from slack_sdk.models.blocks import Block
 
 TOKEN = "xoxb-canary-9471"  # noqa: S105  of nothing
+APP_TOKEN = "xapp-canary-3141"  # noqa: S105  of nothing
 HOOK = "T0/B0/canary-6110"
 LIMITS = {"blocks": 50, "section": 3000, "header": 150, "fields": 10, "field": 2000, "rows": 100, "columns": 20}
 ALL_TEXTS = 13_200
@@ -46,6 +47,8 @@ class SlackDouble:
     script: deque[int | str | None] = field(default_factory=deque)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     retry_after: int = 1
+    socket: str = ""
+    whispered: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> Self:
@@ -65,7 +68,7 @@ class SlackDouble:
     @property
     def bot(self) -> str:
         """The value of AIRFLOW_CONN_SLACK_DEFAULT for a bot."""
-        extra = {"base_url": f"{self.url}/api/"}
+        extra = {"base_url": f"{self.url}/api/"} | ({"app_token": APP_TOKEN} if self.socket else {})
         return json.dumps({"conn_type": "slack", "password": TOKEN, "extra": extra})
 
     @property
@@ -87,6 +90,8 @@ class SlackDouble:
         if method == "conversations.list":
             found = [{"id": self.id_of(name), "name": name.lstrip("#")} for name in self.channels]
             return {"ok": True, "channels": found, "response_metadata": {"next_cursor": ""}}
+        if method == "apps.connections.open":
+            return {"ok": True, "url": self.socket}
         channel = body.get("channel", "")
         channel = self.id_of(channel) if channel in self.channels else channel
         if channel not in map(self.id_of, self.channels):
@@ -95,6 +100,9 @@ class SlackDouble:
             thread = body.get("ts") if method.endswith("replies") else None
             found = [m for m in self.messages if m.channel == channel and m.thread == thread]
             return {"ok": True, "messages": [{"ts": m.ts, "metadata": m.body.get("metadata")} for m in found]}
+        if method == "chat.postEphemeral":
+            self.whispered.append((body["user"], body["text"]))
+            return {"ok": True, "message_ts": "1"}
         problem = self.problem(body)
         if problem is None and method == "chat.update":
             problem = self.edit(channel, body)
@@ -188,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.connection.close() if planned == "drop" else self._say(200, "ok")
 
     def _api(self, method: str, body: dict[str, Any], planned: str | None) -> None:
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if self.headers.get("Authorization") not in {f"Bearer {TOKEN}", f"Bearer {APP_TOKEN}"}:
             answer: dict[str, Any] = {"ok": False, "error": "invalid_auth"}
         elif planned not in {None, "drop"}:
             answer = {"ok": False, "error": planned}

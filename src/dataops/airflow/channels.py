@@ -19,6 +19,7 @@ from dataops.outlets.notify.port import Channels, Errand, LaterError, Unconfigur
 
 SLACK, SMTP = "slack_default", "smtp_default"
 SECONDS = 10  # that a receiver may take to answer
+APP_TOKEN = "app_token"  # noqa: S105  the name under which it is kept
 WEBHOOK = "DATAOPS_SLACK_WEBHOOK"
 
 
@@ -40,7 +41,27 @@ def _slack(work: Workspace) -> Port:
         return SlackWebhook(hook.client, people)
     from airflow.providers.slack.hooks.slack import SlackHook
 
-    return SlackBot(SlackHook(slack_conn_id=SLACK, timeout=SECONDS, retry_handlers=[]).client, people)
+    hook = SlackHook(slack_conn_id=SLACK, timeout=SECONDS, retry_handlers=[])
+    return SlackBot(hook.client, people, interactive=bool(connection.extra_dejson.get(APP_TOKEN)))
+
+
+def listening(work: Workspace) -> Any:  # noqa: ANN401  a client of Slack's Socket Mode
+    """A client that Slack sends to what people press. Raises UnconfiguredError without a bot's and an app's token."""
+    from airflow.providers.slack.hooks.slack import SlackHook
+    from slack_sdk.socket_mode import SocketModeClient
+
+    from dataops.outlets.notify import listening, relay
+
+    connection = _connection(SLACK)
+    token = connection.extra_dejson.get(APP_TOKEN)
+    if connection.conn_type != "slack" or not token:
+        raise UnconfiguredError(
+            f"connection {SLACK} needs a bot's token, and the app's (xapp-…) as {APP_TOKEN} in its extra"
+        )
+    bot = SlackHook(slack_conn_id=SLACK, timeout=SECONDS, retry_handlers=[]).client
+    client = SocketModeClient(app_token=str(token), web_client=bot)
+    client.socket_mode_request_listeners.append(listening.listener(work, lambda: relay.relay(work, of(work))))
+    return client
 
 
 def _take_webhook() -> None:

@@ -62,3 +62,33 @@ def preview_message(
     for line in previewing.preview(open_workspace(), what, to, form).splitlines():
         screen.line(line)
     return 0
+
+
+@notify.command("listen")
+def listen_for_buttons(ctx: typer.Context) -> int:
+    """Listen for the buttons of Slack messages, acknowledge and assign to me, until it is stopped.
+
+    Needs a bot's token and, as `app_token` in the connection's extra, the app's for Socket Mode. Only people of
+    project.yml's `messages: people` are heard; decisions that publish are made in Airflow.
+
+    Examples:  dataops notify listen
+    """
+    from threading import Event
+
+    from dataops.cli.sending import listening
+    from dataops.declared.errors import DeclarationError
+    from dataops.ledger.workspace import open_workspace
+    from dataops.outlets.notify.port import UnconfiguredError
+
+    screen: Screen = ctx.obj
+    try:
+        client = listening(open_workspace())
+    except UnconfiguredError as problem:
+        raise DeclarationError(str(problem)) from None
+    client.connect()
+    screen.hint("listening; stop with Ctrl-C")
+    try:
+        Event().wait()
+    finally:
+        client.close()
+    return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dataops.ledger.workspace import Workspace
@@ -14,3 +14,10 @@ def channels(work: Workspace) -> Channels:
     from dataops.airflow import channels as airflow
 
     return airflow.of(work)
+
+
+def listening(work: Workspace) -> Any:  # noqa: ANN401  a client of Slack's Socket Mode
+    """What hears what people press in messages."""
+    from dataops.airflow import channels as airflow
+
+    return airflow.listening(work)

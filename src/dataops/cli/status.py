@@ -66,6 +66,7 @@ def lines(found: Status, where: str) -> list[str]:
         *labelled("  Warnings", _warnings(found), 14),
         *labelled("  Quarantine", held if waiting.rows else "no rows", 14),
         *labelled("  Waivers", _waivers(found), 14),
+        *labelled("  Outbox", _outbox(found), 14),
         *labelled("  Receipts", f"head {brief(found.receipt)}" if found.receipt else "none yet", 14),
         *labelled("  Warehouse", where, 14),
         *(labelled("  Readers", _lag(found.readers), 14) if found.readers and found.readers.behind else []),
@@ -76,6 +77,13 @@ def _lag(copy: ReadersCopy) -> str:
     stands = f"as of {copy.publication}" if copy.publication else "not there"
     behind = counted(copy.behind, "publication")
     return f"published.duckdb is {stands}, {behind} behind; run: dataops warehouse refresh"
+
+
+def _outbox(found: Status) -> str:
+    told = found.outbox
+    since = f", oldest {age(found.as_of - told.overdue_since)}" if told.overdue_since else ""
+    parked = f", {counted(told.parked, 'message')} refused: dataops outbox list" if told.parked else ""
+    return f"{told.waiting} waiting{since}{parked}"
 
 
 def _waivers(found: Status) -> str:

@@ -17,9 +17,9 @@ from dataops.declared.catalog import Catalog
 from dataops.facts.document import Amount, Document, Moment, Part, Receipt, iso
 from dataops.facts.sentence import WORST_FIRST, GroupState, State, sentence, worst
 from dataops.gate.waivers import state_of
-from dataops.ledger import batches, clock, entries, publications, receipts, results, waivers
+from dataops.ledger import batches, clock, entries, outbox, publications, receipts, results, waivers
 from dataops.ledger.batches import Batch
-from dataops.ledger.enums import BYSTANDERS, BatchState, Outcome, PublicationKind, VerdictName
+from dataops.ledger.enums import BYSTANDERS, BatchState, DeliveryState, Outcome, PublicationKind, VerdictName
 from dataops.ledger.incidents import Incident, open_incidents
 from dataops.ledger.publications import Publication
 from dataops.ledger.schema import is_there
@@ -145,6 +145,16 @@ class ReadersCopy(Part):
     behind: int
 
 
+class Messages(Part):
+    """What was to be told."""
+
+    waiting: int
+    parked: int
+    """refused for good: a person decides"""
+    overdue_since: Moment | None
+    """since when something waits that might have been sent"""
+
+
 class Status(Document):
     """How every group stands."""
 
@@ -162,6 +172,7 @@ class Status(Document):
     """head of the chain of receipts"""
     readers: ReadersCopy | None
     """null where people read the warehouse itself"""
+    outbox: Messages
     reports_waiting: tuple[str, ...] = ()
     """reports that cannot be made anew while a group is held"""
 
@@ -196,7 +207,7 @@ def read(work: Workspace) -> Status:
     with work.warehouse.reading() as connection:
         if not is_there(connection):
             never = {name: _never(work.catalog, name) for name in in_order(work.catalog)}
-            return _status(work, now, never, (), {}, (), None, None)
+            return _status(work, now, never, (), {}, (), None, None, Messages(waiting=0, parked=0, overdue_since=None))
         incidents = tuple(open_incidents(connection))
         held = entries.waiting_rows(connection, work.catalog.datasets)
         receipt = receipts.head(connection)
@@ -207,7 +218,18 @@ def read(work: Workspace) -> Status:
             name: _group(connection, work.catalog, name, incidents, held, published, now)
             for name in in_order(work.catalog)
         }
-    return _status(work, now, _with_causes(work.catalog, groups), incidents, held, allowed, receipt, copy)
+        told = _messages(connection)
+    return _status(work, now, _with_causes(work.catalog, groups), incidents, held, allowed, receipt, copy, told)
+
+
+def _messages(connection: Connection) -> Messages:
+    counts = outbox.counts(connection)
+    waiting = counts.get(DeliveryState.WAITING, 0) + outbox.unrouted_count(connection)
+    return Messages(
+        waiting=waiting,
+        parked=counts.get(DeliveryState.PARKED, 0),
+        overdue_since=outbox.oldest_overdue(connection),
+    )
 
 
 def _status(
@@ -219,6 +241,7 @@ def _status(
     allowed: Sequence[Standing],
     receipt: str | None,
     copy: ReadersCopy | None,
+    told: Messages,
 ) -> Status:
     ordered = sorted(groups.values(), key=lambda group: WORST_FIRST.index(group.state.state))
     states = [group.state for group in ordered]
@@ -242,6 +265,7 @@ def _status(
         ),
         receipt=receipt,
         readers=copy,
+        outbox=told,
         reports_waiting=_reports_waiting(work, [state.group for state in states if state.state == "held"]),
     )
 

@@ -245,9 +245,22 @@ def _nearest(folder: Path) -> Path:
     return next(place for place in (folder, *folder.parents) if place.exists())
 
 
+def _slack(settings: Settings) -> Finding:
+    from dataops.lab import doctor_channels
+
+    return doctor_channels.slack(settings)
+
+
+def _mail(settings: Settings) -> Finding:
+    from dataops.lab import doctor_channels
+
+    return doctor_channels.mail(settings)
+
+
 PROBES: dict[str, Probe] = {
     "python": _python, "files": _files, "warehouse": _warehouse, "rights": _rights, "source": _source,
     "airflow": _airflow, "clock": _clock, "disk": _disk, "backup": _backup,
+    "slack": _slack, "mail": _mail,
 }  # fmt: skip
 STOPS = {
     "python": "the installation is not the one that was tested",
@@ -259,6 +272,8 @@ STOPS = {
     "clock": "publications would carry wrong times",
     "disk": "a load may run out of room",
     "backup": "what is lost could not be brought back",
+    "slack": "nobody is told by Slack",
+    "mail": "nobody is told by mail",
 }
 
 

@@ -49,9 +49,10 @@ BUSY, BROKEN = 429, 500
 class SlackBot:
     """By a bot token: one message per incident, edited as it changes, and a thread for each step."""
 
-    def __init__(self, client: WebClient, people: Mapping[str, str]) -> None:
+    def __init__(self, client: WebClient, people: Mapping[str, str], *, interactive: bool = False) -> None:
         self._client = client
         self._people = people
+        self._interactive = interactive
 
     def send(self, errand: Errand) -> Sent:
         """Posts a message, or edits the one that opened the thread and answers below it."""
@@ -82,13 +83,16 @@ class SlackBot:
 
     def _in_either_form(self, errand: Errand, method: str, body: Payload) -> Any:  # noqa: ANN401  Slack's answer
         try:
-            return self._call(method, body | slack.message(errand.story, self._people))
+            return self._call(method, body | self._written(errand, plain=False))
         except _UnreadableError:
             pass
         try:
-            return self._call(method, body | slack.message(errand.story, self._people, plain=True))
+            return self._call(method, body | self._written(errand, plain=True))
         except _UnreadableError as problem:
             raise RefusedError(str(problem)) from None
+
+    def _written(self, errand: Errand, *, plain: bool) -> Payload:
+        return slack.message(errand.story, self._people, plain=plain, interactive=self._interactive)
 
     def _arrived(self, errand: Errand, channel: str | None, thread: str | None) -> str | None:
         """The message of this delivery, if Slack has it; None also where we may not look."""

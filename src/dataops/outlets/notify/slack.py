@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from dataops.outlets.notify.story import Fact, Link, Para, Story, Table, clean
+from dataops.outlets.notify.story import Button, Fact, Link, Para, Story, Table, clean
 
 Payload = dict[str, Any]
 HEADER, SECTION, FIELD, CONTEXT, CELL, BUTTONS = 150, 2_900, 1_900, 2_900, 200, 5
@@ -20,8 +20,11 @@ BUDGET = 10_000  # characters of all texts
 ELLIPSIS = "…"
 
 
-def message(story: Story, people: Mapping[str, str], *, plain: bool = False) -> Payload:
-    """`text` and `blocks` of a message; people who are mentioned are in the map from mail address to Slack id."""
+def message(story: Story, people: Mapping[str, str], *, plain: bool = False, interactive: bool = False) -> Payload:
+    """`text` and `blocks` of a message; people who are mentioned are in the map from mail address to Slack id.
+
+    `interactive`: with buttons that do something, where somebody listens.
+    """
     from slack_sdk.models import blocks as kit
 
     story = clean(story)
@@ -35,8 +38,10 @@ def message(story: Story, people: Mapping[str, str], *, plain: bool = False) -> 
     more = story.table.more + max(0, len(story.table.rows) - ROWS) if story.table else 0
     notes = [f"… and {more:,} more rows"] if more else []
     notes += [*([_command(story.run)] if story.run else []), *map(escaped, story.notes)]
-    if story.links:
-        last.append(kit.ActionsBlock(elements=[_button(kit, link, n) for n, link in enumerate(story.links[:BUTTONS])]))
+    elements = [_button(kit, link, n) for n, link in enumerate(story.links[:BUTTONS])]
+    elements += [_action(kit, button) for button in story.buttons if interactive]
+    if elements:
+        last.append(kit.ActionsBlock(elements=elements))
     if notes:
         text = kit.MarkdownTextObject(text=_cut_markup("\n".join(notes), CONTEXT))
         last.append(kit.ContextBlock(elements=[text]))
@@ -45,7 +50,7 @@ def message(story: Story, people: Mapping[str, str], *, plain: bool = False) -> 
         fewer = story.table.rows[: len(story.table.rows) // 2]
         more = story.table.more + len(story.table.rows) - len(fewer)
         smaller = Table(story.table.columns, fewer, more) if fewer else None
-        return message(_with_table(story, smaller), people, plain=plain)
+        return message(_with_table(story, smaller), people, plain=plain, interactive=interactive)
     return {"text": escaped(cut(story.sentence, SECTION)), "blocks": blocks}
 
 
@@ -128,6 +133,11 @@ def _command(run: str) -> str:
 def _button(kit: Any, link: Link, number: int) -> Any:  # noqa: ANN401
     text = kit.PlainTextObject(text=cut(link.label, 75), emoji=False)
     return kit.ButtonElement(text=text, url=link.url, action_id=f"open_{number}")
+
+
+def _action(kit: Any, button: Button) -> Any:  # noqa: ANN401
+    text = kit.PlainTextObject(text=cut(button.label, 75), emoji=False)
+    return kit.ButtonElement(text=text, action_id=button.action, value=button.value)
 
 
 def _table(kit: Any, table: Table) -> Any:  # noqa: ANN401

@@ -48,6 +48,15 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Button:
+    """What may be done from the message itself, where somebody listens."""
+
+    label: str
+    action: str
+    value: str
+
+
+@dataclass(frozen=True)
 class Picture:
     """A chart as PNG, and what it shows in one sentence."""
 
@@ -80,6 +89,7 @@ class Story:
     table: Table | None = None
     notes: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()
+    buttons: tuple[Button, ...] = ()
     run: str | None = None
     mention: str | None = None
     reply: str | None = None
@@ -149,6 +159,7 @@ def lines(table: Table) -> list[str]:
 
 __all__ = [
     "Attached",
+    "Button",
     "Fact",
     "Link",
     "Para",

@@ -126,7 +126,7 @@ def _percent(share: str | None) -> str:
 
 
 def _write_today(site: Site, stand: Status, pages: list[str], head: str, *, has_gx: bool, has_quality: bool) -> None:
-    facts = stand.model_dump(mode="json", exclude={"as_of"})
+    facts = stand.model_dump(mode="json", exclude={"as_of", "outbox"})
     mark = fingerprint([facts, head, pages, has_gx, has_quality])
     if not site.is_current("index.html", mark):
         there = {"has_gx": has_gx, "has_quality": has_quality}

@@ -10,9 +10,9 @@ from dataops.facts.incident import IncidentDocument, Step
 from dataops.facts.text import counted, money, percent, span
 from dataops.ledger import clock
 from dataops.ledger.enums import IncidentKind, IncidentState
-from dataops.outlets.notify import addressing
+from dataops.outlets.notify import addressing, listening
 from dataops.outlets.notify.desk import Desk
-from dataops.outlets.notify.story import Fact, Link, Para, Story, Table, table_of
+from dataops.outlets.notify.story import Button, Fact, Link, Para, Story, Table, table_of
 
 SHAPES = {
     IncidentState.OPEN: "■",
@@ -40,6 +40,7 @@ def story(desk: Desk, incident_id: str, step: int | None = None) -> Story:
         table=_rows(page) if page.is_open else None,
         notes=tuple(_notes(desk, page)),
         links=tuple(_links(desk, page)),
+        buttons=tuple(_buttons(page)),
         run=f"dataops incidents show {page.incident}" if page.is_open else None,
         mention=page.assignee or desk.owner(page.group, first.table if first else None),
         reply=_reply(told),
@@ -173,6 +174,13 @@ def _links(desk: Desk, page: IncidentDocument) -> Iterator[Link]:
         yield Link("Batch and rules", desk.site(f"batches/{page.batch}.html"))
     if page.is_open and page.kind in {IncidentKind.HELD, None} and not page.is_build:
         yield Link("Decide in Airflow", desk.required_actions)
+
+
+def _buttons(page: IncidentDocument) -> Iterator[Button]:
+    if page.state is IncidentState.OPEN:
+        yield Button("Acknowledge", listening.ACKNOWLEDGE, page.incident)
+    if page.is_open:
+        yield Button("Assign to me", listening.ASSIGN, page.incident)
 
 
 def _reply(step: Step | None) -> str | None:
