@@ -15,7 +15,7 @@ from dataops.ledger import incidents, outbox, schema
 from dataops.ledger.enums import DeliveryState, IncidentKind
 from dataops.ledger.incidents import Detail
 from dataops.ledger.workspace import Workspace
-from dataops.outlets.notify import relay
+from dataops.outlets.notify import outcomes, relay
 from tests.support.crash import Child, wait_until
 from tests.support.mail_server import MailServer, mail_server
 from tests.support.shop import workspace
@@ -31,7 +31,7 @@ MAILBOXES = tuple(f"{name}@adventure-works.example" for name in ("tests", "secon
 
 def send(home: str, url: str | None, project: str) -> str:
     """What a child does: one pass, without waiting between attempts."""
-    relay.wait = lambda *_: 0.0  # type: ignore[assignment]
+    outcomes.wait = lambda *_: 0.0  # type: ignore[assignment]
     work = workspace(Path(home), url, Path(project))
     return relay.relay(work, channels.of(work)).sentence
 

@@ -17,7 +17,7 @@ from dataops.ledger.enums import DeliveryState, IncidentKind, NoticeKind
 from dataops.ledger.heartbeats import Beat
 from dataops.ledger.workspace import Workspace
 from dataops.outlets.notify import relay as relaying
-from dataops.outlets.notify.relay import Passed
+from dataops.outlets.notify.outcomes import Passed
 from dataops.pipeline import watch_platform
 from tests.support.mail_server import MailServer, mail_server
 from tests.support.shop import line, load, small_shop, workspace

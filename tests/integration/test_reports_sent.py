@@ -30,7 +30,7 @@ from dataops.ledger.outbox import Delivery
 from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.outlets.notify import relay as relaying
 from dataops.outlets.notify.desk import Desk
-from dataops.outlets.notify.relay import Passed
+from dataops.outlets.notify.outcomes import Passed
 from dataops.outlets.notify.stories import report as told
 from dataops.outlets.reports import sending
 from dataops.pipeline import jobs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import cache, partial
 from typing import ClassVar
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from dataops.declared.catalog import Catalog
 from dataops.declared.errors import DeclarationError
 from dataops.facts import choosing, impact, masking
 from dataops.facts.document import Document, Fields, Moment, Part
+from dataops.facts.impact import ImpactDocument
 from dataops.ledger import batches, clock, incidents, results
 from dataops.ledger.batches import BUILT
 from dataops.ledger.enums import BYSTANDERS, UNSOLVED, IncidentKind, IncidentState, Outcome
@@ -24,6 +26,7 @@ from dataops.ledger.workspace import Workspace
 
 HISTORY = 30  # last results of a rule
 RECENT = timedelta(days=30)
+StandsOn = Callable[[str], ImpactDocument]
 
 
 class IncidentFacts(Part):
@@ -174,11 +177,14 @@ def _newest(
     return incidents.newest(connection, name, limit, states, since) if is_there(connection) else []
 
 
-def shown(work: Workspace, typed: str) -> IncidentDocument:
-    """The incident that `typed` means. Raises DeclarationError when there is none, or several."""
+def shown(work: Workspace, typed: str, stands_on: StandsOn | None = None) -> IncidentDocument:
+    """The incident that `typed` means. Raises DeclarationError when there is none, or several.
+
+    `stands_on`: what stands on a group, for who shows many incidents and has looked already.
+    """
     with work.warehouse.reading() as connection:
         incident = incidents.required(connection, choosing.of(connection, "incident", typed))
-        return _document(connection, work, incident)
+        return _document(connection, work, incident, stands_on or partial(impact.of_group, work))
 
 
 class Page(Part):
@@ -197,22 +203,23 @@ def pages(work: Workspace, limit: int, is_current: Callable[[str, Fields], bool]
         chosen = {i.incident_id: i for i in incidents.newest(connection, None, limit)}
         chosen |= {i.incident_id: i for i in incidents.open_incidents(connection)}
         steps = incidents.last_steps(connection)
+        stands_on = cache(partial(impact.of_group, work))
         found = []
         for name, incident in chosen.items():
             depends_on = incident.model_dump(mode="json") | {"step": steps.get(incident.seq)}
-            document = None if is_current(name, depends_on) else _document(connection, work, incident)
+            document = None if is_current(name, depends_on) else _document(connection, work, incident, stands_on)
             found.append(Page(incident=name, depends_on=depends_on, document=document))
     return found
 
 
-def _document(connection: Connection, work: Workspace, incident: Incident) -> IncidentDocument:
+def _document(connection: Connection, work: Workspace, incident: Incident, stands_on: StandsOn) -> IncidentDocument:
     catalog = work.catalog
     batch = batches.numbered(connection, incident.batch)
     failed = results.of_batch(connection, incident.batch, (Outcome.FAILED, Outcome.ERROR))
     first = incident.detail.first_rule
     rule = next((r for g in catalog.groups.values() for r in g.rules if first and r.id == first.rule), None)
     last = results.last_outcomes(connection, first.rule if first else None, HISTORY)
-    stands_on = impact.of_group(work, incident.group) if _holds(incident) else None
+    waits = stands_on(incident.group) if _holds(incident) else None
     return IncidentDocument(
         **_own(catalog, incident, failed),
         batch=batch.batch_id if batch else None,
@@ -223,8 +230,8 @@ def _document(connection: Connection, work: Workspace, incident: Incident) -> In
         why=rule.why if rule else None,
         rule_file=rule.file if rule else None,
         waiting=_waiting(catalog, incident),
-        waiting_reports=stands_on.reports if stands_on else (),
-        waiting_receivers=stands_on.receivers if stands_on else (),
+        waiting_reports=waits.reports if waits else (),
+        waiting_receivers=waits.receivers if waits else (),
         evidence=tuple(_evidence(catalog, incident, failed)),
         last=tuple(last),
         detail=_masked(catalog, incident.detail, failed).stored(),

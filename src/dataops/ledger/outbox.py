@@ -169,6 +169,11 @@ def trying(connection: Connection, seqs: Collection[int]) -> None:
     connection.execute(table.update().where(table.c.seq.in_(seqs)).values(change))
 
 
+def untried(connection: Connection, delivery: Delivery) -> None:
+    """Takes that back for one that was not sent after all."""
+    _change(connection, delivery.seq, attempts=delivery.attempts, tried_at=delivery.tried_at)
+
+
 def sent(connection: Connection, seq: int, remote: str | None, note: str | None = None) -> None:
     """Notes that the receiver has it."""
     _settle(connection, seq, DeliveryState.DELIVERED, remote=remote, problem=note)

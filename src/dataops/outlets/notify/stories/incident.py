@@ -29,7 +29,7 @@ SHOWN = 5  # keys of failing rows
 
 def story(desk: Desk, incident_id: str, step: int | None = None) -> Story:
     """As the incident stands now; `step`: the number of the event that is told, for the thread."""
-    page = incidents.shown(desk.work, incident_id)
+    page = incidents.shown(desk.work, incident_id, desk.impact)
     told = next((event for event in page.history if event.number == step), None)
     first = page.known.first_rule
     return Story(
