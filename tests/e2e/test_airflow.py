@@ -362,6 +362,7 @@ def test_figures_follow_publications_and_a_report_waits_for_its_day(installation
     client = installation.airflow.client
     for dag in FIGURES:
         client.pause(dag, paused=False)
+    assert installation.run("inventory_monitoring", f"{DAY}T23", f"{DAY}..{NEXT}").state == "success"
     assert installation.run("sales_etl", AFTER_ALL).state == "success"
     wanted = {("kpis", _newest(installation)), ("stock_alerts", _newest(installation))}
     wait_until(lambda: wanted <= _picked_up(installation), LIMIT, f"consumers to start from {wanted}")

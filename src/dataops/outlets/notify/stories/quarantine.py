@@ -63,5 +63,5 @@ def _rules(desk: Desk, page: PublicationDocument) -> Table | None:
     for item in quarantine.listed(desk.work, page.group).quarantine:
         if item.batch == page.batch:
             rows[item.rules or "held with another row"] += item.rows
-    lines = [(rules, says.get(rules, ""), f"{number:,}") for rules, number in rows.most_common()]
+    lines = [(rules, says.get(rules.partition(",")[0], ""), f"{number:,}") for rules, number in rows.most_common()]
     return table_of(("rules", "says", "rows"), lines, SHOWN)
