@@ -102,6 +102,9 @@ def test_a_known_person_acknowledges_and_takes_an_incident_and_a_stranger_does_n
             "Nothing was done",
             "Nothing was done",
         ]
+        assert [text for user, text in slack.whispered if user == "U0STRANGER"] == [
+            "Nothing was done: you are not known here. Add yourself to project.yml, messages: people."
+        ]
         wait_until(lambda: len(slack.thread(first)) == 2, 30, "the message to follow")
 
 

@@ -279,12 +279,24 @@ def test_what_hostile_data_say_is_inert(work: Workspace, slack: SlackDouble, mai
         assert "<!channel>" not in mail.get_body(("html",)).get_content()
 
 
-@pytest.mark.parametrize("broken", ["slack", "mail"])
-def test_the_publish_path_never_waits_for_a_receiver(
-    work: Workspace, slack: SlackDouble, mails: MailServer, broken: str
-) -> None:
-    """A load speaks to nobody: with everything dead it makes no call and writes the same."""
-    del broken
-    held(work)
+def test_the_publish_path_never_waits_for_a_receiver(work: Workspace, slack: SlackDouble, mails: MailServer) -> None:
+    """A load, held or published, speaks to nobody: it cannot wait for them either."""
+    load(work, mended(held(work)), "sales")
     assert slack.calls == []
     assert mails.taken == []
+
+
+@pytest.mark.usefixtures("mails")
+def test_warnings_wait_until_quiet_hours_are_over_and_what_is_critical_does_not(
+    work: Workspace, slack: SlackDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = NOW().replace(year=2026, month=11, day=27, hour=22, minute=0)  # eleven in the evening in Berlin
+    monkeypatch.setattr(clock, "now", lambda: night)
+    with schema.writing(work.warehouse) as connection:
+        for kind in (IncidentKind.HELD, IncidentKind.LATE):
+            incidents.open_for(connection, "sales", 0, f"{kind} it is", incidents.Detail(), kind=kind, cause="x")
+    relay(work)
+    assert [m.body["text"].rpartition(" ")[2] for m in slack.top("#dq-sales")] == ["INC-0001"]
+    monkeypatch.setattr(clock, "now", lambda: night + timedelta(hours=8))
+    relay(work)
+    assert [m.body["text"].rpartition(" ")[2] for m in slack.top("#dq-sales")] == ["INC-0001", "INC-0002"]

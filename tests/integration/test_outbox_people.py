@@ -90,6 +90,8 @@ def _look(work: Workspace) -> list[str]:
 def test_a_digest_is_told_once_a_week_and_not_before_anything_was_published(
     work: Workspace, slack: SlackDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with schema.writing(work.warehouse):
+        pass
     _later(monkeypatch, timedelta(days=8))
     _relay(work)
     assert slack.messages == []

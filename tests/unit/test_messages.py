@@ -61,6 +61,21 @@ def test_whatever_a_text_holds_slack_takes_the_message_and_nothing_in_it_acts(te
             assert re.fullmatch(r"<@U0OWNER>|<!date\^\d+\^[^>]*>", part) or found in raw(body), (part, found)
 
 
+def test_a_message_that_is_too_long_as_a_whole_is_made_shorter_and_says_so() -> None:
+    long = "word " * 900
+    whole = story(
+        paras=(Para(long, long),) * 12,
+        facts=(Fact("Fact", long),) * 10,
+        table=Table(("a", "b", "c", "d", "e"), ((long,) * 5,) * 20),
+        notes=(long,) * 5,
+    )
+    for told in (whole, story(table=Table(("a",) * 15, ((long,) * 15,) * 20))):
+        body = slack.message(told, PEOPLE)
+        assert SlackDouble().problem(body) is None
+        assert sum(map(len, texts(body["blocks"]))) <= slack.BUDGET
+        assert re.search(r"open the page|more rows", json.dumps(body))
+
+
 def raw(body: dict[str, Any]) -> set[str]:
     """Texts that Slack shows as they are, without reading them as markup."""
     found = {cell["text"] for block in body["blocks"] if block["type"] == "table" for r in block["rows"] for cell in r}

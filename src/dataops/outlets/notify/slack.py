@@ -7,7 +7,8 @@ where the rest is. `plain`: without the table block, which not every workspace k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,9 @@ Payload = dict[str, Any]
 HEADER, SECTION, FIELD, CONTEXT, CELL, BUTTONS = 150, 2_900, 1_900, 2_900, 200, 5
 FIELDS, ROWS, COLUMNS = 10, 20, 20
 BUDGET = 10_000  # characters of all texts
+PARAS = 10  # of a message that is too long
 ELLIPSIS = "…"
+TOO_LONG = "This is too long for a message; open the page."
 
 
 def message(story: Story, people: Mapping[str, str], *, plain: bool = False, interactive: bool = False) -> Payload:
@@ -25,33 +28,62 @@ def message(story: Story, people: Mapping[str, str], *, plain: bool = False, int
 
     `interactive`: with buttons that do something, where somebody listens.
     """
+    blocks: list[Payload] = []
+    for smaller in _ever_smaller(clean(story)):
+        blocks = _blocks(smaller, people, plain=plain, interactive=interactive)
+        if _length(blocks) <= BUDGET:
+            break
+    return {"text": escaped(cut(clean(story).sentence, SECTION)), "blocks": blocks}
+
+
+def _ever_smaller(story: Story) -> Iterator[Story]:
+    """Itself, then with half the rows, and half of them, then with the beginnings of its paragraphs and facts."""
+    yield story
+    table = story.table
+    while table:
+        fewer = table.rows[: len(table.rows) // 2]
+        more = table.more + len(table.rows) - len(fewer)
+        table = Table(table.columns, fewer, more) if fewer else None
+        yield replace(story, table=table, notes=story.notes if table else (*story.notes, TOO_LONG))
+    for at_most in (1_000, 300):
+        yield replace(
+            story,
+            table=None,
+            paras=tuple(Para(cut(para.text, at_most), cut(para.lead, 150)) for para in story.paras[:PARAS]),
+            facts=tuple(
+                f if isinstance(f.value, datetime) else replace(f, value=cut(f.value, 150)) for f in story.facts
+            ),
+            notes=(TOO_LONG, *(cut(note, 300) for note in story.notes[:3])),
+        )
+
+
+def _blocks(story: Story, people: Mapping[str, str], *, plain: bool, interactive: bool) -> list[Payload]:
+    """Slack's own models check each block's limits as it is written out."""
     from slack_sdk.models import blocks as kit
 
-    story = clean(story)
     found: list[kit.Block] = [kit.HeaderBlock(text=kit.PlainTextObject(text=cut(story.title, HEADER), emoji=False))]
     found += [_section(kit, _para(para)) for para in story.paras]
     if story.facts:
         texts = [kit.MarkdownTextObject(text=_fact(fact, story, people)) for fact in story.facts[:FIELDS]]
         found.append(kit.SectionBlock(fields=texts))
-    table = [_as_code(kit, story.table) if plain else _table(kit, story.table)] if story.table else []
-    last: list[kit.Block] = []
-    more = story.table.more + max(0, len(story.table.rows) - ROWS) if story.table else 0
-    notes = [f"… and {more:,} more rows"] if more else []
-    notes += [*([_command(story.run)] if story.run else []), *map(escaped, story.notes)]
+    if story.table:
+        found.append(_as_code(kit, story.table) if plain else _table(kit, story.table))
     elements = [_button(kit, link, n) for n, link in enumerate(story.links[:BUTTONS])]
     elements += [_action(kit, button) for button in story.buttons if interactive]
     if elements:
-        last.append(kit.ActionsBlock(elements=elements))
-    if notes:
+        found.append(kit.ActionsBlock(elements=elements))
+    if notes := list(_notes(story)):
         text = kit.MarkdownTextObject(text=_cut_markup("\n".join(notes), CONTEXT))
-        last.append(kit.ContextBlock(elements=[text]))
-    blocks = [block.to_dict() for block in [*found, *table, *last]]  # to_dict checks Slack's limits
-    if table and _length(blocks) > BUDGET and story.table:
-        fewer = story.table.rows[: len(story.table.rows) // 2]
-        more = story.table.more + len(story.table.rows) - len(fewer)
-        smaller = Table(story.table.columns, fewer, more) if fewer else None
-        return message(_with_table(story, smaller), people, plain=plain, interactive=interactive)
-    return {"text": escaped(cut(story.sentence, SECTION)), "blocks": blocks}
+        found.append(kit.ContextBlock(elements=[text]))
+    return [block.to_dict() for block in found]
+
+
+def _notes(story: Story) -> Iterator[str]:
+    if story.table and (more := story.table.more + max(0, len(story.table.rows) - ROWS)):
+        yield f"… and {more:,} more rows"
+    if story.run:
+        yield _command(story.run)
+    yield from map(escaped, story.notes)
 
 
 def reply(story: Story, people: Mapping[str, str]) -> str:
@@ -63,13 +95,6 @@ def reply(story: Story, people: Mapping[str, str]) -> str:
 
 def _mention(who: str) -> str:
     return f"<!subteam^{who}>" if who.startswith("S") else f"<@{who}>"
-
-
-def _with_table(story: Story, table: Table | None) -> Story:
-    from dataclasses import replace
-
-    note = () if table else ("The rows are too long for a message; open the page.",)
-    return replace(story, table=table, notes=(*story.notes, *note))
 
 
 def cut(text: str, at_most: int) -> str:
