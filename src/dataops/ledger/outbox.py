@@ -2,7 +2,7 @@
 
 A notice is written in the transaction of what it tells; it names its subject and holds no content, so nothing personal
 lies here and a message says what is so when it leaves. A delivery is known by (what, channel, whom): however often
-something is announced, it is sent once. Order is kept per subject, channel and receiver.
+something is announced, it is sent once. Order is kept per incident or report, channel and receiver.
 """
 
 from __future__ import annotations
@@ -149,17 +149,25 @@ def doubt(connection: Connection) -> None:
 
 
 def due(connection: Connection, limit: int, without: Collection[Channel] = ()) -> list[Delivery]:
-    """Deliveries to be sent now: of each subject, channel and receiver the first that waits, if its time has come."""
+    """Deliveries to be sent now, if their time has come.
+
+    About each incident or report, by each channel and to each receiver only the first that waits.
+    """
     table, earlier = t.deliveries, t.deliveries.alias("earlier")
     before = (
         sa.select(earlier.c.seq)
         .where((earlier.c.state == DeliveryState.WAITING) & (earlier.c.seq < table.c.seq))
-        .where((earlier.c.subject == table.c.subject) & (earlier.c.whom == table.c.whom))
+        .where((_of(earlier) == _of(table)) & (earlier.c.whom == table.c.whom))
         .where(earlier.c.channel == table.c.channel)
     )
     now = (table.c.state == DeliveryState.WAITING) & (table.c.due_at <= clock.now()) & ~sa.exists(before)
     now &= table.c.channel.not_in([channel.value for channel in without])
     return every(connection, Delivery, sa.select(table).where(now).order_by(table.c.seq).limit(limit))
+
+
+def _of(table: sa.FromClause) -> sa.ColumnElement[str]:
+    """The first word of a subject: an incident; a report, whatever its period."""
+    return sa.func.split_part(table.c.subject, " ", 1)
 
 
 def trying(connection: Connection, seqs: Collection[int]) -> None:
