@@ -112,6 +112,16 @@ def test_a_held_day_is_told_acknowledged_and_solved_in_one_message_that_is_edite
     assert relay(work).delivered == 0
 
 
+@pytest.mark.usefixtures("slack")
+def test_who_was_told_of_the_beginning_is_told_of_the_end_whoever_took_it(work: Workspace, mails: MailServer) -> None:
+    shop = held(work)
+    relay(work)
+    step(work, "assign", "INC-0001", "anna", "boris")
+    load(work, mended(shop), "sales")
+    relay(work)
+    assert len(mails.to(OWNER)) == 2
+
+
 def test_a_repeat_only_counts(work: Workspace, slack: SlackDouble, mails: MailServer) -> None:
     shop = held(work)
     relay(work)
@@ -171,6 +181,18 @@ def test_what_arrived_without_an_answer_is_found_and_not_sent_again(
     assert len(slack.top("#dq-sales")) == 1
     assert all(len(mails.to(address)) == 1 for address in (OWNER, SECOND, THIRD))
     assert {d.state for d in deliveries(work)} == {DeliveryState.DELIVERED}
+
+
+@pytest.mark.usefixtures("mails")
+def test_it_is_found_behind_many_others(work: Workspace, slack: SlackDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    held(work)
+    slack.script.append("drop")
+    relay(work)
+    for number in range(10):
+        slack.keep(slack.id_of("#dq-sales"), {"text": f"small talk {number}"})
+    later(monkeypatch, timedelta(minutes=5))
+    relay(work)
+    assert len(slack.top("#dq-sales")) == 11
 
 
 @pytest.mark.usefixtures("mails")

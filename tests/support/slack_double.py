@@ -24,6 +24,7 @@ APP_TOKEN = "xapp-canary-3141"  # noqa: S105  of nothing
 HOOK = "T0/B0/canary-6110"
 LIMITS = {"blocks": 50, "section": 3000, "header": 150, "fields": 10, "field": 2000, "rows": 100, "columns": 20}
 ALL_TEXTS = 13_200
+PAGE = 3  # messages that it gives at once, however many are asked for
 
 
 @dataclass
@@ -97,9 +98,7 @@ class SlackDouble:
         if channel not in map(self.id_of, self.channels):
             return {"ok": False, "error": "channel_not_found"}
         if method in {"conversations.history", "conversations.replies"}:
-            thread = body.get("ts") if method.endswith("replies") else None
-            found = [m for m in self.messages if m.channel == channel and m.thread == thread]
-            return {"ok": True, "messages": [{"ts": m.ts, "metadata": m.body.get("metadata")} for m in found]}
+            return self.history(channel, body, body.get("ts") if method.endswith("replies") else None)
         if method == "chat.postEphemeral":
             self.whispered.append((body["user"], body["text"]))
             return {"ok": True, "message_ts": "1"}
@@ -109,6 +108,17 @@ class SlackDouble:
         elif problem is None:
             body["ts"] = self.keep(channel, body).ts
         return {"ok": False, "error": problem} if problem else {"ok": True, "channel": channel, "ts": body["ts"]}
+
+    def history(self, channel: str, asked: dict[str, Any], thread: str | None) -> dict[str, Any]:
+        """A page of at most `PAGE` messages after `oldest`, the newest first; metadata only on request."""
+        since, start = float(asked.get("oldest") or 0), int(asked.get("cursor") or 0)
+        found = [m for m in self.messages if m.channel == channel and m.thread == thread and float(m.ts) > since][::-1]
+        wants = str(asked.get("include_all_metadata", "")).lower() in {"1", "true"}
+        page = [
+            {"ts": m.ts} | ({"metadata": m.body.get("metadata")} if wants else {}) for m in found[start : start + PAGE]
+        ]
+        more = f"{start + PAGE}" if start + PAGE < len(found) else ""
+        return {"ok": True, "messages": page, "response_metadata": {"next_cursor": more}}
 
     def edit(self, channel: str, body: dict[str, Any]) -> str | None:
         """What an edit is refused for."""
@@ -121,7 +131,7 @@ class SlackDouble:
 
     def keep(self, channel: str, body: dict[str, Any]) -> Message:
         with self.lock:
-            message = Message(channel, f"{1_700_000_000 + len(self.messages)}.000100", body, body.get("thread_ts"))
+            message = Message(channel, f"{time.time():.5f}{len(self.messages) % 10}", body, body.get("thread_ts"))
             self.messages.append(message)
             return message
 

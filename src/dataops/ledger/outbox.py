@@ -40,7 +40,7 @@ class Notice(Record):
 class Delivery(Record):
     """A notice on its way to one receiver.
 
-    `tried_at`: when it was sent without anybody knowing whether it arrived; `remote`: what the receiver calls it.
+    `tried_at`: since when it may have arrived without anybody knowing; `remote`: what the receiver calls it.
     """
 
     seq: int
@@ -136,7 +136,7 @@ def _waiting(connection: Connection, notice: Notice, to: To) -> dict[str, Any]:
         "attempts": 0,
         "due_at": to.due_at,
         "created_at": clock.now(),
-        "tried_at": clock.now() if notice.doubted else None,
+        "tried_at": notice.happened_at if notice.doubted else None,
     }
 
 
@@ -144,7 +144,7 @@ def doubt(connection: Connection) -> None:
     """After a restore: what waits here may have been sent since the backup was made."""
     table = t.deliveries
     waiting = table.c.state == DeliveryState.WAITING
-    connection.execute(table.update().where(waiting).values(tried_at=clock.now()))
+    connection.execute(table.update().where(waiting).values(tried_at=table.c.created_at))
     connection.execute(t.outbox.update().where(t.outbox.c.routed_at.is_(None)).values(doubted=True))
 
 
@@ -173,7 +173,7 @@ def _of(table: sa.FromClause) -> sa.ColumnElement[str]:
 def trying(connection: Connection, seqs: Collection[int]) -> None:
     """Notes that these are being sent: if the sender dies now, whoever goes on knows that they may have arrived."""
     table = t.deliveries
-    change = {"attempts": table.c.attempts + 1, "tried_at": clock.now()}
+    change = {"attempts": table.c.attempts + 1, "tried_at": sa.func.coalesce(table.c.tried_at, clock.now())}
     connection.execute(table.update().where(table.c.seq.in_(seqs)).values(change))
 
 

@@ -55,9 +55,10 @@ def severity_of(desk: Desk, incident: Incident) -> Severity:
 
 
 def owners(desk: Desk, incident: Incident) -> list[str]:
-    """Who has it, or owns the dataset that it is about."""
+    """Who owns the dataset that it is about, and who has it."""
     first = incident.detail.first_rule
-    return [incident.assignee or desk.owner(incident.group, first.table if first else None)]
+    owner = desk.owner(incident.group, first.table if first else None)
+    return list(dict.fromkeys((owner, incident.assignee or owner)))
 
 
 def digests(desk: Desk) -> list[Digest]:

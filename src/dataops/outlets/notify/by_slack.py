@@ -7,7 +7,8 @@ before it is sent once more. A webhook has nothing of the kind: after a crash in
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from dataops.outlets.notify import slack
@@ -44,6 +45,8 @@ PASSING = {
 GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"}
 """The first message cannot be edited any more."""
 BUSY, BROKEN = 429, 500
+PAGE = 200  # items that Slack is asked for at once
+CLOCKS_DIFFER = 300  # seconds, at most
 
 
 class SlackBot:
@@ -96,36 +99,37 @@ class SlackBot:
 
     def _arrived(self, errand: Errand, channel: str | None, thread: str | None) -> str | None:
         """The message of this delivery, if Slack has it; None also where we may not look."""
-        if channel is None or errand.delivery.tried_at is None:
+        tried = errand.delivery.tried_at
+        if channel is None or tried is None:
             return None
-        since = f"{errand.delivery.created_at.timestamp() - 86_400:.6f}"
-        asked = {"channel": channel, "include_all_metadata": True, "limit": 200, "oldest": since}
-        method = "conversations.replies" if thread else "conversations.history"
-        try:
-            answer = self._call(method, asked | ({"ts": thread} if thread else {}), by_form=True)
-        except (RefusedError, _NotAllowedError):
-            return None
+        since = f"{tried.replace(tzinfo=UTC).timestamp() - CLOCKS_DIFFER:.6f}"
+        asked = {"channel": channel, "include_all_metadata": True, "oldest": since} | ({"ts": thread} if thread else {})
         key = _key(errand)["event_payload"]["key"]
-        for message in answer.get("messages") or ():
+        for message in self._all("conversations.replies" if thread else "conversations.history", "messages", asked):
             if ((message.get("metadata") or {}).get("event_payload") or {}).get("key") == key:
                 return f"{channel}:{message['ts']}"
         return None
 
     def _channel_id(self, name: str) -> str | None:
         """Slack's own name of a channel; None where we may not look."""
-        cursor = None
+        for channel in self._all("conversations.list", "channels", {"exclude_archived": True}):
+            if f"#{channel.get('name')}" == name:
+                return str(channel["id"])
+        return None
+
+    def _all(self, method: str, what: str, asked: Payload) -> Iterator[Payload]:
+        """Every item of every page; none where the token does not let us look."""
+        cursor = ""
         while True:
-            asked = {"limit": 1000, "exclude_archived": True} | ({"cursor": cursor} if cursor else {})
+            page = asked | {"limit": PAGE} | ({"cursor": cursor} if cursor else {})
             try:
-                answer = self._call("conversations.list", asked, by_form=True)
+                answer = self._call(method, page, by_form=True)
             except (RefusedError, _NotAllowedError):
-                return None
-            for channel in answer.get("channels") or ():
-                if f"#{channel.get('name')}" == name:
-                    return str(channel["id"])
-            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
+                return
+            yield from answer.get(what) or ()
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
             if not cursor:
-                return None
+                return
 
     def _call(self, method: str, body: Payload, *, by_form: bool = False) -> Any:  # noqa: ANN401  Slack's answer
         from slack_sdk.errors import SlackApiError, SlackClientError
