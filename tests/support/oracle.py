@@ -175,8 +175,8 @@ def healed(place: Place) -> int:
 
 
 def without_incidents(found: State, torn: int) -> State:
-    """The state; where a file was healed, without incidents, of which there is one more: that shifts their numbers."""
-    return {name: value for name, value in found.items() if not torn or not name.startswith("ops.incident")}
+    """The state; where a file was healed, without incidents and word of them: one more shifts their numbers."""
+    return {n: value for n, value in found.items() if not torn or not n.startswith(("ops.incident", "ops.outbox"))}
 
 
 @dataclass
