@@ -237,7 +237,14 @@ def test_while_sales_are_held_reports_wait_and_everybody_is_told_for_what(work: 
     stood = str(caught.value).rpartition("--as-of ")[2]
     assert building.build(work, monthly, month, as_of=stood)[0].report == "profit_monthly"
     waits = impact.of_name(work, held.batch_id)
-    assert waits.reports == ("campaigns", "customer_value", "profit_monthly", "sales_daily", "sales_weekly")
+    assert waits.reports == (
+        "campaigns",
+        "customer_value",
+        "profit_monthly",
+        "sales_daily",
+        "sales_weekly",
+        "stock_daily",
+    )
     found = status.read(work)
     assert found.reports_waiting == waits.reports
     page = incident.shown(
@@ -256,7 +263,7 @@ def held_incident(work: Workspace) -> str:
 
 def test_impact_follows_models_figures_and_reports(work: Workspace) -> None:
     on_alerts = impact.of_name(work, "marts.inventory_alerts")
-    assert (on_alerts.datasets, on_alerts.reports) == ((), ("sales_daily", "sales_weekly"))
+    assert (on_alerts.datasets, on_alerts.reports) == ((), ("sales_daily", "sales_weekly", "stock_daily"))
     on_lines = impact.of_name(work, "sales_order_detail")
     assert {"revenue", "margin", "units"} <= set(on_lines.metrics)
     assert {"campaigns", "clv", "kpis", "stock", "curated"} == set(on_lines.groups)
