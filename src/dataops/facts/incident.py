@@ -183,7 +183,9 @@ def shown(work: Workspace, typed: str, stands_on: StandsOn | None = None) -> Inc
     `stands_on`: what stands on a group, for who shows many incidents and has looked already.
     """
     with work.warehouse.reading() as connection:
-        incident = incidents.required(connection, choosing.of(connection, "incident", typed))
+        is_id = is_there(connection) and incidents.is_known(connection, typed)
+        name = typed if is_id else choosing.of(connection, "incident", typed)
+        incident = incidents.required(connection, name)
         return _document(connection, work, incident, stands_on or partial(impact.of_group, work))
 
 

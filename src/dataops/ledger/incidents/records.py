@@ -83,6 +83,12 @@ def required(connection: Connection, incident_id: str) -> Incident:
     return incident
 
 
+def is_known(connection: Connection, incident_id: str) -> bool:
+    """Whether there is an incident of exactly this id."""
+    own = t.incidents.c.incident_id == incident_id
+    return connection.execute(sa.select(t.incidents.c.seq).where(own)).first() is not None
+
+
 def ids(connection: Connection) -> list[str]:
     """All ids, oldest first."""
     return list(connection.execute(sa.select(t.incidents.c.incident_id).order_by(t.incidents.c.seq)).scalars())
