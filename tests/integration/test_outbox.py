@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from dataops.ledger.outbox import Delivery
 from dataops.ledger.workspace import Workspace
 from dataops.outlets.notify import relay as relaying
 from dataops.outlets.notify.outcomes import Passed
-from tests.support.mail_server import MailServer, mail_server
+from tests.support.mail_server import MailServer
 from tests.support.shop import Shop, line, load, small_shop
 from tests.support.slack_double import SlackDouble
 from tests.support.told import told
@@ -30,20 +29,6 @@ OWNER, SECOND, THIRD = (f"{name}@adventure-works.example" for name in ("tests", 
 def work(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
     url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
     return told(tmp_path, url)
-
-
-@pytest.fixture
-def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackDouble]:
-    with SlackDouble(channels=("#dq-sales", "#dq-digest", "#ops")) as double:
-        monkeypatch.setenv("AIRFLOW_CONN_SLACK_DEFAULT", double.bot)
-        yield double
-
-
-@pytest.fixture
-def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[MailServer]:
-    with mail_server() as server:
-        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", server.connection)
-        yield server
 
 
 def relay(work: Workspace) -> Passed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from dataops.ledger.workspace import Workspace
 from dataops.outlets.notify import relay as relaying
 from dataops.outlets.notify.outcomes import Passed
 from dataops.pipeline import watch_platform
-from tests.support.mail_server import MailServer, mail_server
+from tests.support.mail_server import MailServer
 from tests.support.shop import line, load, small_shop, workspace
 from tests.support.slack_double import HOOK, TOKEN, SlackDouble
 from tests.support.told import told, told_project
@@ -32,20 +31,6 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def work(tmp_path: Path) -> Workspace:
     return told(tmp_path)
-
-
-@pytest.fixture
-def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackDouble]:
-    with SlackDouble(channels=("#dq-sales", "#dq-digest", "#ops")) as double:
-        monkeypatch.setenv("AIRFLOW_CONN_SLACK_DEFAULT", double.bot)
-        yield double
-
-
-@pytest.fixture
-def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[MailServer]:
-    with mail_server() as server:
-        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", server.connection)
-        yield server
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from dataops.outlets.reports import sending
 from dataops.pipeline import jobs
 from dataops.sources import Window
 from tests.conftest import PROJECT
-from tests.support.mail_server import MailServer, mail_server
+from tests.support.mail_server import MailServer
 from tests.support.slack_double import SlackDouble
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("tests/integration/test_reports_sent.py")]
@@ -64,13 +64,6 @@ def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackDouble]:
     with SlackDouble(channels=names) as double:
         monkeypatch.setenv("AIRFLOW_CONN_SLACK_DEFAULT", double.bot)
         yield double
-
-
-@pytest.fixture
-def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[MailServer]:
-    with mail_server() as server:
-        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", server.connection)
-        yield server
 
 
 def _load(work: Workspace, group: str, window: Window | None = None, url: str = URL) -> Any:

@@ -7,6 +7,7 @@ something is announced, it is sent once. Order is kept per incident or report, c
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -64,6 +65,12 @@ class Delivery(Record):
     def delivery_id(self) -> str:
         """As people call it."""
         return f"OUT-{self.seq:04d}"
+
+    @property
+    def key(self) -> str:
+        """The same for the same notice, channel and receiver: by it a receiver can tell what came twice."""
+        told = f"{self.what}\n{self.channel.value}\n{self.whom}"
+        return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
 class To(Record):

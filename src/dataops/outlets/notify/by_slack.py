@@ -6,7 +6,6 @@ before it is sent once more. A webhook has nothing of the kind: after a crash in
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
@@ -104,7 +103,7 @@ class SlackBot:
             return None
         since = f"{tried.replace(tzinfo=UTC).timestamp() - CLOCKS_DIFFER:.6f}"
         asked = {"channel": channel, "include_all_metadata": True, "oldest": since} | ({"ts": thread} if thread else {})
-        key = _key(errand)["event_payload"]["key"]
+        key = errand.delivery.key
         for message in self._all("conversations.replies" if thread else "conversations.history", "messages", asked):
             if ((message.get("metadata") or {}).get("event_payload") or {}).get("key") == key:
                 return f"{channel}:{message['ts']}"
@@ -194,8 +193,7 @@ def _translated(error: SlackApiError) -> Exception:
 
 
 def _key(errand: Errand) -> Payload:
-    told = f"{errand.delivery.what}\n{errand.delivery.channel.value}\n{errand.delivery.whom}"
-    return {"event_type": EVENT, "event_payload": {"key": hashlib.sha256(told.encode()).hexdigest()[:40]}}
+    return {"event_type": EVENT, "event_payload": {"key": errand.delivery.key}}
 
 
 def _short(error: Exception) -> str:

@@ -6,7 +6,6 @@ mail can tell. Header values hold no line break, whatever the data hold.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 from datetime import UTC
@@ -60,8 +59,7 @@ def message(
 
 def message_id(delivery: Delivery, sender: str) -> str:
     """The same for the same notice and receiver, whenever it is sent."""
-    told = f"{delivery.what}\n{delivery.channel.value}\n{delivery.whom}"
-    return f"<{hashlib.sha256(told.encode()).hexdigest()[:32]}@{sender.rpartition('@')[2].rstrip('>')}>"
+    return f"<{delivery.key}@{sender.rpartition('@')[2].rstrip('>')}>"
 
 
 def line(text: str) -> str:

@@ -13,6 +13,7 @@ from dataops.ledger.enums import IncidentKind, IncidentState
 from dataops.outlets.notify import addressing, listening
 from dataops.outlets.notify.desk import Desk
 from dataops.outlets.notify.story import Button, Fact, Link, Para, Story, Table, table_of
+from dataops.outlets.site import people_pages
 
 SHAPES = {
     IncidentState.OPEN: "■",
@@ -169,7 +170,7 @@ def _notes(desk: Desk, page: IncidentDocument) -> Iterator[str]:
 
 
 def _links(desk: Desk, page: IncidentDocument) -> Iterator[Link]:
-    yield Link(f"Open {page.incident}", desk.site(f"incidents/{page.incident}.html"))
+    yield Link(f"Open {page.incident}", desk.site(people_pages.path(page.incident)))
     if page.batch and page.known.verdict:
         yield Link("Batch and rules", desk.site(f"batches/{page.batch}.html"))
     if page.is_open and page.kind in {IncidentKind.HELD, None} and not page.is_build:

@@ -18,6 +18,7 @@ from dataops.outlets.notify.desk import Desk
 from dataops.outlets.notify.port import NeedlessError
 from dataops.outlets.notify.story import Attached, Fact, Link, Para, Picture, Story, Table, table_of
 from dataops.outlets.reports import archive, charts, texts
+from dataops.outlets.site import people_pages
 
 PICTURES = 2
 SHOWN = 10  # rows of a section in a message
@@ -109,7 +110,7 @@ def waits(desk: Desk, delivery: Delivery) -> Story:
             Para(wording.word("report_follows")),
             *([Para(wording.word("last_good", stand=", ".join(stand)))] if stand else []),
         ),
-        links=tuple(Link(str(g.incident), desk.site(f"incidents/{g.incident}.html")) for g in held),
+        links=tuple(Link(str(g.incident), desk.site(people_pages.path(str(g.incident)))) for g in held),
         language=wording.language,
     )
 
