@@ -10,25 +10,13 @@ import json
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
     from dataops.facts.document import Document
-
-DOCUMENTED = (
-    *(
-        f"dataops.facts.{name}"
-        for name in ("answers", "batch", "explanation", "figure_rows", "impact", "incident", "outcome", "publication")
-    ),
-    *(
-        f"dataops.facts.{name}"
-        for name in ("quality", "quarantine", "report", "report_list", "restatement", "status", "waiver")
-    ),
-    "dataops.lab.documents",
-)
-"""Where documents are."""
 
 INTRODUCTION = """\
 # Command line
@@ -104,10 +92,12 @@ def _said(parameter: Any) -> str:  # noqa: ANN401
 
 def schemas() -> dict[str, str]:
     """The JSON schemas of all documents, as text, by name."""
-    for module in DOCUMENTED:
-        import_module(module)
+    import_module("dataops.lab.documents")
+    from dataops import facts
     from dataops.facts.document import Document
 
+    for module in iter_modules(facts.__path__, f"{facts.__name__}."):
+        import_module(module.name)
     named = [kind for kind in _subclasses(Document) if "document" in vars(kind)]
     return {kind.document: json.dumps(kind.json_schema(), indent=1, ensure_ascii=False) + "\n" for kind in named}
 
