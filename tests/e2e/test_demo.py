@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.support.slack_double import HOOK, SlackDouble
 
 from dataops.declared.settings import load
+from dataops.lab.demo import told
 from dataops.lab.demo.acts import (
     BAD_DAY,
     DemoError,
@@ -61,8 +63,14 @@ def _publications(work: Workspace) -> list[str]:
         return [row[0] for row in connection.execute(query)]
 
 
-def test_the_acts_tie_to_the_source_hold_the_bad_day_and_repeat_without_publishing(work: Workspace) -> None:
-    first = _play(work)
+def test_the_acts_tie_to_the_source_hold_the_bad_day_and_repeat_without_publishing(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SlackDouble() as slack:
+        monkeypatch.setenv(told.WEBHOOK, f"{slack.url}/services/{HOOK}")
+        first = _play(work)
+    assert [message.body["text"][:7] for message in slack.messages] == ["■ Sales", "● Solve"]
+    assert "not told yet" not in first
     published = _publications(work)
     firsts = ["reference", "sales", "inventory", "curated", "campaigns", "clv", "kpis", "stock"]
     seconds = ["sales", "curated", "campaigns", "clv", "kpis"]

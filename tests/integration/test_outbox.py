@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dataops.airflow import channels
+from dataops.lab.demo import told as demo
 from dataops.ledger import clock, incidents, outbox, schema
 from dataops.ledger.enums import Channel, DeliveryState, IncidentKind
 from dataops.ledger.outbox import Delivery
@@ -17,7 +18,7 @@ from dataops.outlets.notify import relay as relaying
 from dataops.outlets.notify.outcomes import Passed
 from tests.support.mail_server import MailServer
 from tests.support.shop import Shop, line, load, small_shop
-from tests.support.slack_double import SlackDouble
+from tests.support.slack_double import HOOK, SlackDouble
 from tests.support.told import told
 
 pytestmark = [pytest.mark.integration, pytest.mark.quick]
@@ -132,6 +133,28 @@ def test_a_webhook_tells_openings_and_endings_only(
     assert [m.body["text"][:6] for m in slack.messages] == ["■ Sale", "● Solv"]
     states = [d.state.value for d in deliveries(work) if d.channel is Channel.SLACK]
     assert states == ["delivered", "needless", "delivered"]
+
+
+@pytest.mark.parametrize("address", ["hooks.slack.example/{}", "http://127.0.0.1:9/ {}", "ftp://slack.example/{}"])
+def test_a_webhook_whose_address_is_no_url_delays_messages_and_is_not_repeated(work: Workspace, address: str) -> None:
+    """As in the demo, which writes its files all the same."""
+    held(work)
+    files, problems = demo.tell(work, "INC-0001", {demo.WEBHOOK: address.format(HOOK)})
+    assert len(files) > 1
+    assert [problem.partition(": ")[2] for problem in problems] == ["the webhook's address is no URL"]
+    assert HOOK not in problems[0]
+    assert {d.state.value for d in deliveries(work) if d.channel is Channel.SLACK} == {"waiting"}
+
+
+@pytest.mark.parametrize("answer", ["no_service", "invalid_token"])
+def test_a_webhook_that_was_revoked_delays_messages_and_parks_none(
+    work: Workspace, slack: SlackDouble, answer: str
+) -> None:
+    held(work)
+    slack.script.append(answer)
+    _, problems = demo.tell(work, "INC-0001", {demo.WEBHOOK: f"{slack.url}/services/{HOOK}"})
+    assert [problem.partition(": ")[2] for problem in problems] == [f"Slack refuses the webhook: {answer}"]
+    assert {d.state.value for d in deliveries(work) if d.channel is Channel.SLACK} == {"waiting"}
 
 
 def test_what_slack_does_not_take_now_is_tried_again_and_what_it_asks_is_obeyed(

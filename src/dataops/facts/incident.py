@@ -231,7 +231,7 @@ def _document(connection: Connection, work: Workspace, incident: Incident, stand
         rule=first.rule if first else None,
         why=rule.why if rule else None,
         rule_file=rule.file if rule else None,
-        waiting=_waiting(catalog, incident),
+        waiting=tuple(name for name in waits.groups if name != incident.group) if waits else (),
         waiting_reports=waits.reports if waits else (),
         waiting_receivers=waits.receivers if waits else (),
         evidence=tuple(_evidence(catalog, incident, failed)),
@@ -302,19 +302,6 @@ def _evidence(catalog: Catalog, incident: Incident, failed: list[CheckResult]) -
 def _holds(incident: Incident) -> bool:
     """Whether something waits until it is solved."""
     return incident.is_open and incident.kind not in BYSTANDERS
-
-
-def _waiting(catalog: Catalog, incident: Incident) -> tuple[str, ...]:
-    """Groups that models build from this one, directly or not."""
-    from dataops.facts.status import in_order, inputs
-
-    if not _holds(incident):
-        return ()
-    stuck = {incident.group}
-    for name in in_order(catalog):
-        if not catalog.groups[name].is_loaded and inputs(catalog, name) & stuck:
-            stuck.add(name)
-    return tuple(name for name in in_order(catalog) if name in stuck - {incident.group})
 
 
 def state_of(text: str) -> IncidentState:

@@ -208,8 +208,10 @@ def _refused(stage: Stage, window: Window) -> Facts:
     quota = stage.work.catalog.group("sales").checkpoint.quota
     opened = _incident(stage.work, load.batch_id)
     stage.screen.meanwhile("sales: people are told")
+    files, problems = told.tell(stage.work, str(opened["incident"]))
     return {
-        "told": told.tell(stage.work, str(opened["incident"])),
+        "told": files,
+        "not_told": problems,
         "rows_held": verdict.rows_held,
         "rows": verdict.rows_received,
         "share": policy.money_share(verdict.money) or 0.0,
@@ -245,14 +247,20 @@ def _say_held(stage: Stage, facts: Facts, before: bool) -> None:
     )
     for number, file in enumerate(facts.get("told", ())):
         stage.screen.note(f"{'' if number else 'told, as files:':<22}{file}")
+    _say_not_told(stage, facts)
+
+
+def _say_not_told(stage: Stage, facts: Facts) -> None:
+    for problem in facts.get("not_told", ()):
+        stage.screen.note(f"{'not told yet:':<22}{problem}")
 
 
 def _accepted(stage: Stage, window: Window) -> Facts:
     watch = Watch()
     batch_id = _extracted(stage, "sales", window)
     facts = _gated(stage, batch_id, watch)
-    told.tell(stage.work, "INC")
-    return facts
+    _, problems = told.tell(stage.work, "INC")
+    return facts | {"not_told": problems}
 
 
 def _say_again(stage: Stage, window: Window, facts: Facts, before: bool) -> None:
@@ -267,6 +275,7 @@ def _say_again(stage: Stage, window: Window, facts: Facts, before: bool) -> None
         stage.screen.timed(text, facts["took"])
     if solved:
         stage.screen.note(f"{'':<22}{solved} solved by it")
+    _say_not_told(stage, facts)
 
 
 def _of_day(work: Workspace, window: Window) -> Decimal:

@@ -36,8 +36,8 @@ def folder(work: Workspace) -> Path:
     return work.settings.paths.home / "messages"
 
 
-def tell(work: Workspace, incident: str, environ: Mapping[str, str] | None = None) -> list[str]:
-    """Sends what waits; the files of the messages about an incident, as people may open them."""
+def tell(work: Workspace, incident: str, environ: Mapping[str, str] | None = None) -> tuple[list[str], list[str]]:
+    """Sends what waits: files of the messages about an incident, as people may open them; and what was not taken."""
     environ = os.environ if environ is None else environ
     people = work.settings.project.messages.people
     files = Files(folder(work), people, SENDER)
@@ -48,5 +48,6 @@ def tell(work: Workspace, incident: str, environ: Mapping[str, str] | None = Non
         from dataops.outlets.notify.by_slack import SlackWebhook
 
         slack = _Both(files, SlackWebhook(WebhookClient(url, timeout=10, retry_handlers=[]), people))
-    relay.relay(work, {Channel.SLACK: lambda: slack, Channel.MAIL: lambda: files})
-    return [work.settings.paths.shown(file) for file in sorted(folder(work).glob(f"*-{incident}-*"))]
+    passed = relay.relay(work, {Channel.SLACK: lambda: slack, Channel.MAIL: lambda: files})
+    written = [work.settings.paths.shown(file) for file in sorted(folder(work).glob(f"*-{incident}-*"))]
+    return written, passed.problems

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC
+from http.client import InvalidURL
 from typing import TYPE_CHECKING, Any
 
 from dataops.outlets.notify import slack
@@ -33,6 +34,8 @@ OUT_OF_ORDER = {
     "invalid_token",
 }  # fmt: skip
 """Refusals of the connection: nothing of ours passes until somebody mends it."""
+HOOK_GONE = {"no_service", "no_service_id", "no_active_hooks", "invalid_token", "no_team", "team_disabled"}
+"""The same, in a webhook's words."""
 PASSING = {
     "internal_error",
     "fatal_error",
@@ -161,13 +164,19 @@ class SlackWebhook:
             raise LaterError("Slack asks to wait", float(answer.headers.get("Retry-After") or 30), not_taken=True)
         if answer.status_code >= BROKEN:
             raise LaterError(f"Slack answers {answer.status_code}", for_all=True)
+        if answer.body in HOOK_GONE:
+            raise LaterError(f"Slack refuses the webhook: {answer.body}", for_all=True, not_taken=True)
         raise RefusedError(f"{answer.status_code} {answer.body[:80]}")
 
     def _post(self, body: Payload) -> Any:  # noqa: ANN401  Slack's answer
+        from slack_sdk.errors import SlackClientError
+
         try:
             return self._client.send_dict(body)
         except OSError as error:
             raise LaterError(f"Slack did not answer: {_short(error)}", for_all=True) from None
+        except (SlackClientError, InvalidURL, ValueError):  # whose texts repeat the address, which is the secret
+            raise LaterError("the webhook's address is no URL", for_all=True, not_taken=True) from None
 
 
 class _NotAllowedError(LaterError):
