@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,12 @@ def test_a_file_deleted_by_mistake_comes_back_by_the_two_commands_of_the_how_to(
     assert _ok(cli("query", TOTALS)).out == before
     assert _ok(cli("publications", "verify")).out.startswith("PROVEN")
     assert " ok    backup" in cli("doctor", "backup").out
+
+
+def test_a_figure_is_traced_by_the_commands_of_the_how_to(cli: Cli) -> None:
+    [commands] = _blocks("trace-a-figure.md")
+    for command in commands:
+        assert "sales_order_detail" in _ok(cli(*shlex.split(command)[1:])).out
 
 
 def test_documents_are_as_their_schemas_say(cli: Cli, tmp_path: Path) -> None:

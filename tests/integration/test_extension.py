@@ -134,7 +134,8 @@ def test_models_in_sql_and_python_have_cases_alike(project: Path, tmp_path: Path
     ("function", "error", "says"),
     [
         ("ranking.greedy", DeclarationError, "reads 'validated.customer', which is not among its inputs"),
-        ("ranking.wrong_columns", DeclarationError, "missing place, more line_id, order_day, order_id, region"),
+        ("ranking.wrong_columns", DeclarationError, "missing place, more rank"),
+        ("ranking.unexplained", DeclarationError, "region.*it gets only the columns that its .lineage. names"),
         ("ranking.wrong_type", DeclarationError, "a value is not of its type in .*customer_rank.yml"),
         ("ranking.broken", DeclarationError, "raised ValueError: cannot rank 2 tables"),
         ("ranking.endless", TimeLimitError, "the model board.customer_rank was stopped after 2 s"),
@@ -181,6 +182,17 @@ def test_a_model_is_another_one_when_a_module_that_its_function_stands_on_change
         ("curated.fct_line", "raw.order_line", "a board model may not read 'raw.order_line'"),
         ("curated.fct_line", "curated.fct_lines", "reads curated.fct_lines, which has no contract"),
         ("function:", "funktion:", "funktion"),
+        ("columns: [amount, place]", "columns: [amount]", '"lineage" does not say what .place. is made from'),
+        ("columns: [customer_id]", "columns: [customer_id, rank]", '"lineage" names .rank. which the contract does'),
+        ("columns: [customer_id]", "columns: [customer_id, place]", '"lineage" names .place. twice'),
+        (
+            "{curated.fct_line: [customer_id, amount]",
+            "{curated.fct_line: [customer, amount]",
+            "has no column .customer.",
+        ),
+        ("from: {curated.fct_line: [customer_id]}", "from: {lines: [customer_id]}", "names .lines., which is no input"),
+        (", marts.daily_amount: [amount]}", "}", "nothing is made from marts.daily_amount"),
+        ("    how: the sum", "    how_: the sum", "how_"),
     ],
 )
 def test_a_declaration_that_means_nothing_is_refused(

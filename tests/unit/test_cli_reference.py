@@ -38,3 +38,8 @@ def test_every_metric_has_its_page_in_both_languages() -> None:
     files = {path.name: path.read_text("utf-8") for path in (PROJECT / "docs/reference/metrics").glob("*.md")}
     assert reference.metrics() == files
     assert len(files) == len(list((PROJECT / "metrics").glob("*.yml"))) + 1
+
+
+def test_the_graph_is_up_to_date() -> None:
+    """Run `python -m dataops.cli.reference` after changing a model or a report."""
+    assert (PROJECT / "lineage/graph.mmd").read_text("utf-8") == reference.graph()

@@ -60,7 +60,8 @@ def policy(inputs: Mapping[str, pa.Table], *, service_level: float) -> pa.Table:
         return _nothing(_LEVELS)
     series = _series(inputs[DEMAND])
     choice = demand.choose(series.units)
-    lead_time, _, source = _levels(inputs[LEVELS], series.products)
+    lead_time = _numbers(inputs[LEVELS], series.products, "lead_time_days")
+    source = _known(inputs[LEVELS], series.products, "lead_time_from")
     known = ~np.isnan(lead_time)
     weeks = np.nan_to_num(lead_time) / WEEK
     per_week, deviation = np.round(choice.per_week, DIGITS), np.round(choice.deviation, DIGITS)
@@ -75,7 +76,7 @@ def policy(inputs: Mapping[str, pa.Table], *, service_level: float) -> pa.Table:
             "demand_per_week": _decimal(per_week),
             "deviation_per_week": _decimal(deviation),
             "lead_time_days": pa.array(np.nan_to_num(lead_time).astype(np.int64), mask=~known),
-            "lead_time_from": pa.array(source),
+            "lead_time_from": pa.array(["nobody" if name is None else name for name in source], pa.string()),
             "safety_stock": pa.array(safety.astype(np.int64), mask=~known),
             "reorder_point": pa.array(reorder.astype(np.int64), mask=~known),
         }
@@ -115,7 +116,8 @@ def back_test(inputs: Mapping[str, pa.Table], *, service_level: float) -> pa.Tab
     if year <= 0:  # too little before it to compute anything from
         return _nothing(_TESTED)
     before = demand.choose(series.units[:, : series.units.shape[1] - year])
-    lead_time, static, _ = _levels(inputs[LEVELS], series.products)
+    lead_time = _numbers(inputs[LEVELS], series.products, "lead_time_days")
+    static = np.nan_to_num(_numbers(inputs[LEVELS], series.products, "declared_reorder_point"))
     known = ~np.isnan(lead_time)
     weeks = np.ceil(np.nan_to_num(lead_time, nan=1.0) / WEEK).astype(int).clip(1)
     safety = np.ceil(NormalDist().inv_cdf(service_level) * before.deviation * np.sqrt(weeks))
@@ -177,14 +179,15 @@ def _series(rows: pa.Table) -> _Series:
     return _Series(products, units, date(1970, 1, 1) + timedelta(days=last))
 
 
-def _levels(rows: pa.Table, products: NDArray[np.int64]) -> tuple[Array, Array, list[str]]:
-    """Days until an order arrives, NaN where nobody says; the declared reorder point; and who says the first."""
-    known = {row["product_id"]: row for row in rows.to_pylist()}
-    nobody = {"lead_time_days": None, "declared_reorder_point": None, "lead_time_from": "nobody"}
-    found = [known.get(product, nobody) for product in products.tolist()]
-    days = [np.nan if row["lead_time_days"] is None else float(row["lead_time_days"]) for row in found]
-    points = [float(row["declared_reorder_point"] or 0) for row in found]
-    return np.array(days), np.array(points), [str(row["lead_time_from"]) for row in found]
+def _known(rows: pa.Table, products: NDArray[np.int64], column: str) -> list[Any]:
+    """A column by product; None for products of which nobody says it."""
+    told = dict(zip(rows["product_id"].to_pylist(), rows[column].to_pylist(), strict=True))
+    return [told.get(product) for product in products.tolist()]
+
+
+def _numbers(rows: pa.Table, products: NDArray[np.int64], column: str) -> Array:
+    """As floats; NaN for products of which nobody says it."""
+    return np.array([np.nan if value is None else float(value) for value in _known(rows, products, column)])
 
 
 def _decimal(values: Array) -> pa.Array[Any]:

@@ -16,6 +16,7 @@ from dataops.cli.explain import explain
 from dataops.cli.gates import gate
 from dataops.cli.impact import impact
 from dataops.cli.incidents import incidents
+from dataops.cli.lineage import lineage
 from dataops.cli.notify import notify
 from dataops.cli.outbox import outbox
 from dataops.cli.publications import publications
@@ -93,6 +94,7 @@ for noun, commands in {
     "quarantine": quarantine,
     "waivers": waivers,
     "reports": reports,
+    "lineage": lineage,
     "outbox": outbox,
     "notify": notify,
     "warehouse": warehouse,

@@ -1,4 +1,6 @@
-"""Writes docs/reference: cli.md, json/ and metrics/ from commands, documents and declarations; a test finds drift.
+"""Writes docs/reference (cli.md, json/, metrics/) and lineage/graph.mmd from commands, documents and declarations.
+
+A test finds drift.
 
 Run: `python -m dataops.cli.reference`.
 """
@@ -122,6 +124,17 @@ def main() -> None:
     for name, text in written.items():
         (folder / "json" / f"{name}.json").write_text(text, encoding="utf-8")
     _write_metrics(folder / "metrics")
+    (folder.parents[1] / "lineage" / "graph.mmd").write_text(graph(), encoding="utf-8")
+
+
+def graph() -> str:
+    """The project's graph, as lineage/graph.mmd has it."""
+    from dataops.declared import catalog, reports, settings
+    from dataops.facts.lineage_graph import Graph
+    from dataops.outlets.lineage import mermaid
+
+    paths = settings.load().paths
+    return mermaid.of_graph(Graph(catalog.load(paths), reports.load(paths.reports)))
 
 
 def metrics() -> dict[str, str]:

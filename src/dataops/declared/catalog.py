@@ -174,7 +174,10 @@ class Group:
         content = [
             self.checkpoint.model_dump(mode="json", exclude={"layer", "kind", "routing"}),
             *(
-                [d.contract.model_dump(mode="json", exclude={"platform": {"slo"}}), d.suite.model_dump(mode="json")]
+                [
+                    d.contract.model_dump(mode="json", exclude={"platform": {"slo", "computed"}}),
+                    d.suite.model_dump(mode="json"),
+                ]
                 for d in self.datasets
             ),
         ]
@@ -231,6 +234,14 @@ class Catalog:
     def schema(self) -> dict[str, dict[str, TypeKind]]:
         """Columns by table."""
         return {table: dataset.kinds for table, dataset in self.datasets.items()}
+
+    @cached_property
+    def columns(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Names of columns by published layer and table."""
+        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        for table, dataset in self.datasets.items():
+            found.setdefault(dataset.published_layer, {})[table] = dataset.column_names
+        return found
 
     @cached_property
     def built(self) -> tuple[str, ...]:
@@ -295,6 +306,8 @@ def load(paths: Paths) -> Catalog:
     catalog = Catalog(groups, load_models(paths.transforms, layers, metrics, project.parameters), layers, metrics)
     crossing.links(catalog)
     crossing.inputs(catalog)
+    crossing.lineage(catalog)
+    crossing.computed(catalog)
     crossing.metrics(catalog)
     return catalog
 

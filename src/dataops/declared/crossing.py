@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from dataops.declared.errors import DeclarationError
 from dataops.declared.models import SqlModel
+from dataops.declared.python_models import PythonModel
 
 if TYPE_CHECKING:
-    from dataops.declared.catalog import Catalog
+    from dataops.declared.catalog import Catalog, Dataset
     from dataops.declared.metrics import Metric
 
 
@@ -21,6 +23,55 @@ def inputs(catalog: Catalog) -> None:
             source = catalog.datasets.get(table)
             if source is None or source.published_layer != layer:
                 raise DeclarationError(f"{model.path} reads {layer}.{table}, which has no contract; see: dataops check")
+
+
+def lineage(catalog: Catalog) -> None:
+    """Every column that a function makes says once which columns of which inputs go into it.
+
+    Raises DeclarationError.
+    """
+    for model in catalog.models:
+        dataset = catalog.datasets.get(model.table)
+        if isinstance(model, PythonModel) and dataset is not None:
+            _explained(model, dataset)
+            for part in model.lineage:
+                for name, columns in part.of.items():
+                    _known_input(catalog, model, name, columns)
+            if idle := [name for name in model.inputs if not model.reads(name)]:
+                raise DeclarationError(f'{model.path}: "lineage": nothing is made from {".".join(idle[0])}')
+
+
+def _explained(model: PythonModel, dataset: Dataset) -> None:
+    named = [column for part in model.lineage for column in part.columns]
+    twice = [column for column in named if named.count(column) > 1]
+    unknown = [column for column in named if column not in dataset.column_names]
+    missing = [column for column in dataset.column_names if column not in named]
+    for columns, problem in ((twice, "twice"), (unknown, "which the contract does not have"), (missing, "")):
+        if columns:
+            what = f"names {columns[0]!r} {problem}" if problem else f"does not say what {columns[0]!r} is made from"
+            raise DeclarationError(f'{model.path}: "lineage" {what}')
+
+
+def _known_input(catalog: Catalog, model: PythonModel, name: str, columns: Sequence[str]) -> None:
+    of = model.input(name)
+    if of is None:
+        known = ", ".join(model.roles.values() or map(".".join, model.inputs))
+        raise DeclarationError(f'{model.path}: "lineage" names {name!r}, which is no input; there are {known}')
+    there = catalog.datasets[of[1]].column_names
+    if unknown := [column for column in columns if column not in there]:
+        raise DeclarationError(f'{model.path}: "lineage": {".".join(of)} has no column {unknown[0]!r}')
+
+
+def computed(catalog: Catalog) -> None:
+    """What a source computes, it computes from columns that it has. Raises DeclarationError."""
+    for dataset in catalog.datasets.values():
+        for column, given in dataset.contract.platform.computed.items():
+            if not dataset.is_loaded:
+                raise DeclarationError(
+                    f'{dataset.contract_file}: "computed" is about a source; {dataset.name} is built'
+                )
+            if unknown := [name for name in (column, *given) if name not in dataset.column_names]:
+                raise DeclarationError(f'{dataset.contract_file}: "computed" names no column {unknown[0]!r}')
 
 
 def metrics(catalog: Catalog) -> None:

@@ -126,6 +126,7 @@ class Platform(Strict):
     key: Annotated[tuple[str, ...], Field(min_length=1)]
     owner: str
     source: str | None = None
+    computed: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # columns that the source computes from others
     cursor: str | None = None
     follows: str | None = None
     references: dict[str, Reference] = Field(default_factory=dict)

@@ -27,6 +27,14 @@ _FUNCTION = re.compile(r"^def (\w+)\(", re.MULTILINE)
 FUNCTION = re.compile(r"([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)")
 
 
+class Made(Strict):
+    """Columns of the table, and the columns of inputs that go into each; without `how`: each of them as it is."""
+
+    columns: Annotated[tuple[str, ...], Field(min_length=1)]
+    of: Annotated[dict[str, tuple[str, ...]], Field(alias="from", min_length=1)]  # input, or what it is: its columns
+    how: Sentence | None = None
+
+
 class _File(Strict):
     """The file transforms/<layer>/<table>.yml."""
 
@@ -35,6 +43,7 @@ class _File(Strict):
     inputs: Annotated[tuple[str, ...] | dict[str, str], Field(min_length=1)]  # or what each is to the function
     incremental_by: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()  # of project.yml; the function takes them by name
+    lineage: Annotated[tuple[Made, ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,18 @@ class PythonModel(Model):
     parameters: Mapping[str, float] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
     """input -> the name by which the function knows it, if that is not its own"""
+    lineage: tuple[Made, ...] = ()
+
+    def input(self, name: str) -> Dataset | None:
+        """The input that goes by this name in `lineage`, None where there is none."""
+        named = {role: of for of, role in self.roles.items()}.get(name, name)
+        return next((dataset for dataset in self.inputs if ".".join(dataset) == named), None)
+
+    def reads(self, dataset: Dataset) -> tuple[str, ...]:
+        """The columns of an input that its lineage names: the function gets no others."""
+        named = [column for part in self.lineage for name in part.of if self.input(name) == dataset
+                 for column in part.of[name]]  # fmt: skip
+        return tuple(dict.fromkeys(named))
 
 
 def load(folder: Path, layers: Layers, known: Mapping[str, float]) -> Iterator[PythonModel]:
@@ -67,7 +88,17 @@ def _model(path: Path, layers: Layers, known: Mapping[str, float]) -> PythonMode
     inputs = tuple(sorted({_input(path, text_, layer, layers) for text_ in named}))
     roles = {of: role for role, of in declared.inputs.items()} if isinstance(declared.inputs, dict) else {}
     return PythonModel(
-        layer, table, path, declared.says, declared.incremental_by, inputs, text, declared.function, parameters, roles
+        layer=layer,
+        table=table,
+        path=path,
+        says=declared.says,
+        incremental_by=declared.incremental_by,
+        inputs=inputs,
+        text=text,
+        function=declared.function,
+        parameters=parameters,
+        roles=roles,
+        lineage=declared.lineage,
     )
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import ClassVar
 
-from dataops.declared.catalog import Catalog
 from dataops.declared.errors import DeclarationError
-from dataops.declared.reports import Period, ReportFile
 from dataops.facts import report_list
 from dataops.facts.document import Document
+from dataops.facts.lineage_graph import Graph, Kind
 from dataops.ledger import batches
 from dataops.ledger.schema import is_there
 from dataops.ledger.workspace import Workspace
-from dataops.pipeline import query
 
 
 class ImpactDocument(Document):
@@ -46,26 +44,19 @@ class ImpactDocument(Document):
 def of_tables(work: Workspace, tables: Collection[str]) -> ImpactDocument:
     """What stands on these datasets. Raises DeclarationError for a report whose query is refused."""
     catalog = work.catalog
-    reached = set(tables)
-    made = []
-    for model in catalog.models:
-        if model.table not in reached and {table for _, table in model.inputs} & reached:
-            reached.add(model.table)
-            made.append(model)
-    metrics = [
-        name
-        for name, metric in catalog.metrics.items()
-        if any(name in catalog.datasets[table].metrics for table in reached)
-        or (metric.declared.of or "").rpartition(".")[2] in reached
-    ]
-    reports = {name: report for name, report in report_list.load(work).items() if _asks(catalog, report) & reached}
+    graph = Graph(catalog, report_list.load(work))
+    named = [catalog.datasets[table].published_name for table in tables]
+    reached = {name for start in named for name in graph.reached(start, graph.goes_into)}
+    made = [model for model in catalog.models if model.name in reached and model.table not in tables]
+    nodes = [node for node in graph.nodes.values() if node.name in reached]
+    shown = {metric for node in nodes if node.dataset for metric in node.dataset.metrics}
     return ImpactDocument(
-        of=tuple(sorted(catalog.datasets[table].published_name for table in tables)),
+        of=tuple(sorted(named)),
         datasets=tuple(model.name for model in made),
         groups=tuple(dict.fromkeys(catalog.datasets[model.table].group for model in made)),
-        metrics=tuple(metrics),
-        reports=tuple(reports),
-        receivers=tuple(sorted({receiver.to for report in reports.values() for receiver in report.receivers})),
+        metrics=tuple(n for n, metric in catalog.metrics.items() if n in shown or metric.declared.of in reached),
+        reports=tuple(node.label for node in nodes if node.kind is Kind.REPORT),
+        receivers=tuple(sorted(node.label for node in nodes if node.kind is Kind.RECEIVER)),
     )
 
 
@@ -88,11 +79,3 @@ def of_name(work: Workspace, name: str) -> ImpactDocument:
             raise DeclarationError(f"no dataset, group or batch {name!r}; see: dataops check -v, dataops batches list")
         brought = set(batches.datasets(connection, batch.seq))
     return of_tables(work, brought or catalog.group(batch.group).tables)
-
-
-def _asks(catalog: Catalog, report: ReportFile) -> set[str]:
-    """The datasets that a report reads."""
-    span = Period.of(report.period, "2000-01-03")
-    return {
-        dataset.table for text in report.queries for dataset in query.parsed(span.put_into(text), catalog)[1].values()
-    }

@@ -16,11 +16,17 @@ from dataops.warehouse.limits import TimeLimitError
 
 
 class Inputs(Mapping[str, pa.Table]):
-    """The declared inputs by name, `validated.orders`, or by what they are to the function; any other is refused."""
+    """The declared inputs by name, `validated.orders`, or by what they are to the function; any other is refused.
+
+    Of each the columns that the model's lineage names, so a column that is not in it goes into nothing.
+    """
 
     def __init__(self, model: PythonModel, tables: Mapping[str, pa.Table]) -> None:
         self._model = model
-        self._tables = {model.roles.get(name, name): table for name, table in tables.items()}
+        self._tables = {}
+        for layer, table in model.inputs:
+            name = f"{layer}.{table}"
+            self._tables[model.roles.get(name, name)] = tables[name].select(model.reads((layer, table)))
 
     def __getitem__(self, name: str) -> pa.Table:
         if name not in self._tables:
@@ -68,6 +74,8 @@ def _checked(model: PythonModel, dataset: Dataset, made: object) -> pa.Table:
     where = f"{model.path}: {model.function}"
     if isinstance(made, DeclarationError):
         raise made
+    if isinstance(made, KeyError):
+        raise DeclarationError(f'{where} raised {made!r}; it gets only the columns that its "lineage" names') from made
     if isinstance(made, BaseException):
         raise DeclarationError(f"{where} raised {type(made).__name__}: {made}") from made
     if not isinstance(made, pa.Table):

@@ -334,9 +334,11 @@ def _inputs(work: Workspace, dataset: Dataset, model: PythonModel, places: Mappi
     with work.warehouse.transaction() as connection:
         for layer, table in model.inputs:
             source = work.catalog.dataset(table)
-            query = f"SELECT {quoted(source.column_names)} FROM {places[layer, table]} AS input"
+            needed = model.reads((layer, table))
+            columns = [column for column in source.columns if column.name in needed]
+            query = f"SELECT {quoted([c.name for c in columns])} FROM {places[layer, table]} AS input"
             with work.warehouse.judging(connection), _limit(work, connection, dataset):
-                read[f"{layer}.{table}"] = work.warehouse.fetch(connection, query, arrow_schema(source.columns))
+                read[f"{layer}.{table}"] = work.warehouse.fetch(connection, query, arrow_schema(columns))
     return read
 
 

@@ -31,7 +31,13 @@ def greedy(inputs: Mapping[str, pa.Table]) -> pa.Table:
 
 def wrong_columns(inputs: Mapping[str, pa.Table]) -> pa.Table:
     """Returns something else than its contract lists."""
-    return inputs["curated.fct_line"]
+    return by_amount(inputs).rename_columns(["customer_id", "rank", "amount"])
+
+
+def unexplained(inputs: Mapping[str, pa.Table]) -> pa.Table:
+    """Reads a column that goes into nothing, says its lineage."""
+    assert inputs["curated.fct_line"]["region"]
+    return by_amount(inputs)
 
 
 def wrong_type(inputs: Mapping[str, pa.Table]) -> pa.Table:

@@ -1,0 +1,107 @@
+"""The commands `lineage`: where a number comes from, and what is made of it, without any server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dataops.cli.listing import Json
+from dataops.cli.screen import Screen
+from dataops.facts.text import visible
+
+if TYPE_CHECKING:
+    from dataops.declared.column_lineage import How
+    from dataops.facts.lineage import LineageDocument
+
+lineage = typer.Typer(help="Where figures come from, and what is made of them.", no_args_is_help=True)
+
+
+class Format(StrEnum):
+    """How a graph is shown."""
+
+    TEXT = "text"
+    MERMAID = "mermaid"
+    JSON = "json"
+
+
+@lineage.command("show")
+def show_lineage(
+    ctx: typer.Context,
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET[.COLUMN]", help='a dataset or a column of one; "report NAME" as well')
+    ],
+    down: Annotated[bool, typer.Option("--down", help="what is made of it")] = False,
+    up: Annotated[bool, typer.Option("--up", help="what it is made from; the default")] = False,
+    shape: Annotated[Format, typer.Option("--format", metavar="FORMAT", help="text, mermaid or json")] = Format.TEXT,
+    as_json: Json = False,
+) -> int:
+    """Show what a dataset or a column is made from, or what is made of it, each with how it stands now.
+
+    Examples:  dataops lineage show fct_order  |  dataops lineage show marts.daily.revenue --up
+    |  dataops lineage show order_line --down  |  dataops lineage show "report monthly" --format mermaid
+    """
+    from dataops.declared.errors import DeclarationError
+    from dataops.facts import lineage as facts
+    from dataops.ledger.workspace import open_workspace
+
+    if up and down:
+        raise DeclarationError("--up and --down exclude each other; ask twice")
+    document = facts.shown(open_workspace(), dataset, "down" if down else "up")
+    screen: Screen = ctx.obj
+    if as_json or shape is Format.JSON:
+        screen.document(document)
+    elif shape is Format.MERMAID:
+        from dataops.outlets.lineage import mermaid
+
+        screen.lines(mermaid.of_document(document).splitlines())
+    else:
+        screen.lines(list(_tree(document)))
+    return 0
+
+
+At = tuple[str, str | None]
+"""A node, and the column of it that is meant, if one is."""
+
+
+def _tree(document: LineageDocument) -> Iterator[str]:
+    """One line per node or column, below that from which it was reached; the second time without what follows."""
+    nodes = {node.name: node for node in document.nodes}
+    links = _links(document)
+    seen: set[At] = set()
+
+    def below(at: At, how: str, before: str, lead: str) -> Iterator[str]:
+        again = at in seen and at in links
+        standing = ", ".join(nodes[at[0]].standing(document.at))
+        parts = (".".join(filter(None, at)), standing, f"({how})" if how else "", "…" if again else "")
+        yield visible(before + lead + "  ".join(filter(None, parts)))
+        if again:
+            return
+        seen.add(at)
+        inner = before + {"": "", "└─ ": "   ", "├─ ": "│  "}[lead]
+        children = links.get(at, [])
+        for number, (child, how_) in enumerate(children, start=1):
+            yield from below(child, how_, inner, "└─ " if number == len(children) else "├─ ")
+
+    yield from below((document.dataset, document.column), "", "", "")
+
+
+def _links(document: LineageDocument) -> dict[At, list[tuple[At, str]]]:
+    """What each node or column leads to, and how it goes into it."""
+    pairs: list[tuple[At, At, str]] = [
+        ((pair.of, pair.column), (pair.made, pair.made_column), pair.says or _word(pair.how))
+        for pair in document.columns
+    ]
+    if document.column is None:
+        pairs = [((edge.of, None), (edge.made, None), "") for edge in document.edges]
+    links: dict[At, list[tuple[At, str]]] = {}
+    for of, made, how in pairs:
+        start, end = (made, of) if document.direction == "up" else (of, made)
+        links.setdefault(start, []).append((end, how))
+    return links
+
+
+def _word(how: How) -> str:
+    return "" if how.value == "identity" else how.value

@@ -1,0 +1,1 @@
+"""The graph of what is made from what, for people."""
