@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from dataops.declared.project import Project
 from dataops.declared.yaml_files import Strict, read
@@ -52,6 +52,9 @@ class Namespaces(Strict):
     jobs: Namespace
     source: Source | None = None
     warehouse: Namespace | None = None  # where its address is not the one that others know it by
+    producer: Annotated[str, Field(pattern=r"^https://[^\s/]+(/\S*[^\s/])?$")] = (
+        "https://dataops.invalid"  # who says it
+    )
 
 
 def load(root: Path, project: Project) -> Namespaces:
