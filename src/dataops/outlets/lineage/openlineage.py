@@ -31,12 +31,11 @@ from openlineage.client.generated import (
 from openlineage.client.serde import Serde
 
 from dataops.declared.column_lineage import How
+from dataops.facts.document import Fields
 from dataops.facts.lineage_graph import ColumnOrigin
 from dataops.facts.lineage_runs import Assertion, JobKind, Measured, Run, Touched
 from dataops.outlets.lineage.naming import Naming
 
-Event = dict[str, Any]
-"""An event as JSON has it."""
 INTEGRATION = "DATAOPS"
 PUBLICATION = "dataops_publication"
 FACET = "facets/1-0-0/PublicationDatasetFacet.json"
@@ -46,13 +45,13 @@ SEVERITY = {"critical": "error"}
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes events. `producer`: the address by which we are known; `site`: where pages about publications are."""
+    """Writes events as JSON has them. `producer`: the address by which we are known; `site`: where pages about publications are."""
 
     naming: Naming
     producer: str
     site: str
 
-    def events(self, run: Run) -> list[Event]:
+    def events(self, run: Run) -> list[Fields]:
         """START, and how it ended unless it is still going on."""
         found = [self._event(run, standard.EventType.START, run.started)]
         if run.ended is not None:
@@ -64,7 +63,7 @@ class Writer:
         """The same for the same run, whenever it is told. Method: UUID version 5, RFC 9562."""
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.naming.jobs}/{job}/{key}"))
 
-    def _event(self, run: Run, kind: standard.EventType, at: datetime) -> Event:
+    def _event(self, run: Run, kind: standard.EventType, at: datetime) -> Fields:
         is_end = kind is not standard.EventType.START
         event = standard.RunEvent(
             eventType=kind,
@@ -96,7 +95,7 @@ class Writer:
             yield "test", test_run.TestRunFacet([_test(assertion) for assertion in said], producer=self.producer)
 
     def _input(self, touched: Touched) -> standard.InputDataset:
-        facets: dict[str, Any] = {}
+        facets: Fields = {}
         if touched.assertions:
             facets["dataQualityAssertions"] = data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(
                 [_asserted(assertion) for assertion in touched.assertions], producer=self.producer
@@ -108,7 +107,7 @@ class Writer:
         )
 
     def _output(self, touched: Touched, *, is_end: bool) -> standard.OutputDataset:
-        facets: dict[str, Any] = {}
+        facets: Fields = {}
         if is_end and touched.rows is not None:
             facets["outputStatistics"] = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
                 touched.rows, producer=self.producer
@@ -222,6 +221,3 @@ def _tags(touched: Touched) -> Iterator[tags_dataset.TagsDatasetFacetFields]:
     for column in touched.columns:
         if column.is_personal:
             yield tags_dataset.TagsDatasetFacetFields("pii", "true", INTEGRATION, column.name)
-
-
-__all__ = ["Event", "Writer"]
