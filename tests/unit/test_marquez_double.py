@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from tests.support.marquez import MarquezDouble
+from tests.support.marquez import MarquezDouble, client
 
 pytestmark = pytest.mark.unit
 
@@ -31,15 +29,7 @@ def double() -> Iterator[MarquezDouble]:
 def _ask(url: str, exchange: dict[str, Any]) -> tuple[int, str | None, Any]:
     request = exchange["request"]
     raw = request.get("raw") if request.get("body") is None else json.dumps(request["body"])
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
-    try:
-        connection.request(request["method"], request["path"], raw, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        text, kind = answer.read().decode(), answer.getheader("Content-Type")
-    finally:
-        connection.close()
-    return answer.status, kind, json.loads(text) if kind == "application/json" else text
+    return client.ask(url, request["method"], request["path"], raw)
 
 
 def _steady(value: Any, name: str = "") -> Any:

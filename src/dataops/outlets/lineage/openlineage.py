@@ -45,7 +45,7 @@ SEVERITY = {"critical": "error"}
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes events as JSON has them. `producer`: the address by which we are known; `site`: where pages about publications are."""
+    """Writes events as JSON has them. `producer`: the address by which we are known; `site`: where people read."""
 
     naming: Naming
     producer: str
