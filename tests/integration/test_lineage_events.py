@@ -2,98 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
-from urllib.parse import quote
+from dataclasses import replace
 
 import pytest
 
-from dataops.declared.namespaces import Namespaces, Source, normal
+from dataops.declared.namespaces import normal
 from dataops.facts.lineage_graph import Graph
 from dataops.facts.lineage_runs import Runs
-from dataops.ledger import batches, publications
-from dataops.ledger.workspace import Workspace
-from dataops.outlets.lineage.naming import Naming
-from dataops.outlets.lineage.openlineage import Writer
-from dataops.pipeline import jobs
+from dataops.ledger import batches
 from tests.support import standard
-from tests.support.marquez import MarquezDouble, client
-from tests.support.shop import line, load, small_shop
+from tests.support.lineage_day import Day, day, marquez
+from tests.support.marquez import client
 
+__all__ = ["day", "marquez"]
 pytestmark = [pytest.mark.integration, pytest.mark.quick]
-PRODUCER = "https://shop.example/dataops"
-Event = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Day:
-    """A day of a shop under a name of its own: a server may be there before and after us."""
-
-    work: Workspace
-    name: str
-
-    @property
-    def source(self) -> str:
-        """The namespace of its source."""
-        return f"mssql://sql.{self.name}.example:1433"
-
-    @property
-    def writer(self) -> Writer:
-        source = Source(namespace=self.source.upper(), database="Shop")
-        names = Namespaces(jobs=self.name, source=source, warehouse=f"duckdb://{self.name}", producer=PRODUCER)
-        naming = Naming(names, self.work.settings.warehouse_url, self.name)
-        return Writer(naming, PRODUCER, "http://127.0.0.1:8081")
-
-    def told(self) -> list[Event]:
-        """All that happened, in the order in which it did."""
-        runs, found = Runs(self.work.catalog, Graph(self.work.catalog, {})), []
-        with self.work.warehouse.reading() as connection:
-            for batch in reversed(batches.newest(connection, None, 100)):
-                found += runs.of_judged(connection, batch)
-                if made := publications.of_batch(connection, batch.seq):
-                    found += runs.of_publication(connection, made)
-        return [event for run in found for event in self.writer.events(run)]
-
-    def dataset(self, marquez: str, node: str) -> Any:
-        namespace, name = self.writer.naming.of(node)
-        return client.get(marquez, f"namespaces/{quote(namespace, '')}/datasets/{quote(name, '')}")
-
-    def runs(self, marquez: str, job: str) -> Any:
-        return client.get(marquez, f"namespaces/{self.name}/jobs/{job}/runs")["runs"]
-
-
-@pytest.fixture
-def day(work: Workspace) -> Day:
-    """Loaded, built; then a delivery with negative prices was held."""
-    shop = small_shop(orders=8)
-    for group in ("reference", "sales"):
-        load(work, shop, group)
-    for group, names in jobs.to_build(work.catalog, ()).items():
-        jobs.build(work, group, names)
-    for row in shop.lines:
-        row.update(line(row["order_id"], row["line_id"], price="-1.00"))
-    assert load(work, shop, "sales").verdict.name == "FAILED"
-    return Day(work, f"shop-{uuid.uuid4().hex[:12]}")
-
-
-@pytest.fixture
-def marquez() -> Iterator[str]:
-    """Where a real server is, if one is named; else its double."""
-    if url := os.environ.get("DATAOPS_TEST_MARQUEZ_URL"):
-        yield url
-        return
-    with MarquezDouble() as double:
-        yield double.url
-        assert double.refused == []
-
-
-def _send(marquez: str, events: list[Event]) -> None:
-    for event in events:
-        client.send(marquez, event)
 
 
 def test_every_event_is_as_the_standard_says(day: Day) -> None:
@@ -119,7 +42,7 @@ def test_told_twice_it_is_the_same(day: Day) -> None:
 
 
 def test_marquez_says_where_a_number_comes_from_and_whether_it_was_checked(day: Day, marquez: str) -> None:
-    _send(marquez, day.told())
+    client.send_all(marquez, day.told())
     naming = day.writer.naming
     namespace, name = naming.of("curated.fct_line")
     graph = client.get(marquez, "lineage", nodeId=f"dataset:{namespace}:{name}", depth="20")["graph"]
@@ -146,7 +69,7 @@ def test_marquez_says_where_a_number_comes_from_and_whether_it_was_checked(day: 
 
 def test_a_held_batch_says_why_and_its_group_ends_with_it(day: Day, marquez: str) -> None:
     told = day.told()
-    _send(marquez, told)
+    client.send_all(marquez, told)
     [newest, *_] = day.runs(marquez, "sales")
     assert (newest["state"], bool(newest["facets"]["errorMessage"]["message"])) == ("FAILED", True)
     assert day.runs(marquez, "curated")[0]["state"] == "COMPLETED"

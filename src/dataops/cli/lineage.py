@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from dataops.cli.listing import Json
 from dataops.cli.screen import Screen
-from dataops.facts.text import visible
+from dataops.facts.text import counted, visible
 
 if TYPE_CHECKING:
     from dataops.declared.column_lineage import How
@@ -60,6 +61,40 @@ def show_lineage(
     else:
         screen.lines(list(_tree(document)))
     return 0
+
+
+@lineage.command("replay")
+def replay_lineage(
+    ctx: typer.Context,
+    since: Annotated[
+        datetime | None, typer.Option("--since", metavar="TIME", help="only what happened from then on, UTC")
+    ] = None,
+    batch: Annotated[str | None, typer.Option("--run", metavar="BATCH", help="only what became of this batch")] = None,
+) -> int:
+    """Tell a lineage server (DATAOPS_LINEAGE_URL, else lineage/openlineage.yml) what happened, with the times of then.
+
+    Examples:  dataops lineage replay  |  dataops lineage replay --since 2026-05-01
+    |  dataops lineage replay --run sales-20260501
+    """
+    from dataops.declared.errors import DeclarationError
+    from dataops.facts import choosing
+    from dataops.ledger.workspace import open_workspace
+    from dataops.outlets.lineage import backend, replaying
+    from dataops.outlets.notify.port import UnconfiguredError
+
+    work = open_workspace()
+    try:
+        server = backend.configured(work.settings.paths.project)
+    except UnconfiguredError as error:
+        raise DeclarationError(str(error)) from None
+    name = choosing.of_work(work, "batch", batch) if batch else None
+    told = replaying.replay(work, server, since, name)
+    server.close()
+    screen: Screen = ctx.obj
+    screen.line(f"{counted(told.events, 'event')} of {counted(told.runs, 'run')} told to {server.name}")
+    for problem in told.refused:
+        screen.line(f"refused: {problem}")
+    return 3 if told.refused else 0
 
 
 At = tuple[str, str | None]

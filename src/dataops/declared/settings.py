@@ -35,6 +35,8 @@ KNOWN = {
     "DATAOPS_SITE_URL": "where people open the site, as messages link to it; default http://127.0.0.1:8081",
     "DATAOPS_AIRFLOW_URL": "where people open Airflow; default http://127.0.0.1:8080",
     "DATAOPS_SLACK_WEBHOOK": "a Slack webhook that messages go to where no connection slack_default is set; a secret",
+    "DATAOPS_LINEAGE_URL": "the OpenLineage server, such as Marquez, that lineage is told to",
+    "DATAOPS_LINEAGE_KEY": "the API key that a proxy before it asks for; a secret",
     "DATAOPS_PERSON": "who acts, as the ledger records it; default: the operating system's user",
 }
 SITE, AIRFLOW = "http://127.0.0.1:8081", "http://127.0.0.1:8080"

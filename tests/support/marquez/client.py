@@ -32,3 +32,9 @@ def send(url: str, event: dict[str, Any]) -> None:
     """An event that it must take."""
     status, _, answer = ask(url, "POST", "/api/v1/lineage", json.dumps(event))
     assert status == 201, (event, answer)
+
+
+def send_all(url: str, events: list[dict[str, Any]]) -> None:
+    """Events that it must take, in order."""
+    for event in events:
+        send(url, event)

@@ -29,6 +29,7 @@ from openlineage.client.generated import (
     test_run,
 )
 from openlineage.client.serde import Serde
+from openlineage.client.transport import Transport, get_default_factory
 
 from dataops.declared.column_lineage import How
 from dataops.facts.document import Fields
@@ -151,6 +152,11 @@ class Writer:
         )
         facet._schemaURL = f"{self.producer}/{FACET}#/$defs/PublicationDatasetFacet"  # noqa: SLF001  its only way in
         return facet
+
+
+def transport(config: Fields) -> Transport:
+    """A transport of the standard: http, file, kafka, … or the dotted path of one."""
+    return get_default_factory().create(config)
 
 
 def _time(moment: datetime) -> str:
