@@ -14,25 +14,17 @@ from dataops.facts import lineage
 from dataops.facts.lineage import LineageDocument
 from dataops.ledger.workspace import Workspace
 from dataops.outlets.lineage import mermaid
-from dataops.pipeline import jobs
-from tests.support.shop import line, load, small_shop
+from tests.support.lineage_day import Day, day
 
-pytestmark = [pytest.mark.integration, pytest.mark.quick]
+__all__ = ["day"]
+pytestmark = [pytest.mark.integration, pytest.mark.quick, pytest.mark.xdist_group("lineage")]
 SCHEMA = Path(__file__).resolve().parents[2] / "docs/reference/json/lineage.json"
 
 
 @pytest.fixture
-def held(work: Workspace) -> Workspace:
-    """Everything was published and built once; then a delivery with negative prices was held."""
-    shop = small_shop(orders=8)
-    for group in ("reference", "sales"):
-        load(work, shop, group)
-    for group, names in jobs.to_build(work.catalog, ()).items():
-        jobs.build(work, group, names)
-    for row in shop.lines:
-        row.update(line(row["order_id"], row["line_id"], price="-1.00"))
-    assert load(work, shop, "sales").verdict.name == "FAILED"
-    return work
+def held(day: Day) -> Workspace:
+    """Everything was published and built once; then a delivery was held."""
+    return day.work
 
 
 def _edges(found: LineageDocument) -> set[tuple[str, str]]:

@@ -16,7 +16,7 @@ from tests.support.lineage_day import Day, day, marquez
 from tests.support.marquez import client
 
 __all__ = ["day", "marquez"]
-pytestmark = [pytest.mark.integration, pytest.mark.quick]
+pytestmark = [pytest.mark.integration, pytest.mark.quick, pytest.mark.xdist_group("lineage")]
 
 
 def test_every_event_is_as_the_standard_says(day: Day) -> None:

@@ -15,7 +15,7 @@ from tests.support.lineage_day import Day, day
 from tests.support.marquez import MarquezDouble, client
 
 __all__ = ["day"]
-pytestmark = [pytest.mark.integration, pytest.mark.quick]
+pytestmark = [pytest.mark.integration, pytest.mark.quick, pytest.mark.xdist_group("lineage")]
 KEY = "canary-5520"
 Ran = Callable[..., tuple[int, str, str]]
 

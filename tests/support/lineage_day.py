@@ -20,7 +20,7 @@ from dataops.outlets.lineage.naming import Naming
 from dataops.outlets.lineage.openlineage import Writer
 from dataops.pipeline import jobs
 from tests.support.marquez import MarquezDouble, client
-from tests.support.shop import line, load, small_shop
+from tests.support.shop import line, load, small_shop, workspace
 
 PRODUCER = "https://shop.example/dataops"
 Event = dict[str, Any]
@@ -63,9 +63,11 @@ class Day:
         return client.get(marquez, f"namespaces/{self.name}/jobs/{job}/runs")["runs"]
 
 
-@pytest.fixture
-def day(work: Workspace) -> Day:
-    """Loaded, built; then a delivery with negative prices was held."""
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """Loaded, built; then a delivery with negative prices was held. Nobody changes it."""
+    server = request.getfixturevalue("postgres") if request.param == "postgres" else None
+    work = workspace(tmp_path_factory.mktemp("day") / "home", server.create_database("lineage") if server else None)
     shop = small_shop(orders=8)
     for group in ("reference", "sales"):
         load(work, shop, group)
