@@ -181,7 +181,10 @@ def test_what_arrived_without_an_answer_is_found_and_not_sent_again(
     held(work)
     slack.script.append("drop")
     mails.script.append("hang")
-    passed = relay(work)
+    mails.seconds = 2
+    with monkeypatch.context() as hasty:
+        hasty.setenv("AIRFLOW_CONN_SMTP_DEFAULT", mails.connection)
+        passed = relay(work)
     assert passed.put_off == 2
     for minutes in (5, 10):
         later(monkeypatch, timedelta(minutes=minutes))

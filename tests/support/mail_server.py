@@ -19,12 +19,16 @@ from aiosmtpd.controller import Controller
 
 @dataclass
 class MailServer:
-    """`refused`: mailbox -> answer to RCPT; `script`: answers to the next DATA: an SMTP line, or "hang"."""
+    """`refused`: mailbox -> answer to RCPT; `script`: answers to the next DATA: an SMTP line, or "hang".
+
+    `seconds`: for how long a client of its connection waits; few only where it is to hang, since it may be slow itself.
+    """
 
     refused: dict[str, str] = field(default_factory=dict)
     script: deque[str | None] = field(default_factory=deque)
     taken: list[EmailMessage] = field(default_factory=list)
     port: int = 0
+    seconds: int = 30
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: ARG002, N802
         """Refuses whom the test named."""
@@ -48,7 +52,7 @@ class MailServer:
     def connection(self) -> str:
         """The value of AIRFLOW_CONN_SMTP_DEFAULT."""
         extra = {"from_email": "Data <data@adventure-works.example>", "disable_ssl": True, "disable_tls": True,
-                 "timeout": 2, "retry_limit": 0}  # fmt: skip
+                 "timeout": self.seconds, "retry_limit": 0}  # fmt: skip
         return json.dumps({"conn_type": "smtp", "host": "127.0.0.1", "port": self.port, "extra": extra})
 
     def to(self, address: str) -> list[EmailMessage]:
