@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dataops.declared.column_lineage import How
     from dataops.facts.lineage import LineageDocument
 
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f"]
 lineage = typer.Typer(help="Where figures come from, and what is made of them.", no_args_is_help=True)
 
 
@@ -67,7 +68,8 @@ def show_lineage(
 def replay_lineage(
     ctx: typer.Context,
     since: Annotated[
-        datetime | None, typer.Option("--since", metavar="TIME", help="only what happened from then on, UTC")
+        datetime | None,
+        typer.Option("--since", metavar="TIME", formats=TIMES, help="only what happened from then on, UTC"),
     ] = None,
     batch: Annotated[str | None, typer.Option("--run", metavar="BATCH", help="only what became of this batch")] = None,
 ) -> int:

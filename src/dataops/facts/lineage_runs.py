@@ -6,7 +6,7 @@ Every run is known by a key that follows from what the ledger says of it: told t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -103,6 +103,8 @@ class Run:
     inputs: tuple[Touched, ...] = ()
     outputs: tuple[Touched, ...] = ()
     waivers: tuple[str, ...] = ()
+    was_begun: bool = False
+    """its beginning was told with what came before"""
 
     @property
     def name(self) -> str:
@@ -137,7 +139,7 @@ class Runs:
         batch = batches.numbered(connection, made.batch)
         done = [part for part in publications.datasets(connection, made.seq) if part.changes]
         runs = [run for part in done for run in self._published(made, batch, part)]
-        return [*runs, self._group(batch, made.published_at, [])] if batch else runs
+        return [*runs, replace(self._group(batch, made.published_at, []), was_begun=True)] if batch else runs
 
     def of_report(self, made: MadeReport, publication: str | None) -> list[Run]:
         """Making a report from what was published."""

@@ -54,7 +54,7 @@ class Writer:
 
     def events(self, run: Run) -> list[Fields]:
         """START, and how it ended unless it is still going on."""
-        found = [self._event(run, standard.EventType.START, run.started)]
+        found = [] if run.was_begun else [self._event(run, standard.EventType.START, run.started)]
         if run.ended is not None:
             kind = standard.EventType.FAIL if run.problem else standard.EventType.COMPLETE
             found.append(self._event(run, kind, max(run.ended, run.started)))

@@ -24,6 +24,7 @@ from dataops.outlets.lineage.naming import Naming
 from dataops.outlets.lineage.openlineage import Writer
 from dataops.outlets.notify.port import LaterError, RefusedError
 
+MOMENT = "%Y-%m-%dT%H:%M:%S.%f"
 LONG_AGO = datetime.min  # noqa: DTZ901  the ledger's times have no zone
 
 Happened = tuple[datetime, int, Callable[[Connection], list[Run]]]
@@ -36,7 +37,6 @@ class Replayed:
 
     runs: int = 0
     events: int = 0
-    until: datetime | None = None
     refused: list[str] = field(default_factory=list)
 
 
@@ -59,8 +59,7 @@ def replay(work: Workspace, backend: Backend, since: datetime | None = None, bat
                 with work.warehouse.reading() as connection:
                     found = of(connection)
                 for run in found:
-                    _tell(backend, write, run, told)
-                told.until = at
+                    _tell(backend, write, run, told, at)
     return told
 
 
@@ -81,17 +80,16 @@ def _happened(connection: Connection, runs: Runs, only: str | None) -> Iterator[
             yield report.made_at, 2, lambda _, r=report, n=name: runs.of_report(r, n)  # type: ignore[misc]
 
 
-def _tell(backend: Backend, write: Writer, run: Run, told: Replayed) -> None:
+def _tell(backend: Backend, write: Writer, run: Run, told: Replayed, at: datetime) -> None:
     for event in write.events(run):
         try:
             backend.send(event)
         except RefusedError as problem:
             told.refused.append(f"{event['eventType']} of {run.name} ({run.key}): {problem}")
         except LaterError as problem:
-            since = f" --since {told.until:%Y-%m-%dT%H:%M:%S}" if told.until else ""
             raise PlatformError(
                 f"{backend.name}: {problem}; {told.events:,} events were told.\n"
-                f"When it answers again: dataops lineage replay{since}"
+                f"When it answers again: dataops lineage replay --since {at:{MOMENT}}"
             ) from None
         else:
             told.events += 1
