@@ -11,9 +11,11 @@ from dataops.declared.namespaces import normal
 from dataops.facts.lineage_graph import Graph
 from dataops.facts.lineage_runs import Runs
 from dataops.ledger import batches
+from dataops.ledger.workspace import Workspace
 from tests.support import standard
 from tests.support.lineage_day import Day, day, marquez
 from tests.support.marquez import client
+from tests.support.shop import load, small_shop
 
 __all__ = ["day", "marquez"]
 pytestmark = [pytest.mark.integration, pytest.mark.quick, pytest.mark.xdist_group("lineage")]
@@ -61,6 +63,7 @@ def test_marquez_says_where_a_number_comes_from_and_whether_it_was_checked(day: 
     assert all(assertion["success"] for assertion in passed)
     published = day.dataset(marquez, "validated.order_line")["facets"]["dataops_publication"]
     assert published["publication"] == "sales-0001"
+    assert re.fullmatch(r"http://127.0.0.1:8081/batches/sales[-\w]+.html", published["report"])
     assert re.fullmatch("[0-9a-f]{64}", published["receipt"])
 
 
@@ -71,6 +74,15 @@ def test_a_held_batch_says_why_and_its_group_ends_with_it(day: Day, marquez: str
     assert (newest["state"], bool(newest["facets"]["errorMessage"]["message"])) == ("FAILED", True)
     assert day.runs(marquez, "curated")[0]["state"] == "COMPLETED"
     assert [event["job"]["name"] for event in told if event["eventType"] == "FAIL"].count("publish.order_line") == 0
+
+
+def test_the_groups_run_ends_with_a_delivery_that_changed_nothing(work: Workspace) -> None:
+    shop = small_shop(orders=8)
+    for _ in range(2):
+        load(work, shop, "reference")
+    ended = [(e["run"]["runId"], e["eventType"]) for e in Day(work, "again").told() if e["job"]["name"] == "reference"]
+    first, second = dict.fromkeys(run for run, _ in ended)
+    assert ended == [(first, "START"), (first, "COMPLETE"), (second, "START"), (second, "COMPLETE")]
 
 
 def test_the_range_of_a_personal_column_is_not_told(day: Day) -> None:

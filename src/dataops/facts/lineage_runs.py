@@ -18,7 +18,7 @@ from dataops.facts import masking
 from dataops.facts.lineage_graph import ColumnOrigin, Graph, Kind
 from dataops.ledger import batches, metrics, publications, results
 from dataops.ledger.batches import Batch, BatchDataset
-from dataops.ledger.enums import Outcome, PublicationKind, VerdictName
+from dataops.ledger.enums import BatchState, Outcome, PublicationKind, VerdictName
 from dataops.ledger.metrics import Name
 from dataops.ledger.publications import Publication, PublicationDataset
 from dataops.ledger.reports import MadeReport
@@ -85,6 +85,8 @@ class Touched:
     origins: Mapping[str, tuple[ColumnOrigin, ...]] = field(default_factory=dict)
     publication: str | None = None
     receipt: str | None = None
+    batch: str | None = None
+    """that brought what was published"""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ class Runs:
         brought = batches.datasets(connection, batch.seq)
         said = results.of_batch(connection, batch.seq)
         measured = metrics.of_batches(connection, batch.seq, []).get(batch.seq, {})
-        runs = [self._group(batch, batch.judged_at if batch.verdict is not VerdictName.PASSED else None, said)]
+        goes_on = batch.verdict is VerdictName.PASSED and batch.state in {BatchState.JUDGED, BatchState.PUBLISHED}
+        runs = [self._group(batch, None if goes_on else batch.judged_at, said)]
         for table, part in brought.items():
             dataset = self._catalog.datasets.get(table)
             if dataset is not None and dataset.group == batch.group:
@@ -211,6 +214,7 @@ class Runs:
             origins={column: (ColumnOrigin(place, column),) for column in dataset.column_names},
             publication=made.publication_id,
             receipt=made.receipt,
+            batch=batch.batch_id if batch else None,
         )
         kind = JobKind.ROLL_BACK if went_back else JobKind.PUBLISH
         started = batch.judged_at if batch and batch.judged_at else made.published_at

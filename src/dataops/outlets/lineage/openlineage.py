@@ -147,8 +147,9 @@ class Writer:
 
     def _publication(self, touched: Touched) -> standard.BaseFacet:
         """Ours: which publication the rows are of, the receipt that proves it, and where a person reads about it."""
+        page = f"batches/{touched.batch}.html" if touched.batch else "index.html"
         facet = standard.DatasetFacet(producer=self.producer).with_additional_properties(
-            publication=touched.publication, receipt=touched.receipt, report=f"{self.site}/index.html"
+            publication=touched.publication, receipt=touched.receipt, report=f"{self.site}/{page}"
         )
         facet._schemaURL = f"{self.producer}/{FACET}#/$defs/PublicationDatasetFacet"  # noqa: SLF001  its only way in
         return facet
