@@ -1,1 +1,1 @@
-"""The graph of what is made from what, for people."""
+"""Lineage: the graph for people, and what happened as events for servers."""
