@@ -18,7 +18,7 @@ from dataops.ledger.enums import IncidentKind
 from dataops.ledger.incidents import Detail
 from dataops.ledger.workspace import Workspace
 from dataops.outlets.notify import relay
-from dataops.outlets.notify.port import UnconfiguredError
+from dataops.outlets.refusals import UnconfiguredError
 from tests.support.crash import wait_until
 from tests.support.slack_double import SlackDouble
 from tests.support.told import told

@@ -13,11 +13,13 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from slack_sdk.models.blocks import Block
+
+from tests.support.serving import Serving
 
 TOKEN = "xoxb-canary-9471"  # noqa: S105  of nothing
 APP_TOKEN = "xapp-canary-3141"  # noqa: S105  of nothing
@@ -39,7 +41,7 @@ class Message:
 
 
 @dataclass
-class SlackDouble:
+class SlackDouble(Serving):
     """One workspace. `channels`: names it has; `knows_tables`: whether the table block was rolled out to it."""
 
     channels: tuple[str, ...] = ()
@@ -53,18 +55,11 @@ class SlackDouble:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> Self:
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"double": self}))
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.serve(_Handler)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
+        self.stop()
 
     @property
     def bot(self) -> str:

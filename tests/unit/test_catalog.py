@@ -147,6 +147,24 @@ def test_a_rule_knows_which_other_datasets_its_sql_compares_with(project: Path) 
 
 
 @pytest.mark.parametrize(
+    ("table", "computed", "said"),
+    [
+        ("raw/order_line", "{amounts: [price, qty]}", '"computed" names no column .amounts.'),
+        ("raw/order_line", "{amount: [price, quantity]}", '"computed" names no column .quantity.'),
+        ("curated/fct_line", "{amount: [line_id]}", '"computed" is about a source; curated.fct_line is built'),
+    ],
+)
+def test_what_a_source_computes_it_computes_from_columns_that_it_has(
+    project: Path, table: str, computed: str, said: str
+) -> None:
+    file = project / f"contracts/{table}.yml"
+    text = file.read_text("utf-8")
+    file.write_text(text.replace("\nx-dataops:\n", f"\nx-dataops:\n  computed: {computed}\n"), encoding="utf-8")
+    with pytest.raises(DeclarationError, match=said):
+        loaded(project)
+
+
+@pytest.mark.parametrize(
     ("old", "new", "said"),
     [
         (

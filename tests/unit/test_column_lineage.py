@@ -26,7 +26,9 @@ def catalog() -> Catalog:
 
 def _of(sql: str) -> dict[str, set[tuple[str, str, str]]]:
     found = column_lineage.of_query(select.parse(sql, query=True), COLUMNS)
-    return {name: {(o.dataset[1], o.column, o.how.value) for o in origins} for name, origins in found.items()}
+    return {
+        name: {(o.node.partition(".")[2], o.column, o.how.value) for o in origins} for name, origins in found.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_of_a_select(sql: str, expected: dict[str, set[tuple[str, str, str]]]) -
 def test_gross_profit_names_what_it_is_computed_from(catalog: Catalog) -> None:
     model = next(model for model in catalog.models if model.name == "curated.fct_sales")
     origins = column_lineage.of_model(model, catalog.columns)["gross_profit"]
-    assert {(".".join(o.dataset), o.column) for o in origins} == {
+    assert {(o.node, o.column) for o in origins} == {
         ("validated.product", "standard_cost"),
         ("validated.product_cost_history", "standard_cost"),
         ("validated.sales_order_detail", "line_total"),
@@ -92,8 +94,8 @@ def test_every_column_of_every_model_is_looked_at_and_leads_to_columns_that_ther
         found = column_lineage.of_model(model, catalog.columns)
         assert set(found) == set(catalog.datasets[model.table].column_names), model.name
         for origin in {origin for origins in found.values() for origin in origins}:
-            layer, table = origin.dataset
-            assert origin.dataset in model.inputs, model.name
+            layer, table = origin.node.split(".")
+            assert tuple(origin.node.split(".")) in model.inputs, model.name
             assert origin.column in catalog.columns[layer][table], model.name
         keys = catalog.datasets[model.table].key
         assert any(found[key] for key in keys) or model.name == "curated.dim_date", model.name

@@ -15,7 +15,8 @@ from dataops.ledger.enums import Channel
 from dataops.ledger.workspace import Workspace
 from dataops.outlets.notify.desk import Desk
 from dataops.outlets.notify.port import Channel as Port
-from dataops.outlets.notify.port import Channels, Errand, LaterError, UnconfiguredError
+from dataops.outlets.notify.port import Channels, Errand
+from dataops.outlets.refusals import LaterError, UnconfiguredError
 
 SLACK, SMTP = "slack_default", "smtp_default"
 SECONDS = 10  # that a receiver may take to answer

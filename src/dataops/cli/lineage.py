@@ -82,7 +82,7 @@ def replay_lineage(
     from dataops.facts import choosing
     from dataops.ledger.workspace import open_workspace
     from dataops.outlets.lineage import backend, replaying
-    from dataops.outlets.notify.port import UnconfiguredError
+    from dataops.outlets.refusals import UnconfiguredError
 
     work = open_workspace()
     try:

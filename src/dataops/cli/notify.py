@@ -78,7 +78,7 @@ def listen_for_buttons(ctx: typer.Context) -> int:
     from dataops.cli.sending import listening
     from dataops.declared.errors import DeclarationError
     from dataops.ledger.workspace import open_workspace
-    from dataops.outlets.notify.port import UnconfiguredError
+    from dataops.outlets.refusals import UnconfiguredError
 
     screen: Screen = ctx.obj
     try:

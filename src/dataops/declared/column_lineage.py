@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dataops.declared.models import Dataset, Model, SqlModel
+from dataops.declared.models import Model, SqlModel
 from dataops.declared.python_models import Made, PythonModel
 from dataops.declared.select import WRITTEN_IN
 
@@ -31,9 +31,9 @@ class How(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Origin:
-    """A column that goes into another; `says`: how, in words, where somebody wrote them down."""
+    """A column of `node` (`validated.orders`) that goes into another; `says`: how, where somebody wrote it down."""
 
-    dataset: Dataset
+    node: str
     column: str
     how: How = How.IDENTITY
     says: str = ""
@@ -82,7 +82,8 @@ def _leaves(node: Node, so_far: How, seen: set[tuple[int, How]]) -> Iterator[Ori
         for child in node.downstream:
             yield from _leaves(child, how, seen)
     elif isinstance(node.source, exp.Table) and node.source.db:
-        yield Origin((node.source.db, node.source.name), exp.to_column(node.name, dialect=WRITTEN_IN).name, so_far)
+        name = exp.to_column(node.name, dialect=WRITTEN_IN).name
+        yield Origin(f"{node.source.db}.{node.source.name}", name, so_far)
 
 
 def _how(expression: exp.Expression) -> How:
@@ -100,9 +101,9 @@ def _stronger(one: How, other: How) -> How:
 
 def _mildest_last(origins: Iterable[Origin]) -> tuple[Origin, ...]:
     """Each column once, with the strongest of what is done to it on several ways."""
-    found: dict[tuple[Dataset, str], Origin] = {}
+    found: dict[tuple[str, str], Origin] = {}
     for origin in origins:
-        key = (origin.dataset, origin.column)
+        key = (origin.node, origin.column)
         known = found.get(key)
         if known is None or _stronger(known.how, origin.how) is not known.how:
             found[key] = origin
@@ -118,4 +119,4 @@ def _named(model: PythonModel, part: Made) -> Iterator[Origin]:
     for name, columns in part.of.items():
         if dataset := model.input(name):
             for column in columns:
-                yield Origin(dataset, column, how, part.how or "")
+                yield Origin(".".join(dataset), column, how, part.how or "")

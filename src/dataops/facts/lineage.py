@@ -143,33 +143,18 @@ def _column_names(graph: Graph, name: str) -> list[str]:
 
 def _columns(graph: Graph, name: str, column: str, direction: Direction) -> Iterator[ColumnFacts]:
     """Every pair of columns on the way, the nearest first."""
-    links = _up(graph, name) if direction == "up" else _down(graph, name)
+    is_up = direction == "up"
+    links: dict[tuple[str, str], list[ColumnFacts]] = {}
+    for pair in _pairs(graph, graph.reached(name, graph.made_from if is_up else graph.goes_into)):
+        links.setdefault((pair.made, pair.made_column) if is_up else (pair.of, pair.column), []).append(pair)
     seen, queue = {(name, column)}, [(name, column)]
     while queue:
-        at = queue.pop(0)
-        for pair in links.get(at, ()):
+        for pair in links.get(queue.pop(0), ()):
             yield pair
-            beyond = (pair.of, pair.column) if direction == "up" else (pair.made, pair.made_column)
+            beyond = (pair.of, pair.column) if is_up else (pair.made, pair.made_column)
             if beyond not in seen:
                 seen.add(beyond)
                 queue.append(beyond)
-
-
-Links = dict[tuple[str, str], list[ColumnFacts]]
-
-
-def _up(graph: Graph, name: str) -> Links:
-    found: Links = {}
-    for pair in _pairs(graph, graph.reached(name, graph.made_from)):
-        found.setdefault((pair.made, pair.made_column), []).append(pair)
-    return found
-
-
-def _down(graph: Graph, name: str) -> Links:
-    found: Links = {}
-    for pair in _pairs(graph, graph.reached(name, graph.goes_into)):
-        found.setdefault((pair.of, pair.column), []).append(pair)
-    return found
 
 
 def _pairs(graph: Graph, nodes: Collection[str]) -> Iterator[ColumnFacts]:

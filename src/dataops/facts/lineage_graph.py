@@ -45,16 +45,6 @@ class Node:
         return self.name.removeprefix(f"{self.kind} ")
 
 
-@dataclass(frozen=True, order=True)
-class ColumnOrigin:
-    """A column of a node that goes into one of another."""
-
-    node: str
-    column: str
-    how: How = How.IDENTITY
-    says: str = ""
-
-
 class Graph:
     """Nodes in an order in which each comes after those it is made from."""
 
@@ -62,7 +52,7 @@ class Graph:
         self._catalog = catalog
         self.nodes: dict[str, Node] = {}
         self.made_from: dict[str, tuple[str, ...]] = {}
-        self.columns: Callable[[str], dict[str, tuple[ColumnOrigin, ...]]] = cache(self._columns)
+        self.columns: Callable[[str], Origins] = cache(self._columns)
         for dataset in catalog.datasets.values():
             if dataset.is_loaded:
                 self._add_loaded(dataset)
@@ -106,7 +96,7 @@ class Graph:
                     queue.append(name)
         return list(found)
 
-    def _columns(self, name: str) -> dict[str, tuple[ColumnOrigin, ...]]:
+    def _columns(self, name: str) -> Origins:
         """Where each column of a node comes from; a source's and a receiver's come from nowhere."""
         node = self.nodes[name]
         if node.kind is Kind.RAW and node.dataset:
@@ -115,18 +105,18 @@ class Graph:
             return self._published(node.dataset)
         return self._reported(node.report) if node.report else {}
 
-    def _published(self, dataset: Dataset) -> dict[str, tuple[ColumnOrigin, ...]]:
+    def _published(self, dataset: Dataset) -> Origins:
         if dataset.is_loaded:
-            return {column: (ColumnOrigin(dataset.name, column),) for column in dataset.column_names}
+            return {column: (Origin(dataset.name, column),) for column in dataset.column_names}
         model = next(model for model in self._catalog.models if model.table == dataset.table)
-        return _named(column_lineage.of_model(model, self._catalog.columns))
+        return column_lineage.of_model(model, self._catalog.columns)
 
-    def _reported(self, report: ReportFile) -> dict[str, tuple[ColumnOrigin, ...]]:
+    def _reported(self, report: ReportFile) -> Origins:
         """`section.column` of each table of a report; its figures stand in `figures`."""
-        found: dict[str, tuple[ColumnOrigin, ...]] = {}
+        found: Origins = {}
         for part, sql in _tables(report):
             tree, _ = query.parsed(Period.of(report.period, ANY_DAY).put_into(sql), self._catalog)
-            for column, origins in _named(column_lineage.of_query(tree, self._catalog.columns)).items():
+            for column, origins in column_lineage.of_query(tree, self._catalog.columns).items():
                 found[f"{part}.{column}"] = origins
         return found
 
@@ -142,27 +132,16 @@ def _asked(catalog: Catalog, report: ReportFile) -> list[str]:
     return sorted({dataset.published_name for datasets in used for dataset in datasets.values()})
 
 
-def _loaded(dataset: Dataset, source: str) -> dict[str, tuple[ColumnOrigin, ...]]:
+def _loaded(dataset: Dataset, source: str) -> Origins:
     """As the source has them, and what it computes from what it computes it."""
     computed = dataset.contract.platform.computed
     return {
         column: (
-            ColumnOrigin(source, column),
+            Origin(source, column),
             *(
-                ColumnOrigin(source, given, How.TRANSFORMATION, "computed by the source")
+                Origin(source, given, How.TRANSFORMATION, "computed by the source")
                 for given in computed.get(column, ())
             ),
         )
         for column in dataset.column_names
     }
-
-
-def _named(origins: Origins) -> dict[str, tuple[ColumnOrigin, ...]]:
-    return {column: tuple(map(_of, of)) for column, of in origins.items()}
-
-
-def _of(origin: Origin) -> ColumnOrigin:
-    return ColumnOrigin(".".join(origin.dataset), origin.column, origin.how, origin.says)
-
-
-__all__ = ["ColumnOrigin", "Graph", "Kind", "Node"]

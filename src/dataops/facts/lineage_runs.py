@@ -13,9 +13,10 @@ from enum import StrEnum
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Catalog, Dataset
+from dataops.declared.column_lineage import Origin, Origins
 from dataops.declared.layers import CANDIDATE, QUARANTINE, history_of
 from dataops.facts import masking
-from dataops.facts.lineage_graph import ColumnOrigin, Graph, Kind
+from dataops.facts.lineage_graph import Graph, Kind
 from dataops.ledger import batches, metrics, publications, results
 from dataops.ledger.batches import Batch, BatchDataset
 from dataops.ledger.enums import BatchState, Outcome, PublicationKind, VerdictName
@@ -82,7 +83,7 @@ class Touched:
     measured: Measured | None = None
     rows: int | None = None
     """that were written"""
-    origins: Mapping[str, tuple[ColumnOrigin, ...]] = field(default_factory=dict)
+    origins: Origins = field(default_factory=dict)
     publication: str | None = None
     receipt: str | None = None
     batch: str | None = None
@@ -104,7 +105,6 @@ class Run:
     """job and key of the run that this one is a part of"""
     inputs: tuple[Touched, ...] = ()
     outputs: tuple[Touched, ...] = ()
-    waivers: tuple[str, ...] = ()
     was_begun: bool = False
     """its beginning was told with what came before"""
 
@@ -171,7 +171,6 @@ class Runs:
         problem = self._problem(batch, said) if batch.verdict is not VerdictName.PASSED else None
         return Run(
             JobKind.GROUP, batch.group, batch.batch_id, batch.created_at, ended, problem, _nominal(batch),
-            waivers=batch.waivers,
         )  # fmt: skip
 
     def _landed(self, batch: Batch, dataset: Dataset, part: BatchDataset) -> Run:
@@ -197,9 +196,7 @@ class Runs:
         )
         problem = None if batch.verdict is VerdictName.PASSED else self._problem(batch, said)
         started = batch.sealed_at or batch.created_at
-        return self._part(
-            batch, JobKind.GATE, dataset, started, batch.judged_at, problem, inputs=(judged,), waivers=batch.waivers
-        )
+        return self._part(batch, JobKind.GATE, dataset, started, batch.judged_at, problem, inputs=(judged,))
 
     def _published(self, made: Publication, batch: Batch | None, part: PublicationDataset) -> Iterator[Run]:
         dataset = self._catalog.datasets.get(part.table)
@@ -211,40 +208,38 @@ class Runs:
             dataset,
             dataset.published_name,
             rows=part.new + part.changed + part.deleted,
-            origins={column: (ColumnOrigin(place, column),) for column in dataset.column_names},
+            origins={column: (Origin(place, column),) for column in dataset.column_names},
             publication=made.publication_id,
             receipt=made.receipt,
             batch=batch.batch_id if batch else None,
         )
         kind = JobKind.ROLL_BACK if went_back else JobKind.PUBLISH
         started = batch.judged_at if batch and batch.judged_at else made.published_at
-        waivers = tuple(waiver.waiver_id for waiver in made.waivers)
         yield Run(
             kind, dataset.table, f"{made.publication_id}/{dataset.table}", started, made.published_at, None,
             _nominal(batch) if batch else None, (made.group, batch.batch_id) if batch else None,
-            (self._touched(dataset, place),), (output,), waivers,
+            (self._touched(dataset, place),), (output,),
         )  # fmt: skip
 
     def _part(
         self, batch: Batch, kind: JobKind, dataset: Dataset, started: datetime, ended: datetime | None,
         problem: str | None = None, *, inputs: tuple[Touched, ...] = (), outputs: tuple[Touched, ...] = (),
-        waivers: tuple[str, ...] = (),
     ) -> Run:  # fmt: skip
         """A run of one dataset of a batch; a batch that is judged again is another run of the gate."""
         key = f"{batch.batch_id}/{dataset.table}"
         if kind is JobKind.GATE:
             key += f"/{batch.judged_at}"
         parent = (batch.group, batch.batch_id)
-        return Run(kind, dataset.table, key, started, ended, problem, _nominal(batch), parent, inputs, outputs, waivers)
+        return Run(kind, dataset.table, key, started, ended, problem, _nominal(batch), parent, inputs, outputs)
 
     def _landing(self, dataset: Dataset) -> str:
         """Where rows wait for the gate."""
         return dataset.name if dataset.is_loaded else f"{CANDIDATE}.{dataset.table}"
 
-    def _origins(self, dataset: Dataset, batch: Batch) -> Mapping[str, tuple[ColumnOrigin, ...]]:
+    def _origins(self, dataset: Dataset, batch: Batch) -> Origins:
         if batch.is_replay:
             waiting = f"{QUARANTINE}.{dataset.table}"
-            return {column: (ColumnOrigin(waiting, column),) for column in dataset.column_names}
+            return {column: (Origin(waiting, column),) for column in dataset.column_names}
         return self._graph.columns(dataset.name)
 
     def _whole(self, node: str) -> Touched:

@@ -10,13 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.support.marquez import answers
 from tests.support.marquez.taking import Fields, RefusedError, Taking, now, parsed
+from tests.support.serving import Serving
 
 Asked = dict[str, str]
 SCHEMA = Path(__file__).with_name("store.sql").read_text(encoding="utf-8")
@@ -81,7 +82,7 @@ ROUTES: tuple[tuple[str, str, Callable[..., Fields]], ...] = (
 
 
 @dataclass
-class MarquezDouble:
+class MarquezDouble(Serving):
     """A server on a free port. `script`: what it answers to the next events instead: a status, "hang" or "drop".
 
     `key`: the API key that a proxy in front of it would ask for. `refused`: what it was asked and does not know.
@@ -99,19 +100,12 @@ class MarquezDouble:
         if not self.store.execute("SELECT 1 FROM sqlite_master").fetchone():
             self.store.executescript(SCHEMA)
             self.store.execute("INSERT INTO namespaces VALUES ('default', ?, ?, ?)", (DEFAULT, now(), now()))
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"double": self}))
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.serve(_Handler)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        self.stop()
         self.store.close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
 
     def take(self, raw: bytes) -> None:
         """Keeps an event; what a refused one had brought before it was refused stays, as it does in a real server."""

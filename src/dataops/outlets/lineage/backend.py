@@ -17,7 +17,7 @@ from pydantic import Field
 from dataops.declared.errors import DeclarationError
 from dataops.declared.yaml_files import Strict, read
 from dataops.facts.document import Fields
-from dataops.outlets.notify.port import LaterError, RefusedError, UnconfiguredError
+from dataops.outlets.refusals import LaterError, RefusedError, UnconfiguredError
 
 if TYPE_CHECKING:
     from requests import RequestException

@@ -31,10 +31,9 @@ from openlineage.client.generated import (
 from openlineage.client.serde import Serde
 from openlineage.client.transport import Transport, get_default_factory
 
-from dataops.declared.column_lineage import How
+from dataops.declared.column_lineage import How, Origin
 from dataops.facts.document import Fields
-from dataops.facts.lineage_graph import ColumnOrigin
-from dataops.facts.lineage_runs import Assertion, JobKind, Measured, Run, Touched
+from dataops.facts.lineage_runs import Assertion, Measured, Run, Touched
 from dataops.outlets.lineage.naming import Naming
 
 INTEGRATION = "DATAOPS"
@@ -78,8 +77,7 @@ class Writer:
         return dict(json.loads(Serde.to_json(event)))
 
     def _job_type(self, run: Run) -> job_type_job.JobTypeJobFacet:
-        kind = "GROUP" if run.kind is JobKind.GROUP else run.kind.upper()
-        return job_type_job.JobTypeJobFacet("BATCH", INTEGRATION, kind, producer=self.producer)
+        return job_type_job.JobTypeJobFacet("BATCH", INTEGRATION, run.kind.upper(), producer=self.producer)
 
     def _run_facets(self, run: Run, *, is_end: bool) -> Iterator[tuple[str, Any]]:
         if run.nominal:
@@ -131,7 +129,7 @@ class Writer:
         if touched.publication:
             yield PUBLICATION, self._publication(touched)
 
-    def _fields(self, origins: tuple[ColumnOrigin, ...]) -> column_lineage_dataset.Fields:
+    def _fields(self, origins: tuple[Origin, ...]) -> column_lineage_dataset.Fields:
         """Marquez reads only the two deprecated fields, others only `transformations`."""
         strongest = max((origin.how for origin in origins), key=list(How).index)
         says = "; ".join(dict.fromkeys(origin.says for origin in origins if origin.says))
@@ -141,7 +139,7 @@ class Writer:
             transformationType=strongest.upper(),
         )
 
-    def _field(self, origin: ColumnOrigin) -> column_lineage_dataset.InputField:
+    def _field(self, origin: Origin) -> column_lineage_dataset.InputField:
         how = column_lineage_dataset.Transformation("DIRECT", origin.how.upper(), origin.says, masking=False)
         return column_lineage_dataset.InputField(*self.naming.of(origin.node), origin.column, [how])
 

@@ -22,7 +22,7 @@ from dataops.ledger.workspace import Workspace
 from dataops.outlets.lineage.backend import Backend
 from dataops.outlets.lineage.naming import Naming
 from dataops.outlets.lineage.openlineage import Writer
-from dataops.outlets.notify.port import LaterError, RefusedError
+from dataops.outlets.refusals import LaterError, RefusedError
 
 MOMENT = "%Y-%m-%dT%H:%M:%S.%f"
 LONG_AGO = datetime.min  # noqa: DTZ901  the ledger's times have no zone

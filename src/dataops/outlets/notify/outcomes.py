@@ -13,7 +13,8 @@ from dataops.ledger import clock, incidents, outbox
 from dataops.ledger.enums import Channel, IncidentKind, NoticeKind
 from dataops.ledger.incidents import Detail
 from dataops.ledger.outbox import Delivery
-from dataops.outlets.notify.port import LaterError, Sent
+from dataops.outlets.notify.port import Sent
+from dataops.outlets.refusals import LaterError
 from dataops.pipeline.watch_platform import PLATFORM
 
 FIRST_WAIT, LONGEST_WAIT = 30.0, 3600.0  # seconds between two attempts

@@ -10,8 +10,9 @@ from dataops.ledger.enums import Channel, DeliveryState, NoticeKind
 from dataops.ledger.outbox import Delivery, To
 from dataops.outlets.notify import addressing
 from dataops.outlets.notify.desk import Desk
-from dataops.outlets.notify.port import Channels, Errand, LaterError, RefusedError, UnconfiguredError
+from dataops.outlets.notify.port import Channels, Errand
 from dataops.outlets.notify.story import Fact, Link, Para, Story, Table
+from dataops.outlets.refusals import LaterError, RefusedError, UnconfiguredError
 
 NOTE = "This is a test: nothing of it happened. Somebody ran: dataops notify test"
 

@@ -22,16 +22,9 @@ from dataops.outlets.notify import outcomes, stories
 from dataops.outlets.notify.desk import Desk
 from dataops.outlets.notify.outcomes import Passed, Settle
 from dataops.outlets.notify.port import Channel as Port
-from dataops.outlets.notify.port import (
-    Channels,
-    Errand,
-    LaterError,
-    NeedlessError,
-    RefusedError,
-    Sent,
-    UnconfiguredError,
-)
+from dataops.outlets.notify.port import Channels, Errand, NeedlessError, Sent
 from dataops.outlets.notify.story import Story
+from dataops.outlets.refusals import LaterError, RefusedError, UnconfiguredError
 from dataops.outlets.site import data_docs
 
 TOGETHER = 20  # deliveries that are looked up together
