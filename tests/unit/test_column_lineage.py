@@ -11,7 +11,10 @@ from dataops.declared import column_lineage, reports, select
 from dataops.declared.catalog import Catalog
 from dataops.declared.column_lineage import How
 from dataops.declared.paths import Paths
+from dataops.declared.python_models import PythonModel
 from dataops.facts.lineage_graph import Graph, Kind
+from dataops.pipeline import functions
+from dataops.warehouse.arrow_types import arrow_schema
 
 pytestmark = pytest.mark.unit
 
@@ -133,3 +136,14 @@ def test_what_the_source_computes_leads_to_what_it_computes_it_from(graph: Graph
     line_total = graph.columns("raw.sales_order_detail")["line_total"]
     assert [origin.column for origin in line_total] == ["line_total", "unit_price", "unit_price_discount", "order_qty"]
     assert graph.columns("raw.sales_order_detail")["order_qty"][0].how is How.IDENTITY
+
+
+def test_a_function_gets_the_columns_that_its_lineage_names_whatever_is_there(catalog: Catalog) -> None:
+    model = next(model for model in catalog.models if model.name == "marts.inventory_policy")
+    assert isinstance(model, PythonModel)
+    whole = {
+        f"{layer}.{table}": arrow_schema(catalog.datasets[table].columns).empty_table() for layer, table in model.inputs
+    }
+    given = functions.Inputs(model, whole)
+    assert set(given["levels"].column_names) == {"product_id", "lead_time_days", "lead_time_from"}
+    assert "declared_reorder_point" in whole["marts.inventory_levels"].column_names
