@@ -54,7 +54,7 @@ def of_tables(work: Workspace, tables: Collection[str]) -> ImpactDocument:
         of=tuple(sorted(named)),
         datasets=tuple(model.name for model in made),
         groups=tuple(dict.fromkeys(catalog.datasets[model.table].group for model in made)),
-        metrics=tuple(n for n, metric in catalog.metrics.items() if n in shown or metric.declared.of in reached),
+        metrics=tuple(name for name in catalog.metrics if name in shown),
         reports=tuple(node.label for node in nodes if node.kind is Kind.REPORT),
         receivers=tuple(sorted(node.label for node in nodes if node.kind is Kind.RECEIVER)),
     )
