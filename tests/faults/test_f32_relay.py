@@ -15,7 +15,8 @@ from dataops.ledger import incidents, outbox, schema
 from dataops.ledger.enums import DeliveryState, IncidentKind
 from dataops.ledger.incidents import Detail
 from dataops.ledger.workspace import Workspace
-from dataops.outlets.notify import outcomes, relay
+from dataops.outlets import outcomes
+from dataops.outlets.notify import relay
 from tests.support.crash import Child, wait_until
 from tests.support.mail_server import MailServer, mail_server
 from tests.support.shop import workspace

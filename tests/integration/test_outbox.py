@@ -15,7 +15,7 @@ from dataops.ledger.enums import Channel, DeliveryState, IncidentKind
 from dataops.ledger.outbox import Delivery
 from dataops.ledger.workspace import Workspace
 from dataops.outlets.notify import relay as relaying
-from dataops.outlets.notify.outcomes import Passed
+from dataops.outlets.outcomes import Passed
 from tests.support.mail_server import MailServer
 from tests.support.shop import Shop, line, load, small_shop
 from tests.support.slack_double import HOOK, SlackDouble

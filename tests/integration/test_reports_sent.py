@@ -30,8 +30,8 @@ from dataops.ledger.outbox import Delivery
 from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.outlets.notify import relay as relaying
 from dataops.outlets.notify.desk import Desk
-from dataops.outlets.notify.outcomes import Passed
 from dataops.outlets.notify.stories import report as told
+from dataops.outlets.outcomes import Passed
 from dataops.outlets.reports import sending
 from dataops.pipeline import jobs
 from dataops.sources import Window

@@ -14,6 +14,9 @@ from dataops.airflow.operators import Job
 if TYPE_CHECKING:
     from dataops.ledger.publications import Publication
     from dataops.ledger.workspace import Workspace
+    from dataops.outlets.outcomes import Passed
+
+SECONDS = 30.0  # for which lineage is told
 
 
 class Watch(Job):
@@ -53,14 +56,25 @@ class Watch(Job):
 
 
 class Relay(Job):
-    """Sends what waits in the outbox; what does not get through is tried again by a later run."""
+    """Sends what waits in the outbox, then tells lineage; what does not get through is tried again by a later run.
+
+    After an outage lineage is told for half a minute per run, so that messages never wait for it.
+    """
 
     def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401, ARG002
         from dataops.airflow import channels
+        from dataops.outlets.lineage import relaying
         from dataops.outlets.notify import relay
+        from dataops.outlets.refusals import UnconfiguredError
 
-        passed = relay.relay(work, channels.of(work))
-        self.log.info("%s", passed.sentence)
+        self._say(relay.relay(work, channels.of(work)), "messages")
+        try:
+            self._say(relaying.relay_all(work, SECONDS), "lineage")
+        except UnconfiguredError as none:
+            self.log.info("%s", none)
+
+    def _say(self, passed: Passed, what: str) -> None:
+        self.log.info("%s: %s", what, passed.sentence)
         for problem in (*passed.unconfigured.values(), *passed.problems):
             self.log.warning("%s", problem)
 

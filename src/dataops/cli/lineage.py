@@ -11,12 +11,14 @@ import typer
 
 from dataops.cli.listing import Json
 from dataops.cli.screen import Screen
-from dataops.facts.text import counted, visible
+from dataops.facts.text import counted, stamp, visible
 
 if TYPE_CHECKING:
     from dataops.declared.column_lineage import How
     from dataops.facts.lineage import LineageDocument
+    from dataops.facts.lineage_status import LineageStatusDocument
 
+URL = "DATAOPS_LINEAGE_URL"
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f"]
 lineage = typer.Typer(help="Where figures come from, and what is made of them.", no_args_is_help=True)
 
@@ -97,6 +99,73 @@ def replay_lineage(
     for problem in told.refused:
         screen.line(f"refused: {problem}")
     return 3 if told.refused else 0
+
+
+@lineage.command("relay")
+def relay_lineage(ctx: typer.Context) -> int:
+    """Tell the lineage server everything that it does not know yet; `dataops outbox relay` does this as well.
+
+    Examples:  dataops lineage relay
+    """
+    from dataops.declared.errors import DeclarationError
+    from dataops.ledger.workspace import open_workspace
+    from dataops.outlets.lineage import relaying
+    from dataops.outlets.refusals import UnconfiguredError
+
+    screen: Screen = ctx.obj
+    work = open_workspace()
+    try:
+        with screen.working("telling lineage"):
+            passed = relaying.relay_all(work)
+    except UnconfiguredError as error:
+        raise DeclarationError(f"{error}; until then everything is kept") from None
+    screen.line(passed.sentence)
+    for problem in passed.problems:
+        screen.line(f"  {problem}")
+    return 0
+
+
+@lineage.command("status")
+def lineage_status(ctx: typer.Context, as_json: Json = False) -> int:
+    """Say what the lineage server does not know yet, and what it refuses.
+
+    Examples:  dataops lineage status  |  dataops lineage status --json
+    """
+    from dataops.facts import lineage_status as facts
+    from dataops.ledger.workspace import open_workspace
+    from dataops.outlets.lineage import backend, spool
+    from dataops.outlets.refusals import UnconfiguredError
+
+    work = open_workspace()
+    try:
+        server = backend.configured(work.settings.paths.project).name
+    except UnconfiguredError:
+        server = None
+    paths = work.settings.paths
+    document = facts.status(work, server, len(spool.waiting(paths)), len(spool.unreadable(paths)))
+    screen: Screen = ctx.obj
+    if as_json:
+        screen.document(document)
+    else:
+        screen.lines(list(_status(document)))
+    return 0
+
+
+def _status(found: LineageStatusDocument) -> Iterator[str]:
+    yield f"Server   {found.server or f'none; set {URL}, and everything that is kept is told'}"
+    since = f" since {stamp(found.untold_since)}" if found.untold_since else ""
+    yield f"Kept     {counted(found.untold, 'happening')}{since}" if found.untold else "Kept     nothing"
+    if found.spooled:
+        yield f"Spooled  {counted(found.spooled, 'event')} of Airflow's own"
+    if found.unreadable:
+        yield f"Spooled  {counted(found.unreadable, 'file')} (*.bad in var/lineage) that hold no event"
+    stuck = f", one not taken since {stamp(found.stuck_since)}" if found.stuck_since else ""
+    yield f"Waiting  {counted(found.waiting, 'event')}{stuck}"
+    yield f"Taken    {f'last {stamp(found.last_taken)}' if found.last_taken else 'nothing within a week'}"
+    tried = stamp(found.relayed_at) if found.relayed_at else "never; under Airflow the DAG outbox does, else cron"
+    yield f"Relay    ran last {tried}" if found.relayed_at else f"Relay    ran {tried}"
+    if found.parked:
+        yield f"Refused  {counted(found.parked, 'event')}; see: dataops outbox list --state parked"
 
 
 At = tuple[str, str | None]

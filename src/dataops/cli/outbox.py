@@ -61,7 +61,7 @@ def show_delivery(ctx: typer.Context, delivery: Id = "latest", as_json: Json = F
 
 @outbox.command("relay")
 def relay_outbox(ctx: typer.Context) -> int:
-    """Send everything that is due; under Airflow the DAG `outbox` does this every minute.
+    """Send every message that is due, then tell lineage; under Airflow the DAG `outbox` does this every minute.
 
     What goes by a channel without a connection stays where it is. It ends when nothing is due any more.
 
@@ -69,7 +69,9 @@ def relay_outbox(ctx: typer.Context) -> int:
     """
     from dataops.cli.sending import channels
     from dataops.ledger.workspace import open_workspace
+    from dataops.outlets.lineage import relaying
     from dataops.outlets.notify import relay
+    from dataops.outlets.refusals import UnconfiguredError
 
     screen: Screen = ctx.obj
     work = open_workspace()
@@ -77,6 +79,14 @@ def relay_outbox(ctx: typer.Context) -> int:
         passed = relay.relay(work, channels(work))
     screen.line(passed.sentence)
     for problem in (*passed.unconfigured.values(), *passed.problems):
+        screen.line(f"  {problem}")
+    try:
+        with screen.working("telling lineage"):
+            told = relaying.relay_all(work)
+    except UnconfiguredError:
+        return 0
+    screen.line(f"lineage: {told.sentence}")
+    for problem in told.problems:
         screen.line(f"  {problem}")
     return 0
 

@@ -67,6 +67,7 @@ def lines(found: Status, where: str) -> list[str]:
         *labelled("  Quarantine", held if waiting.rows else "no rows", 14),
         *labelled("  Waivers", _waivers(found), 14),
         *labelled("  Outbox", _outbox(found), 14),
+        *(labelled("  Lineage", text, 14) if (text := _lineage(found)) else []),
         *labelled("  Receipts", f"head {brief(found.receipt)}" if found.receipt else "none yet", 14),
         *labelled("  Warehouse", where, 14),
         *(labelled("  Readers", _lag(found.readers), 14) if found.readers and found.readers.behind else []),
@@ -84,6 +85,15 @@ def _outbox(found: Status) -> str:
     since = f", oldest {age(found.as_of - told.overdue_since)}" if told.overdue_since else ""
     parked = f", {counted(told.parked, 'message')} refused: dataops outbox list" if told.parked else ""
     return f"{told.waiting} waiting{since}{parked}"
+
+
+def _lineage(found: Status) -> str:
+    """Empty while all goes well, or nobody is told."""
+    told = found.lineage
+    stuck = f"not taken, oldest {age(found.as_of - told.stuck_since)}" if told.stuck_since else ""
+    parked = f"{counted(told.parked, 'event')} refused" if told.parked else ""
+    said = ", ".join(filter(None, (stuck, parked)))
+    return f"{said}: dataops lineage status" if said else ""
 
 
 def _waivers(found: Status) -> str:

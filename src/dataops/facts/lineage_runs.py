@@ -17,10 +17,12 @@ from dataops.declared.column_lineage import Origin, Origins
 from dataops.declared.layers import CANDIDATE, QUARANTINE, history_of
 from dataops.facts import masking
 from dataops.facts.lineage_graph import Graph, Kind
-from dataops.ledger import batches, metrics, publications, results
+from dataops.ledger import batches, lineage, metrics, outbox, publications, reports, results
 from dataops.ledger.batches import Batch, BatchDataset
 from dataops.ledger.enums import BatchState, Outcome, PublicationKind, VerdictName
+from dataops.ledger.lineage import Root
 from dataops.ledger.metrics import Name
+from dataops.ledger.outbox import Delivery
 from dataops.ledger.publications import Publication, PublicationDataset
 from dataops.ledger.reports import MadeReport
 from dataops.ledger.results import CheckResult
@@ -37,6 +39,7 @@ class JobKind(StrEnum):
     PUBLISH = "publish"
     ROLL_BACK = "roll_back"
     REPORT = "report"
+    DELIVERY = "delivery"  # of a report, to a receiver
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,8 @@ class Run:
     """job and key of the run that this one is a part of"""
     inputs: tuple[Touched, ...] = ()
     outputs: tuple[Touched, ...] = ()
+    root: Root | None = None
+    """the scheduler's run that all of it is a part of; None: the parent itself"""
     was_begun: bool = False
     """its beginning was told with what came before"""
 
@@ -135,14 +140,25 @@ class Runs:
             if dataset is not None and dataset.group == batch.group:
                 runs.append(self._landed(batch, dataset, part))
                 runs.append(self._gate(batch, dataset, [r for r in said if r.table == table], said, measured))
-        return runs
+        return _below(lineage.root_of(connection, batch.seq), runs)
 
     def of_publication(self, connection: Connection, made: Publication) -> list[Run]:
         """Promoting what passed, or going back, dataset by dataset; only those of which something changed."""
         batch = batches.numbered(connection, made.batch)
         done = [part for part in publications.datasets(connection, made.seq) if part.changes]
         runs = [run for part in done for run in self._published(made, batch, part)]
-        return [*runs, replace(self._group(batch, made.published_at, []), was_begun=True)] if batch else runs
+        if batch is None:
+            return runs
+        ended = replace(self._group(batch, made.published_at, []), was_begun=True)
+        return _below(lineage.root_of(connection, batch.seq), [*runs, ended])
+
+    def of_closed(self, connection: Connection, batch: Batch) -> list[Run]:
+        """The end of a batch that was judged and led to no publication. Empty for one that was never judged."""
+        if batch.verdict is None or batch.judged_at is None:
+            return []
+        said = results.of_batch(connection, batch.seq)
+        ended = replace(self._group(batch, batch.judged_at, said), was_begun=True)
+        return _below(lineage.root_of(connection, batch.seq), [ended])
 
     def of_report(self, made: MadeReport, publication: str | None) -> list[Run]:
         """Making a report from what was published."""
@@ -166,6 +182,19 @@ class Runs:
                 outputs=(output,),
             )
         ]
+
+    def of_delivery(self, connection: Connection, made: Delivery) -> list[Run]:
+        """Sending a report to one of its receivers. Empty where report or receiver are not declared any more."""
+        report = reports.find(connection, made.what.partition(outbox.AGAIN)[0])
+        if report is None or made.settled_at is None:
+            return []
+        given, taker = f"{Kind.REPORT} {report.report}", f"{Kind.RECEIVER} {made.whom}"
+        if given not in self._graph.nodes or taker not in self._graph.nodes:
+            return []
+        columns = tuple(Column(name, "") for name in self._graph.columns(given))
+        inputs, outputs = (Touched(given, columns),), (Touched(taker, ()),)
+        job, key = f"{report.report}.{made.whom}", made.delivery_id
+        return [Run(JobKind.DELIVERY, job, key, made.settled_at, made.settled_at, inputs=inputs, outputs=outputs)]
 
     def _group(self, batch: Batch, ended: datetime | None, said: Sequence[CheckResult]) -> Run:
         problem = self._problem(batch, said) if batch.verdict is not VerdictName.PASSED else None
@@ -270,6 +299,10 @@ class Runs:
 
     def _problem(self, batch: Batch, said: Sequence[CheckResult]) -> str:
         return masking.reason(self._catalog, batch.reason, said) or f"the batch is {batch.verdict}"
+
+
+def _below(root: Root | None, runs: list[Run]) -> list[Run]:
+    return [replace(run, root=root) for run in runs] if root else runs
 
 
 def _nominal(batch: Batch) -> tuple[datetime, datetime] | None:

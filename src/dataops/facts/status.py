@@ -14,7 +14,9 @@ from pydantic import Field, computed_field
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Catalog
+from dataops.facts import lineage_status
 from dataops.facts.document import Amount, Document, Moment, Part, Receipt, iso
+from dataops.facts.lineage_status import LineageFacts
 from dataops.facts.sentence import WORST_FIRST, GroupState, State, sentence, worst
 from dataops.gate.waivers import state_of
 from dataops.ledger import batches, clock, entries, outbox, publications, receipts, results, waivers
@@ -155,6 +157,9 @@ class Messages(Part):
     """since when something waits that might have been sent"""
 
 
+NOTHING = Messages(waiting=0, parked=0, overdue_since=None)
+
+
 class Status(Document):
     """How every group stands."""
 
@@ -173,6 +178,7 @@ class Status(Document):
     readers: ReadersCopy | None
     """null where people read the warehouse itself"""
     outbox: Messages
+    lineage: LineageFacts
     reports_waiting: tuple[str, ...] = ()
     """reports that cannot be made anew while a group is held"""
 
@@ -207,7 +213,7 @@ def read(work: Workspace) -> Status:
     with work.warehouse.reading() as connection:
         if not is_there(connection):
             never = {name: _never(work.catalog, name) for name in in_order(work.catalog)}
-            return _status(work, now, never, (), {}, (), None, None, Messages(waiting=0, parked=0, overdue_since=None))
+            return _status(work, now, never, (), {}, (), None, None, NOTHING, LineageFacts())
         incidents = tuple(open_incidents(connection))
         held = entries.waiting_rows(connection, work.catalog.datasets)
         receipt = receipts.head(connection)
@@ -218,8 +224,9 @@ def read(work: Workspace) -> Status:
             name: _group(connection, work.catalog, name, incidents, held, published, now)
             for name in in_order(work.catalog)
         }
-        told = _messages(connection)
-    return _status(work, now, _with_causes(work.catalog, groups), incidents, held, allowed, receipt, copy, told)
+        told, lineage = _messages(connection), lineage_status.read(connection)
+    caused = _with_causes(work.catalog, groups)
+    return _status(work, now, caused, incidents, held, allowed, receipt, copy, told, lineage)
 
 
 def _messages(connection: Connection) -> Messages:
@@ -242,6 +249,7 @@ def _status(
     receipt: str | None,
     copy: ReadersCopy | None,
     told: Messages,
+    lineage: LineageFacts,
 ) -> Status:
     ordered = sorted(groups.values(), key=lambda group: WORST_FIRST.index(group.state.state))
     states = [group.state for group in ordered]
@@ -266,6 +274,7 @@ def _status(
         receipt=receipt,
         readers=copy,
         outbox=told,
+        lineage=lineage,
         reports_waiting=_reports_waiting(work, [state.group for state in states if state.state == "held"]),
     )
 

@@ -257,10 +257,16 @@ def _mail(settings: Settings) -> Finding:
     return doctor_channels.mail(settings)
 
 
+def _lineage(settings: Settings) -> Finding:
+    from dataops.lab import doctor_channels
+
+    return doctor_channels.lineage(settings)
+
+
 PROBES: dict[str, Probe] = {
     "python": _python, "files": _files, "warehouse": _warehouse, "rights": _rights, "source": _source,
     "airflow": _airflow, "clock": _clock, "disk": _disk, "backup": _backup,
-    "slack": _slack, "mail": _mail,
+    "slack": _slack, "mail": _mail, "lineage": _lineage,
 }  # fmt: skip
 STOPS = {
     "python": "the installation is not the one that was tested",

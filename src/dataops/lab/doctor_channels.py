@@ -45,6 +45,27 @@ def mail(_: Settings, environ: Mapping[str, str] | None = None) -> Finding:
     return Finding("ok", "mail", f"{host}:{port} accepts; test not sent (dataops notify test)")
 
 
+def lineage(settings: Settings, environ: Mapping[str, str] | None = None) -> Finding:
+    """Whether a lineage server is configured, and accepts a connection where it is one of HTTP."""
+    from dataops.outlets.lineage import backend
+    from dataops.outlets.refusals import UnconfiguredError
+
+    try:
+        server = backend.configured(settings.paths.project, environ)
+    except UnconfiguredError:
+        return Finding("off", "lineage", "no server configured; events are kept for one (dataops lineage status)")
+    host, _, port = server.name.partition(":")
+    if not port.isdigit():
+        return Finding("ok", "lineage", f"goes to {server.name}")
+    try:
+        with socket.create_connection((host, int(port)), SECONDS):
+            pass
+    except OSError as error:
+        said = f"{server.name} does not answer: {error.strerror or type(error).__name__}"
+        return Finding("warn", "lineage", said, "events wait for it: dataops lineage status")
+    return Finding("ok", "lineage", f"{server.name} accepts")
+
+
 def _connection(environ: Mapping[str, str], name: str) -> dict[str, object]:
     """What a connection in the environment says of itself, as Airflow writes it: JSON or a URL. Never its secrets."""
     text = environ.get(f"AIRFLOW_CONN_{name}", "").strip()

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset, Group
 from dataops.declared.errors import DataRejected
-from dataops.ledger import clock, numbering, publications
+from dataops.ledger import clock, lineage, numbering, publications
 from dataops.ledger import tables as t
 from dataops.ledger.enums import SETTLED, STANDS, BatchState, VerdictName
 from dataops.ledger.reading import Record, every, one
@@ -131,6 +131,8 @@ def record_verdict(
     waivers: Sequence[str],
 ) -> None:  # fmt: skip
     """Records what the gate said, under which rules and waivers."""
+    now = clock.now()
+    lineage.note(connection, f"judged {batch} {now.isoformat()}")
     _set(
         connection,
         batch,
@@ -138,13 +140,15 @@ def record_verdict(
         verdict=verdict,
         reason="; ".join(reasons) or None,
         rules_hash=rules_hash,
-        judged_at=clock.now(),
+        judged_at=now,
         waivers=list(waivers),
     )
 
 
 def settle(connection: Connection, batch: int, state: BatchState, reason: str | None = None) -> None:
     """Ends its life: published, unchanged or discarded."""
+    if state is not BatchState.PUBLISHED:  # of which the publication tells
+        lineage.note(connection, f"closed {batch}")
     _set(connection, batch, state=state, **({"reason": reason} if reason else {}))
 
 

@@ -129,6 +129,7 @@ class NoticeKind(StrEnum):
     REPORT = "report"  # one that was made
     REPORT_WAITS = "report waits"  # one that is due and cannot be made
     DIGEST = "digest"
+    LINEAGE = "lineage"  # something that a lineage server is to know
 
 
 class Channel(StrEnum):
@@ -136,6 +137,7 @@ class Channel(StrEnum):
 
     SLACK = "slack"
     MAIL = "mail"
+    LINEAGE = "lineage"  # events, to a server
 
 
 class DeliveryState(StrEnum):

@@ -17,6 +17,7 @@ class Beat(StrEnum):
 
     RELAY = "relay"
     WATCH = "watch"
+    LINEAGE = "lineage"
 
 
 def note(connection: Connection, beat: Beat) -> None:

@@ -8,7 +8,7 @@ something is announced, it is sent once. Order is kept per incident or report, c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -93,17 +93,19 @@ def tell(connection: Connection, kind: NoticeKind, what: str, subject: str) -> b
 
 
 def unrouted(connection: Connection, limit: int = 1000) -> list[Notice]:
-    """Notices for which nobody has looked whom they reach, oldest first."""
+    """Notices for which nobody has looked whom they reach, oldest first; of lineage see `ledger.lineage`."""
     table = t.outbox
-    return every(
-        connection, Notice, sa.select(table).where(table.c.routed_at.is_(None)).order_by(table.c.seq).limit(limit)
-    )
+    return every(connection, Notice, sa.select(table).where(_unrouted()).order_by(table.c.seq).limit(limit))
 
 
 def unrouted_count(connection: Connection) -> int:
     """How many notices nobody has routed."""
-    new = sa.select(sa.func.count()).select_from(t.outbox).where(t.outbox.c.routed_at.is_(None))
+    new = sa.select(sa.func.count()).select_from(t.outbox).where(_unrouted())
     return int(connection.execute(new).scalar_one())
+
+
+def _unrouted() -> sa.ColumnElement[bool]:
+    return t.outbox.c.routed_at.is_(None) & (t.outbox.c.kind != NoticeKind.LINEAGE)
 
 
 def route(connection: Connection, notice: Notice, receivers: Sequence[To]) -> None:
@@ -116,7 +118,7 @@ def route(connection: Connection, notice: Notice, receivers: Sequence[To]) -> No
     for to in dict.fromkeys(receivers):
         if (to.channel.value, to.whom) not in known:
             known.add((to.channel.value, to.whom))
-            connection.execute(table.insert().values(_waiting(connection, notice, to)))
+            connection.execute(table.insert().values(waiting(connection, notice, to.model_dump())))
     own = t.outbox.c.seq == notice.seq
     connection.execute(t.outbox.update().where(own).values(routed_at=clock.now()))
 
@@ -126,24 +128,23 @@ def once_more(connection: Connection, notice: Notice, to: To) -> Delivery:
     table = t.deliveries
     same = (table.c.subject == notice.subject) & (table.c.whom == to.whom) & (table.c.channel == to.channel.value)
     number = int(connection.execute(sa.select(sa.func.count()).select_from(table).where(same)).scalar_one())
-    row = _waiting(connection, notice.model_copy(update={"what": f"{notice.what}{AGAIN}{number + 1}"}), to)
+    row = waiting(connection, notice, to.model_dump() | {"what": f"{notice.what}{AGAIN}{number + 1}"})
     connection.execute(table.insert().values(row))
     return Delivery.of(row)
 
 
-def _waiting(connection: Connection, notice: Notice, to: To) -> dict[str, Any]:
+def waiting(connection: Connection, notice: Notice, own: Mapping[str, Any]) -> dict[str, Any]:
+    """A new row of `deliveries` for what a notice tells, with what is its own: channel, whom, due_at."""
     return {
         "seq": numbering.next_seq(connection, t.deliveries),
         "kind": notice.kind.value,
         "what": notice.what,
         "subject": notice.subject,
-        "channel": to.channel.value,
-        "whom": to.whom,
         "state": DeliveryState.WAITING.value,
         "attempts": 0,
-        "due_at": to.due_at,
         "created_at": clock.now(),
         "tried_at": notice.happened_at if notice.doubted else None,
+        **own,
     }
 
 
@@ -155,8 +156,8 @@ def doubt(connection: Connection) -> None:
     connection.execute(t.outbox.update().where(t.outbox.c.routed_at.is_(None)).values(doubted=True))
 
 
-def due(connection: Connection, limit: int, without: Collection[Channel] = ()) -> list[Delivery]:
-    """Deliveries to be sent now, if their time has come.
+def due(connection: Connection, limit: int, channels: Collection[Channel]) -> list[Delivery]:
+    """Deliveries by these channels to be sent now, if their time has come.
 
     About each incident or report, by each channel and to each receiver only the first that waits.
     """
@@ -164,15 +165,15 @@ def due(connection: Connection, limit: int, without: Collection[Channel] = ()) -
     before = (
         sa.select(earlier.c.seq)
         .where((earlier.c.state == DeliveryState.WAITING) & (earlier.c.seq < table.c.seq))
-        .where((_of(earlier) == _of(table)) & (earlier.c.whom == table.c.whom))
+        .where((about(earlier) == about(table)) & (earlier.c.whom == table.c.whom))
         .where(earlier.c.channel == table.c.channel)
     )
     now = (table.c.state == DeliveryState.WAITING) & (table.c.due_at <= clock.now()) & ~sa.exists(before)
-    now &= table.c.channel.not_in([channel.value for channel in without])
+    now &= table.c.channel.in_([channel.value for channel in channels])
     return every(connection, Delivery, sa.select(table).where(now).order_by(table.c.seq).limit(limit))
 
 
-def _of(table: sa.FromClause) -> sa.ColumnElement[str]:
+def about(table: sa.FromClause) -> sa.ColumnElement[str]:
     """The first word of a subject: an incident; a report, whatever its period."""
     return sa.func.split_part(table.c.subject, " ", 1)
 
@@ -236,7 +237,7 @@ def _unsettled(delivery: Delivery) -> None:
 
 
 def listed(
-    connection: Connection, states: Collection[DeliveryState], limit: int, kinds: Collection[NoticeKind] = ()
+    connection: Connection, states: Collection[DeliveryState], limit: int | None, kinds: Collection[NoticeKind] = ()
 ) -> list[Delivery]:
     """In these states, newest first; of these kinds, if any are given."""
     table = t.deliveries
@@ -282,17 +283,19 @@ def ids(connection: Connection) -> list[str]:
 
 
 def counts(connection: Connection) -> dict[DeliveryState, int]:
-    """How many deliveries are in each state."""
+    """How many messages are in each state."""
     state = t.deliveries.c.state
-    rows = connection.execute(sa.select(state, sa.func.count()).group_by(state))
+    messages = t.deliveries.c.channel != Channel.LINEAGE
+    rows = connection.execute(sa.select(state, sa.func.count()).where(messages).group_by(state))
     return {DeliveryState(name): int(number) for name, number in rows}
 
 
 def oldest_overdue(connection: Connection) -> datetime | None:
-    """Since when something waits that might have been sent: a notice nobody has routed, or a delivery that is due."""
+    """Since when a message waits that might have been sent: a notice nobody has routed, or a delivery that is due."""
     notices, table = t.outbox, t.deliveries
-    since = sa.select(sa.func.min(notices.c.happened_at)).where(notices.c.routed_at.is_(None))
+    since = sa.select(sa.func.min(notices.c.happened_at)).where(_unrouted())
     overdue = (table.c.state == DeliveryState.WAITING) & (table.c.due_at <= clock.now())
+    overdue &= table.c.channel != Channel.LINEAGE
     waiting = sa.select(sa.func.min(table.c.due_at)).where(overdue)
     moments = [connection.execute(select).scalar() for select in (since, waiting)]
     return min((moment for moment in moments if moment), default=None)

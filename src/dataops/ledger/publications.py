@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset
 from dataops.declared.failpoint import failpoint
-from dataops.ledger import clock, numbering, outbox, receipts
+from dataops.ledger import clock, lineage, numbering, outbox, receipts
 from dataops.ledger import tables as t
 from dataops.ledger.enums import NoticeKind, PublicationKind, VerdictName
 from dataops.ledger.reading import Record, Row, every, one
@@ -168,6 +168,7 @@ def add(
         connection.execute(t.publication_datasets.insert(), rows)
     if any(count.quarantined for count in counts):
         outbox.tell(connection, NoticeKind.QUARANTINE, str(row["publication_id"]), f"quarantine of {new.group}")
+    lineage.note(connection, f"published {new.seq}")
     return Publication.of(sealed)
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.engine import Connection
 
-from dataops.ledger import outbox
+from dataops.ledger import lineage, outbox
 from dataops.ledger import tables as t
 from dataops.ledger.enums import NoticeKind
 from dataops.ledger.reading import Record, every, one
@@ -44,6 +44,7 @@ def add(connection: Connection, made: MadeReport) -> bool:
     if find(connection, made.report_id):
         return False
     connection.execute(table.insert().values(made.model_dump(mode="python")))
+    lineage.note(connection, f"made {made.report_id}")
     return True
 
 

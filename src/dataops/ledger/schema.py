@@ -19,7 +19,7 @@ from dataops.warehouse import tables as physical
 if TYPE_CHECKING:
     from dataops.warehouse import Warehouse
 
-VERSION = 9
+VERSION = 10
 """The newest migration in `migrations/versions`."""
 
 

@@ -316,5 +316,21 @@ deliveries = sa.Table(
     sa.Column("reason", sa.String),
 )
 
+events = sa.Table(  # of lineage, whole, until they were taken or given up
+    "events",
+    metadata,
+    sa.Column("what", sa.String, nullable=False),  # as in outbox or deliveries
+    sa.Column("content", sa.String, nullable=False),
+)
+
+batch_roots = sa.Table(  # the run of a scheduler that a batch is a part of, as lineage names it
+    "batch_roots",
+    metadata,
+    sa.Column("batch", sa.BigInteger, nullable=False),
+    sa.Column("namespace", sa.String, nullable=False),
+    sa.Column("job", sa.String, nullable=False),
+    sa.Column("run", sa.String, nullable=False),
+)
+
 COUNTED = (batches, incidents, incident_events, waivers, outbox, deliveries)
 """Tables whose numbers are given by `numbering`, once each."""

@@ -1,6 +1,21 @@
-"""How whoever is told something, or is sent to, refuses it."""
+"""How it ends when somebody is told something, or is sent it: it was taken, or refused in one of these ways."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sent:
+    """It was taken, or there was nothing to send; `remote`: what the receiver calls it."""
+
+    remote: str | None = None
+    note: str | None = None
+    was_needless: bool = False
+
+
+class NeedlessError(Exception):
+    """There is nothing to say any more."""
 
 
 class RefusedError(Exception):

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from sqlalchemy.engine import Connection
 
-from dataops.ledger import clock, heartbeats, incidents, outbox
+from dataops.ledger import clock, heartbeats, incidents, lineage, outbox
 from dataops.ledger.enums import IncidentKind
 from dataops.ledger.heartbeats import Beat
 from dataops.ledger.incidents import Detail
@@ -19,7 +19,7 @@ from dataops.warehouse import Warehouse
 
 PLATFORM = "platform"
 """Stands where other incidents name a group."""
-RELAY, WATCH, DISK = "the relay", "the watchdog", "the disk"
+RELAY, WATCH, DISK, LINEAGE = "the relay", "the watchdog", "the disk", "lineage"
 """Root causes."""
 OVERDUE = timedelta(hours=1)  # that a message may wait, and that nobody may have watched
 ROOM = 2**30  # bytes that must be free
@@ -28,7 +28,11 @@ ROOM = 2**30  # bytes that must be free
 def look(connection: Connection, warehouse: Warehouse) -> list[str]:
     """What is wrong, each with an incident; solves those that are over. Notes that somebody watched."""
     heartbeats.note(connection, Beat.WATCH)
-    return [*_settled(connection, RELAY, _relay(connection)), *_settled(connection, DISK, _disk(warehouse))]
+    return [
+        *_settled(connection, RELAY, _relay(connection)),
+        *_settled(connection, LINEAGE, _lineage(connection)),
+        *_settled(connection, DISK, _disk(warehouse)),
+    ]
 
 
 def look_for_watch(connection: Connection) -> list[str]:
@@ -47,6 +51,13 @@ def _relay(connection: Connection) -> str | None:
     last = heartbeats.last(connection, Beat.RELAY)
     ran = f"the relay ran last at {last:%Y-%m-%d %H:%M} UTC" if last else "the relay never ran"
     return f"messages wait since {since:%Y-%m-%d %H:%M} UTC; {ran}. See: dataops outbox list"
+
+
+def _lineage(connection: Connection) -> str | None:
+    since = lineage.stuck_since(connection)
+    if since is None or clock.now() - since <= OVERDUE:
+        return None
+    return f"the lineage server has not taken an event since {since:%Y-%m-%d %H:%M} UTC. See: dataops lineage status"
 
 
 def _disk(warehouse: Warehouse) -> str | None:

@@ -378,7 +378,8 @@ def _column_id(column: Column) -> str:
 
 
 def events(rows: Rows, limit: int, direction: str, before: str, after: str) -> Fields:
-    where = "FROM events WHERE event_time >= ? AND event_time < ?"
+    at = "strftime('%Y-%m-%d %H:%M:%f', {})".format  # as text a time without a fraction would come after one with
+    where = f"FROM events WHERE {at('event_time')} >= {at('?')} AND {at('event_time')} < {at('?')}"
     between = (moment(after), moment(before))
     [total] = rows.execute(f"SELECT COUNT(*) {where}", between).fetchone()
     order = "DESC" if direction == "desc" else "ASC"

@@ -85,11 +85,13 @@ ROUTES: tuple[tuple[str, str, Callable[..., Fields]], ...] = (
 class MarquezDouble(Serving):
     """A server on a free port. `script`: what it answers to the next events instead: a status, "hang" or "drop".
 
-    `key`: the API key that a proxy in front of it would ask for. `refused`: what it was asked and does not know.
+    `key`: the API key that a proxy in front of it would ask for. `poison`: texts; it breaks at an event that has all.
+    `refused`: what it was asked and does not know.
     """
 
     file: str = ":memory:"
     key: str | None = None
+    poison: tuple[str, ...] = ()
     script: deque[int | str | None] = field(default_factory=deque)
     refused: list[str] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -133,6 +135,8 @@ class MarquezDouble(Serving):
             time.sleep(60)
         if isinstance(planned, int):
             raise RefusedError(planned)
+        if self.poison and all(text.encode() in raw for text in self.poison):
+            raise RefusedError(500)
         self.take(raw)
         if planned == "drop":
             raise ConnectionAbortedError

@@ -11,7 +11,8 @@ from dataops.ledger.workspace import Workspace
 from dataops.outlets.notify import relay
 from dataops.outlets.notify.by_file import Files
 from dataops.outlets.notify.port import Channel as Port
-from dataops.outlets.notify.port import Errand, Sent
+from dataops.outlets.notify.port import Errand
+from dataops.outlets.refusals import Sent
 
 SENDER = "data@demo.example"
 WEBHOOK = "DATAOPS_SLACK_WEBHOOK"

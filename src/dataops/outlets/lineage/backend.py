@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FILE = "lineage/openlineage.yml"
 URL, KEY = "DATAOPS_LINEAGE_URL", "DATAOPS_LINEAGE_KEY"
 SECONDS = 5.0
+PORTS = {"http": 80, "https": 443}
 NOT_US = (401, 403)
 BUSY, BROKEN = 429, 500  # HTTP
 
@@ -44,13 +45,14 @@ class Backend:
 
         own = dict(transport)
         if own.get("type") == "http":
-            own = {"timeout": SECONDS} | own | {"retry": {"total": 0, "connect": 0, "read": 0}}
+            own = {"timeout": SECONDS} | own | {"retry": {"total": 0, "status_forcelist": []}}
         try:
             self._transport = openlineage.transport(own)
         except Exception as error:  # noqa: BLE001  whatever a transport makes of its options
             raise DeclarationError(f"{FILE}: {_first_line(error)}") from None
         place = urlsplit(str(own.get("url", "")))
-        self.name = f"{place.hostname}:{place.port}" if place.hostname else str(own["type"])
+        port = place.port or PORTS.get(place.scheme)
+        self.name = f"{place.hostname}:{port}" if place.hostname else str(own["type"])
 
     def send(self, event: Fields) -> None:
         """Raises LaterError when it did not get through, RefusedError when it will never be taken."""
@@ -62,6 +64,12 @@ class Backend:
             raise _translated(error) from None
         except OSError as error:
             raise LaterError(f"{type(error).__name__}: {error.strerror}", for_all=True) from None
+
+    def has(self, event: Fields) -> bool:
+        """Whether it has this event already, as far as it can be asked; an event of unknown fate is sent again."""
+        from dataops.outlets.lineage import openlineage
+
+        return openlineage.has(self._transport, event)
 
     def close(self) -> None:
         """After the last event."""
@@ -93,7 +101,9 @@ def _translated(error: RequestException) -> Exception:
         return LaterError(f"answers {status}: it does not know us; see {KEY}", for_all=True, not_taken=True)
     if status == BUSY:
         return LaterError("asks to wait", float(error.response.headers.get("Retry-After") or 30), not_taken=True)
-    return LaterError(f"answers {status}") if status >= BROKEN else RefusedError(f"answers {status}")
+    if status > BROKEN:
+        return LaterError(f"answers {status}", for_all=True)  # somebody before it, or it is starting
+    return LaterError(f"answers {status}") if status == BROKEN else RefusedError(f"answers {status}")
 
 
 def _first_line(error: Exception) -> str:

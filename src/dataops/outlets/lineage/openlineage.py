@@ -10,8 +10,9 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urljoin
 
 from openlineage.client.generated import base as standard
 from openlineage.client.generated import (
@@ -30,6 +31,8 @@ from openlineage.client.generated import (
 )
 from openlineage.client.serde import Serde
 from openlineage.client.transport import Transport, get_default_factory
+from openlineage.client.transport.http import HttpTransport
+from requests import RequestException
 
 from dataops.declared.column_lineage import How, Origin
 from dataops.facts.document import Fields
@@ -38,6 +41,8 @@ from dataops.outlets.lineage.naming import Naming
 
 INTEGRATION = "DATAOPS"
 PUBLICATION = "dataops_publication"
+KEPT = "api/v1/events/lineage"
+"""Where Marquez says which events it has."""
 FACET = "facets/1-0-0/PublicationDatasetFacet.json"
 SEVERITY = {"critical": "error"}
 """What stops a row or a batch; all else warns."""
@@ -86,12 +91,19 @@ class Writer:
         if run.parent:
             job, key = run.parent
             of = parent_run.Run(self.run_id(job, key)), parent_run.Job(self.naming.jobs, job)
-            root = parent_run.Root(parent_run.RootRun(self.run_id(job, key)), parent_run.RootJob(self.naming.jobs, job))
-            yield "parent", parent_run.ParentRunFacet(*of, root, producer=self.producer)
+            yield "parent", parent_run.ParentRunFacet(*of, self._root(run, job, key), producer=self.producer)
         if is_end and run.problem:
             yield "errorMessage", error_message_run.ErrorMessageRunFacet(run.problem, "SQL", producer=self.producer)
         if said := [assertion for touched in run.inputs for assertion in touched.assertions]:
             yield "test", test_run.TestRunFacet([_test(assertion) for assertion in said], producer=self.producer)
+
+    def _root(self, run: Run, job: str, key: str) -> parent_run.Root:
+        """The scheduler's run, as the scheduler itself names it; without one the parent is the root."""
+        if run.root:
+            return parent_run.Root(
+                parent_run.RootRun(run.root.run), parent_run.RootJob(run.root.namespace, run.root.job)
+            )
+        return parent_run.Root(parent_run.RootRun(self.run_id(job, key)), parent_run.RootJob(self.naming.jobs, job))
 
     def _input(self, touched: Touched) -> standard.InputDataset:
         facets: Fields = {}
@@ -156,6 +168,31 @@ class Writer:
 def transport(config: Fields) -> Transport:
     """A transport of the standard: http, file, kafka, … or the dotted path of one."""
     return get_default_factory().create(config)
+
+
+def has(of: Transport, event: Fields) -> bool:
+    """Whether a Marquez behind an http transport has this event; False where nobody can say."""
+    if not isinstance(of, HttpTransport):
+        return False
+    at = datetime.fromisoformat(event["eventTime"])
+    until = at + timedelta(milliseconds=1)
+    between = {"limit": "100", "sortDirection": "desc", "before": _zoned(until), "after": _zoned(at)}
+    bearer = of.config.auth.get_bearer()
+    headers = dict(of.config.custom_headers) | ({"Authorization": bearer} if bearer else {})
+    try:
+        answer = of.session.get(
+            urljoin(of.url, KEPT), params=between, headers=headers, timeout=of.timeout, verify=of.verify
+        )
+        kept = answer.json()["events"] if answer.ok else []
+        return any(
+            each["run"]["runId"] == event["run"]["runId"] and each["eventType"] == event["eventType"] for each in kept
+        )
+    except (RequestException, ValueError, KeyError, TypeError):
+        return False
+
+
+def _zoned(moment: datetime) -> str:
+    return _time(moment.astimezone(UTC).replace(tzinfo=None))
 
 
 def _time(moment: datetime) -> str:

@@ -5,30 +5,27 @@ For one that is empty, or was while something happened: what a server has alread
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
-from dataops.declared import namespaces
 from dataops.declared.errors import PlatformError
-from dataops.facts import report_list
-from dataops.facts.lineage_graph import Graph
-from dataops.facts.lineage_runs import Run, Runs
-from dataops.ledger import batches, publications, reports
+from dataops.facts.lineage_runs import Run
+from dataops.ledger import batches, outbox, publications, reports
+from dataops.ledger.enums import Channel, DeliveryState, NoticeKind
 from dataops.ledger.schema import is_there
 from dataops.ledger.workspace import Workspace
 from dataops.outlets.lineage.backend import Backend
-from dataops.outlets.lineage.naming import Naming
-from dataops.outlets.lineage.openlineage import Writer
+from dataops.outlets.lineage.telling import Telling
 from dataops.outlets.refusals import LaterError, RefusedError
 
 MOMENT = "%Y-%m-%dT%H:%M:%S.%f"
 LONG_AGO = datetime.min  # noqa: DTZ901  the ledger's times have no zone
 
-Happened = tuple[datetime, int, Callable[[Connection], list[Run]]]
-"""When, what comes first at the same time, and its runs."""
+Happened = tuple[datetime, int, str]
+"""When, what comes first at the same time, and what a notice of it says."""
 
 
 @dataclass
@@ -40,48 +37,40 @@ class Replayed:
     refused: list[str] = field(default_factory=list)
 
 
-def writer(work: Workspace) -> Writer:
-    """Writes events under this installation's names. Raises DeclarationError."""
-    names = namespaces.load(work.settings.paths.project, work.settings.project)
-    naming = Naming(names, work.settings.warehouse_url, work.settings.project.name)
-    return Writer(naming, names.producer, work.settings.site_url)
-
-
 def replay(work: Workspace, backend: Backend, since: datetime | None = None, batch: str | None = None) -> Replayed:
     """Tells everything since a moment, or of one batch. Raises PlatformError when the server stops answering."""
-    told, write = Replayed(), writer(work)
-    runs = Runs(work.catalog, Graph(work.catalog, report_list.load(work)))
+    told, telling = Replayed(), Telling(work)
     with work.warehouse.session():
         with work.warehouse.reading() as connection:
-            happened = list(_happened(connection, runs, batch)) if is_there(connection) else []
-        for at, _, of in sorted(happened, key=lambda each: each[:2]):
+            happened = list(_happened(connection, batch)) if is_there(connection) else []
+        for at, _, what in sorted(happened):
             if since is None or at >= since:
                 with work.warehouse.reading() as connection:
-                    found = of(connection)
-                for run in found:
-                    _tell(backend, write, run, told, at)
+                    runs = telling.of(connection, what)
+                for run in runs:
+                    _tell(backend, telling, run, told, at)
     return told
 
 
-def _happened(connection: Connection, runs: Runs, only: str | None) -> Iterator[Happened]:
+def _happened(connection: Connection, only: str | None) -> Iterator[Happened]:
     for batch in batches.judged_between(connection, LONG_AGO, datetime.max):  # noqa: DTZ901
         if batch.judged_at and only in {None, batch.batch_id}:
-            yield batch.judged_at, 0, lambda c, b=batch: runs.of_judged(c, b)  # type: ignore[misc]
+            yield batch.judged_at, 0, f"judged {batch.seq} {batch.judged_at.isoformat()}"
             if made := publications.of_batch(connection, batch.seq):
-                yield made.published_at, 1, lambda c, p=made: runs.of_publication(c, p)  # type: ignore[misc]
+                yield made.published_at, 1, f"published {made.seq}"
     if only is None:
-        every = {made.seq: made for made in publications.since(connection, 0)}
-        for made in every.values():
+        for made in publications.since(connection, 0):
             if made.batch is None:
-                yield made.published_at, 1, lambda c, p=made: runs.of_publication(c, p)  # type: ignore[misc]
+                yield made.published_at, 1, f"published {made.seq}"
         for report in reports.of(connection):
-            stood = every.get(report.publication)
-            name = stood.publication_id if stood else None
-            yield report.made_at, 2, lambda _, r=report, n=name: runs.of_report(r, n)  # type: ignore[misc]
+            yield report.made_at, 2, f"made {report.report_id}"
+        for sent in outbox.listed(connection, [DeliveryState.DELIVERED], None, [NoticeKind.REPORT]):
+            if sent.settled_at and sent.channel is not Channel.LINEAGE:
+                yield sent.settled_at, 3, f"sent {sent.seq}"
 
 
-def _tell(backend: Backend, write: Writer, run: Run, told: Replayed, at: datetime) -> None:
-    for event in write.events(run):
+def _tell(backend: Backend, telling: Telling, run: Run, told: Replayed, at: datetime) -> None:
+    for event in telling.events(run):
         try:
             backend.send(event)
         except RefusedError as problem:

@@ -38,6 +38,8 @@ def receivers(connection: Connection, desk: Desk, notice: Notice) -> list[To]:
         case NoticeKind.DIGEST:
             return [to for digest in digests(desk) if notice.what.startswith(f"digest {digest.every} ")
                     for to in addressed(digest.to, [], clock.now())]  # fmt: skip
+        case NoticeKind.LINEAGE:
+            return []  # no person: it has a relay of its own
 
 
 def routing_of(desk: Desk, group: str) -> Routing | None:

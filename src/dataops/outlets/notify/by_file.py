@@ -9,7 +9,8 @@ from pathlib import Path
 
 from dataops.ledger.enums import Channel
 from dataops.outlets.notify import mail, slack
-from dataops.outlets.notify.port import Errand, Sent
+from dataops.outlets.notify.port import Errand
+from dataops.outlets.refusals import Sent
 
 
 class Files:

@@ -6,8 +6,8 @@ import smtplib
 from collections.abc import Callable
 
 from dataops.outlets.notify import mail
-from dataops.outlets.notify.port import Errand, Sent
-from dataops.outlets.refusals import LaterError, RefusedError
+from dataops.outlets.notify.port import Errand
+from dataops.outlets.refusals import LaterError, RefusedError, Sent
 
 PERMANENT = 500  # SMTP answers from here on are for good
 OF_THE_LETTER = "refuses the mail"

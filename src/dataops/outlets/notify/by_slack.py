@@ -12,9 +12,9 @@ from http.client import InvalidURL
 from typing import TYPE_CHECKING, Any
 
 from dataops.outlets.notify import slack
-from dataops.outlets.notify.port import Errand, Sent
+from dataops.outlets.notify.port import Errand
 from dataops.outlets.notify.slack import Payload
-from dataops.outlets.refusals import LaterError, RefusedError
+from dataops.outlets.refusals import LaterError, RefusedError, Sent
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient, WebhookClient

@@ -9,10 +9,7 @@ from typing import Protocol
 from dataops.ledger.enums import Channel as Name
 from dataops.ledger.outbox import Delivery
 from dataops.outlets.notify.story import Story
-
-
-class NeedlessError(Exception):
-    """There is nothing to say any more."""
+from dataops.outlets.refusals import Sent
 
 
 @dataclass(frozen=True)
@@ -29,15 +26,6 @@ class Errand:
     """it changes the message that opened its thread, instead of standing beside it"""
     is_step: bool = False
     """it is neither an opening nor an ending: whoever cannot edit is spared it"""
-
-
-@dataclass(frozen=True)
-class Sent:
-    """How it ended; `remote`: what the receiver calls the message."""
-
-    remote: str | None = None
-    note: str | None = None
-    was_needless: bool = False
 
 
 class Channel(Protocol):

@@ -15,10 +15,10 @@ from dataops.ledger.enums import Channel, NoticeKind
 from dataops.ledger.workspace import Workspace
 from dataops.outlets.notify import mail, slack, stories
 from dataops.outlets.notify.desk import Desk
-from dataops.outlets.notify.port import NeedlessError
 from dataops.outlets.notify.samples import delivery
 from dataops.outlets.notify.stories import digest
 from dataops.outlets.notify.story import plain
+from dataops.outlets.refusals import NeedlessError
 
 
 def preview(work: Workspace, what: str, whom: str, form: Literal["text", "slack", "html"]) -> str:

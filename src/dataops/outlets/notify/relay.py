@@ -12,9 +12,9 @@ from dataops.ledger.schema import is_there, writing
 from dataops.ledger.workspace import Workspace
 from dataops.outlets.notify import addressing, waking
 from dataops.outlets.notify.desk import Desk
-from dataops.outlets.notify.outcomes import Passed
 from dataops.outlets.notify.port import Channels
-from dataops.outlets.notify.sending import Sending
+from dataops.outlets.notify.sending import Messages
+from dataops.outlets.outcomes import Passed
 from dataops.pipeline import watch_platform
 
 ROUTED = 100  # notices in one transaction
@@ -31,7 +31,7 @@ def relay(work: Workspace, channels: Channels) -> Passed:
             watch_platform.look_for_watch(connection)
             waking.wake(connection, desk)
         passed.routed = _route(work, desk)
-        Sending(desk, channels, passed).run()
+        Messages(desk, channels, passed).run()
         return passed
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataops.ledger.enums import NoticeKind
 from dataops.ledger.outbox import Delivery
 from dataops.outlets.notify.desk import Desk
-from dataops.outlets.notify.port import NeedlessError
 from dataops.outlets.notify.story import Story
+from dataops.outlets.refusals import NeedlessError
 
 
 def of(desk: Desk, delivery: Delivery) -> Story:
@@ -27,6 +27,8 @@ def of(desk: Desk, delivery: Delivery) -> Story:
             return report.waits(desk, delivery)
         case NoticeKind.DIGEST:
             return digest.story(desk, delivery)
+        case NoticeKind.LINEAGE:
+            raise NeedlessError("no message tells of it")
 
 
 __all__ = ["NeedlessError", "of"]

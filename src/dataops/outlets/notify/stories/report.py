@@ -15,8 +15,8 @@ from dataops.ledger.enums import Channel, DeliveryState, NoticeKind
 from dataops.ledger.outbox import Delivery
 from dataops.ledger.reports import KeptFile, MadeReport
 from dataops.outlets.notify.desk import Desk
-from dataops.outlets.notify.port import NeedlessError
 from dataops.outlets.notify.story import Attached, Fact, Link, Para, Picture, Story, Table, table_of
+from dataops.outlets.refusals import NeedlessError
 from dataops.outlets.reports import archive, charts, texts
 from dataops.outlets.site import people_pages
 

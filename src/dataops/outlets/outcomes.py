@@ -9,12 +9,11 @@ from datetime import timedelta
 
 from sqlalchemy.engine import Connection
 
-from dataops.ledger import clock, incidents, outbox
-from dataops.ledger.enums import Channel, IncidentKind, NoticeKind
+from dataops.ledger import clock, incidents, lineage, outbox
+from dataops.ledger.enums import Channel, DeliveryState, IncidentKind, NoticeKind
 from dataops.ledger.incidents import Detail
 from dataops.ledger.outbox import Delivery
-from dataops.outlets.notify.port import Sent
-from dataops.outlets.refusals import LaterError
+from dataops.outlets.refusals import LaterError, Sent
 from dataops.pipeline.watch_platform import PLATFORM
 
 FIRST_WAIT, LONGEST_WAIT = 30.0, 3600.0  # seconds between two attempts
@@ -56,7 +55,7 @@ class Passed:
             self.needless += 1
             return lambda c: outbox.needless(c, delivery.seq, sent.note or "")
         self.delivered += 1
-        return lambda c: outbox.sent(c, delivery.seq, sent.remote, sent.note)
+        return lambda c: _arrived(c, delivery, sent)
 
     def later(self, delivery: Delivery, problem: LaterError) -> Settle:
         """It comes back; what else waits for the receiver as well, where it asked to be left alone."""
@@ -83,8 +82,15 @@ class Passed:
 
 
 def takes_again(connection: Connection, channel: Channel, whom: str) -> None:
-    """The incident of a receiver who refused messages is over."""
+    """The incident of a receiver who refused messages is over; of lineage only when no event is parked any more."""
+    if channel is Channel.LINEAGE and lineage.counts(connection).get(DeliveryState.PARKED):
+        return
     incidents.solve(connection, PLATFORM, IncidentKind.PLATFORM, _cause(channel, whom), "a message arrived")
+
+
+def first_line(problem: Exception) -> str:
+    """All that is said of it where it stands in a line."""
+    return next(iter(str(problem).splitlines()), "")
 
 
 def wait(attempts: int, asked: float | None) -> float:
@@ -95,6 +101,14 @@ def wait(attempts: int, asked: float | None) -> float:
     return random.uniform(longest / 2, longest)  # noqa: S311  so that many do not come back at once
 
 
+def _arrived(connection: Connection, delivery: Delivery, sent: Sent) -> None:
+    outbox.sent(connection, delivery.seq, sent.remote, sent.note)
+    if delivery.kind is NoticeKind.REPORT:
+        lineage.note(connection, f"sent {delivery.seq}")
+    if delivery.channel is Channel.LINEAGE:
+        lineage.settled(connection, delivery.what)
+
+
 def _park(connection: Connection, delivery: Delivery, problem: str) -> None:
     """Parks it and opens an incident, unless it told of such an incident itself: that would never end."""
     outbox.park(connection, delivery.seq, problem)
@@ -103,6 +117,8 @@ def _park(connection: Connection, delivery: Delivery, problem: str) -> None:
         if told.kind is IncidentKind.PLATFORM:
             return
     sentence = f"{delivery.whom} takes no messages by {delivery.channel.value}: {problem}"
+    if delivery.channel is Channel.LINEAGE:
+        sentence = f"the lineage server takes not every event: {problem}; see: dataops lineage status"
     cause = _cause(delivery.channel, delivery.whom)
     incidents.open_for(connection, PLATFORM, 0, sentence, Detail(), kind=IncidentKind.PLATFORM, cause=cause)
 

@@ -1,0 +1,290 @@
+"""Lineage as it happens: what a server gets from the outbox is what a replay tells, once, whatever it answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from dataops.ledger import clock, lineage, outbox, schema
+from dataops.ledger.enums import Channel, DeliveryState, IncidentKind
+from dataops.ledger.incidents import open_incidents
+from dataops.ledger.workspace import Workspace
+from dataops.outlets import outcomes
+from dataops.outlets.lineage import relaying, replaying, spool
+from dataops.outlets.lineage.backend import Backend
+from dataops.outlets.outcomes import Passed
+from dataops.pipeline import jobs, stewards, watch_platform
+from tests.support.marquez import MarquezDouble
+from tests.support.shop import Shop, line, load, small_shop, workspace
+
+pytestmark = [pytest.mark.integration, pytest.mark.quick, pytest.mark.xdist_group("lineage relay")]
+NOW = clock.now
+Events = list[tuple[str, str, str]]
+All = set[tuple[str, str, str]]
+RESET = (
+    "DELETE FROM ops.deliveries WHERE channel = 'lineage'",
+    "DELETE FROM ops.events",
+    "UPDATE ops.outbox SET routed_at = NULL WHERE kind = 'lineage'",
+    "DELETE FROM ops.incidents WHERE group_name = 'platform'",
+)
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def past(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Events]:
+    """A day that was told as it happened, and what the server got."""
+    server = request.getfixturevalue("postgres") if request.param == "postgres" else None
+    work = workspace(tmp_path_factory.mktemp("told") / "home", server.create_database("told") if server else None)
+    with MarquezDouble() as double:
+        day(work, lambda: relay(work, double))
+        assert relay(work, double).sentence == "nothing to send"
+        assert double.refused == []
+        return work, got(double)
+
+
+@pytest.fixture
+def work(past: tuple[Workspace, Events]) -> Workspace:
+    """The same day, of which nobody was told yet."""
+    with schema.writing(past[0].warehouse) as connection:
+        for statement in RESET:
+            connection.exec_driver_sql(statement)
+    return past[0]
+
+
+@pytest.fixture
+def everything(work: Workspace) -> set[tuple[str, str, str]]:
+    """What a replay tells an empty server."""
+    with MarquezDouble() as empty:
+        replaying.replay(work, to(empty))
+        return set(got(empty))
+
+
+@pytest.fixture
+def server() -> Iterator[MarquezDouble]:
+    with MarquezDouble() as double:
+        yield double
+        assert double.refused == []
+
+
+def to(server: MarquezDouble, timeout: float = 5.0) -> Backend:
+    return Backend({"type": "http", "url": server.url, "timeout": timeout})
+
+
+def relay(work: Workspace, server: MarquezDouble, **more: float) -> Passed:
+    return relaying.relay(work, to(server, more.pop("timeout", 5.0)), **more)
+
+
+def later(monkeypatch: pytest.MonkeyPatch, span: timedelta) -> None:
+    monkeypatch.setattr(clock, "now", lambda: NOW() + span)
+
+
+def got(server: MarquezDouble) -> Events:
+    """Job, run and type of each event, in the order in which they came."""
+    bodies = [json.loads(body) for (body,) in server.store.execute("SELECT body FROM events ORDER BY seq")]
+    return [(event["job"]["name"], event["run"]["runId"], event["eventType"]) for event in bodies]
+
+
+def require_order(events: Events) -> None:
+    """Each once, and of every run the beginning before the end."""
+    assert len(events) == len(set(events))
+    place = {(run, kind): n for n, (_, run, kind) in enumerate(events)}
+    for (run, kind), n in place.items():
+        if kind != "START":
+            assert place[run, "START"] < n
+
+
+def day(work: Workspace, relayed: Any = None) -> Shop:
+    """Loaded, loaded again without a change, built, held, discarded; `relayed()` after each."""
+    tell = relayed or (lambda: None)
+    shop = small_shop(orders=8)
+    for group in ("reference", "sales", "sales"):
+        load(work, shop, group)
+        tell()
+    for group, names in jobs.to_build(work.catalog, ()).items():
+        jobs.build(work, group, names)
+        tell()
+    for row in shop.lines:
+        row.update(line(row["order_id"], row["line_id"], price="-1.00"))
+    held = load(work, shop, "sales")
+    assert held.verdict.name == "FAILED"
+    tell()
+    stewards.discard_batch(work, held.batch_id, "anna", "sent again tomorrow")
+    tell()
+    return shop
+
+
+def test_what_is_told_as_it_happens_is_what_a_replay_tells(past: tuple[Workspace, Events], everything: All) -> None:
+    require_order(past[1])
+    assert set(past[1]) == everything
+
+
+def test_a_server_that_was_down_gets_the_same_in_the_same_order(
+    past: tuple[Workspace, Events], work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relaying, "ROUTED", 2)
+    for _ in range(3):
+        passed = relaying.relay(work, Backend({"type": "http", "url": "http://127.0.0.1:9"}))
+        assert passed.delivered == 0
+    with work.warehouse.reading() as connection:
+        assert lineage.counts(connection)[DeliveryState.WAITING] < len(past[1]) / 2  # the rest is a line each
+    with MarquezDouble() as server:
+        later(monkeypatch, timedelta(hours=2))
+        relay(work, server)
+        assert got(server) == past[1]
+
+
+def test_one_poisoned_event_parks_alone_and_can_be_sent_again(
+    work: Workspace, everything: All, server: MarquezDouble
+) -> None:
+    server.script.extend([None, None, None, 422])
+    passed = relay(work, server)
+    assert (passed.parked, passed.delivered) == (1, len(everything) - 1)
+    with work.warehouse.reading() as connection:
+        [parked] = outbox.listed(connection, [DeliveryState.PARKED], 10)
+        [incident] = [each for each in open_incidents(connection) if each.kind is IncidentKind.PLATFORM]
+    assert (parked.channel, parked.problem) == (Channel.LINEAGE, "answers 422")
+    assert incident.sentence.startswith("the lineage server takes not every event: answers 422")
+    with schema.writing(work.warehouse) as connection:
+        outbox.retry(connection, parked, "anna")
+    assert relay(work, server).delivered == 1
+    assert set(got(server)) == everything
+    with work.warehouse.reading() as connection:
+        assert incident.incident_id not in {each.incident_id for each in open_incidents(connection)}
+        assert connection.exec_driver_sql("SELECT COUNT(*) FROM ops.events").scalar_one() == 0
+
+
+def test_an_event_at_which_the_server_breaks_comes_back_and_only_its_dataset_waits(
+    work: Workspace, everything: All, server: MarquezDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "wait", lambda *_: 3600.0)
+    server.script.extend([None, None, 500])
+    passed = relay(work, server)
+    assert passed.put_off == 1
+    assert 0 < len(everything) - passed.delivered < len(everything) / 2
+    later(monkeypatch, timedelta(hours=2))
+    relay(work, server)
+    require_order(got(server))
+    assert set(got(server)) == everything
+
+
+def test_an_event_at_which_the_server_always_breaks_is_parked_while_others_are_taken(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MarquezDouble(poison=('"build.fct_line"', '"START"')) as server:
+        for hours in range(relaying.ENOUGH):
+            later(monkeypatch, timedelta(hours=2 * hours))
+            relay(work, server)
+        with work.warehouse.reading() as connection:
+            parked = outbox.listed(connection, [DeliveryState.PARKED], 10)
+            waiting = outbox.listed(connection, [DeliveryState.WAITING], 10)
+    assert waiting == []
+    assert {each.subject.split()[1] for each in parked} == {"build.fct_line"}
+    assert all("times, and takes others" in str(each.problem) for each in parked)
+
+
+def test_a_server_that_breaks_at_everything_is_left_alone_and_nothing_is_parked(
+    work: Workspace, everything: All, server: MarquezDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hours in range(9):
+        later(monkeypatch, timedelta(hours=2 * hours))
+        server.script.extend([500] * 200)
+        passed = relay(work, server)
+        assert (passed.delivered, passed.parked, passed.put_off) == (0, 0, min(passed.put_off, relaying.IN_A_ROW))
+        server.script.clear()
+    later(monkeypatch, timedelta(hours=30))
+    relay(work, server)
+    require_order(got(server))
+    assert set(got(server)) == everything
+
+
+@pytest.mark.parametrize("answer", ["hang", "drop", 503, 429, 401])
+def test_whatever_a_server_does_nothing_is_lost_or_told_twice(
+    work: Workspace,
+    everything: All,
+    server: MarquezDouble,
+    answer: str | int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server.script.extend([None] * 5 + [answer])
+    passed = relay(work, server, timeout=0.5)
+    assert (passed.delivered, passed.put_off) == (5, 1)
+    later(monkeypatch, timedelta(hours=2))
+    relay(work, server)
+    require_order(got(server))
+    assert set(got(server)) == everything
+
+
+def test_it_tells_for_as_long_as_it_may_and_goes_on_later(
+    work: Workspace, everything: All, server: MarquezDouble
+) -> None:
+    assert relay(work, server, seconds=0.0).sentence == "nothing to send"
+    assert relay(work, server).delivered == len(everything)
+
+
+def test_without_a_server_nothing_piles_up_among_messages_and_all_is_told_once_there_is_one(
+    work: Workspace, everything: All, server: MarquezDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later(monkeypatch, timedelta(days=3))
+    with schema.writing(work.warehouse) as connection:
+        assert outbox.oldest_overdue(connection) is None or outbox.unrouted_count(connection)
+        untold, since = lineage.untold_since(connection)
+        assert (untold > 5, since is not None) == (True, True)
+        assert not [said for said in watch_platform.look(connection, work.warehouse) if "lineage" in said]
+    relay(work, server)
+    assert set(got(server)) == everything
+
+
+def test_a_server_that_takes_nothing_for_an_hour_is_an_incident_until_it_does(
+    work: Workspace, server: MarquezDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relaying.relay(work, Backend({"type": "http", "url": "http://127.0.0.1:9"}))
+    for hours, stuck in ((0, False), (2, True)):
+        later(monkeypatch, timedelta(hours=hours))
+        with schema.writing(work.warehouse) as connection:
+            said = watch_platform.look(connection, work.warehouse)
+        assert any("has not taken an event since" in each for each in said) is stuck
+    relay(work, server)
+    with schema.writing(work.warehouse) as connection:
+        watch_platform.look(connection, work.warehouse)
+        assert not [i for i in open_incidents(connection) if "has not taken an event" in i.sentence]
+
+
+def test_events_of_others_go_the_same_way_each_once(work: Workspace, server: MarquezDouble) -> None:
+    events = [_others("START", "10:00"), _others("COMPLETE", "10:05")]
+    for event in events:
+        spool.put(work.settings.paths, json.dumps(event))
+    spool.put(work.settings.paths, "no event at all")
+    relay(work, server)
+    own = [(job, kind) for job, _, kind in got(server) if job == "a dag.a task"]
+    assert own == [("a dag.a task", "START"), ("a dag.a task", "COMPLETE")]
+    assert spool.waiting(work.settings.paths) == []
+    assert len(spool.unreadable(work.settings.paths)) == 1
+    for event in events:  # a crash between the ledger and the removal of the file
+        spool.put(work.settings.paths, json.dumps(event))
+    assert relay(work, server).delivered == 0
+
+
+def _others(kind: str, at: str) -> dict[str, Any]:
+    return {
+        "eventType": kind,
+        "eventTime": f"2026-05-01T{at}:00.000Z",
+        "producer": "https://scheduler.example",
+        "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
+        "run": {"runId": "01941f29-7c00-7087-8940-40e5bfcb2b1a", "facets": {}},
+        "job": {
+            "namespace": "scheduler",
+            "name": "a dag.a task",
+            "facets": {
+                "jobType": {
+                    "processingType": "BATCH", "integration": "AIRFLOW", "jobType": "TASK",
+                    "_producer": "https://scheduler.example",
+                    "_schemaURL": "https://openlineage.io/spec/facets/2-0-3/JobTypeJobFacet.json",
+                }
+            },
+        },
+        "inputs": [],
+        "outputs": [],
+    }  # fmt: skip
