@@ -22,7 +22,8 @@ from dataops.ledger.outbox import Delivery
 from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.outlets.notify import mail, relay, slack, stories
 from dataops.outlets.notify.desk import Desk
-from dataops.outlets.notify.port import Errand, Sent
+from dataops.outlets.notify.port import Errand
+from dataops.outlets.refusals import Sent
 
 PROJECT = Path(__file__).resolve().parents[1]
 SENDER = "data@example.org"

@@ -18,6 +18,7 @@ from dataops.outlets.lineage import relaying, replaying, spool
 from dataops.outlets.lineage.backend import Backend
 from dataops.outlets.outcomes import Passed
 from dataops.pipeline import jobs, stewards, watch_platform
+from tests.support.lineage_day import forget, others
 from tests.support.marquez import MarquezDouble
 from tests.support.shop import Shop, line, load, small_shop, workspace
 
@@ -25,12 +26,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.quick, pytest.mark.xdist_grou
 NOW = clock.now
 Events = list[tuple[str, str, str]]
 All = set[tuple[str, str, str]]
-RESET = (
-    "DELETE FROM ops.deliveries WHERE channel = 'lineage'",
-    "DELETE FROM ops.events",
-    "UPDATE ops.outbox SET routed_at = NULL WHERE kind = 'lineage'",
-    "DELETE FROM ops.incidents WHERE group_name = 'platform'",
-)
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
@@ -48,9 +43,7 @@ def past(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 def work(past: tuple[Workspace, Events]) -> Workspace:
     """The same day, of which nobody was told yet."""
-    with schema.writing(past[0].warehouse) as connection:
-        for statement in RESET:
-            connection.exec_driver_sql(statement)
+    forget(past[0])
     return past[0]
 
 
@@ -253,7 +246,7 @@ def test_a_server_that_takes_nothing_for_an_hour_is_an_incident_until_it_does(
 
 
 def test_events_of_others_go_the_same_way_each_once(work: Workspace, server: MarquezDouble) -> None:
-    events = [_others("START", "10:00"), _others("COMPLETE", "10:05")]
+    events = [others("START", "10:00"), others("COMPLETE", "10:05")]
     for event in events:
         spool.put(work.settings.paths, json.dumps(event))
     spool.put(work.settings.paths, "no event at all")
@@ -267,24 +260,24 @@ def test_events_of_others_go_the_same_way_each_once(work: Workspace, server: Mar
     assert relay(work, server).delivered == 0
 
 
-def _others(kind: str, at: str) -> dict[str, Any]:
-    return {
-        "eventType": kind,
-        "eventTime": f"2026-05-01T{at}:00.000Z",
-        "producer": "https://scheduler.example",
-        "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
-        "run": {"runId": "01941f29-7c00-7087-8940-40e5bfcb2b1a", "facets": {}},
-        "job": {
-            "namespace": "scheduler",
-            "name": "a dag.a task",
-            "facets": {
-                "jobType": {
-                    "processingType": "BATCH", "integration": "AIRFLOW", "jobType": "TASK",
-                    "_producer": "https://scheduler.example",
-                    "_schemaURL": "https://openlineage.io/spec/facets/2-0-3/JobTypeJobFacet.json",
-                }
-            },
-        },
-        "inputs": [],
-        "outputs": [],
-    }  # fmt: skip
+OUTBOX = {"type": "dataops.outlets.lineage.transport.OutboxTransport"}
+
+
+def test_a_schedulers_transport_keeps_events_where_the_relay_finds_them(
+    work: Workspace, server: MarquezDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = work.settings
+    monkeypatch.setenv("DATAOPS_HOME", str(settings.paths.home))
+    monkeypatch.setenv("DATAOPS_PROJECT", str(settings.paths.project))
+    monkeypatch.setenv("DATAOPS_WAREHOUSE_URL", "postgresql://nobody:x@127.0.0.1:9/none")
+    transport = Backend(OUTBOX)
+    transport.send(others("START", "11:00"))
+    assert len(spool.waiting(settings.paths)) == 1  # the ledger could not be reached
+    monkeypatch.setenv("DATAOPS_WAREHOUSE_URL", settings.warehouse_url)
+    transport.send(others("COMPLETE", "11:05"))
+    transport.send(others("START", "12:00") | {"job": {"namespace": "scheduler", "name": "outbox.relay"}})
+    files = len(spool.waiting(settings.paths))
+    assert files == (2 if work.warehouse.dialect == "duckdb" else 0)
+    relay(work, server)
+    assert [kind for job, _, kind in got(server) if job == "a dag.a task"] == ["START", "COMPLETE"]
+    assert spool.waiting(settings.paths) == []

@@ -118,8 +118,9 @@ def test_a_server_behind_a_key_gets_it_and_nobody_else_does(ran: Ran) -> None:
         assert (code, "it does not know us; see DATAOPS_LINEAGE_KEY" in " ".join(err.split())) == (3, True)
         wrong = ran(DATAOPS_LINEAGE_URL=server.url, DATAOPS_LINEAGE_KEY=f"{KEY}-wrong")
         right = ran(DATAOPS_LINEAGE_URL=server.url, DATAOPS_LINEAGE_KEY=KEY)
-        assert (wrong[0], right[0]) == (3, 0)
-        assert KEY not in "".join([out, err, *wrong[1:], *right[1:]])
+        file = ran(transport=f"{{type: http, url: '{server.url}'}}", DATAOPS_LINEAGE_KEY=KEY)
+        assert (wrong[0], right[0], file[0]) == (3, 0, 0)
+        assert KEY not in "".join([out, err, *wrong[1:], *right[1:], *file[1:]])
 
 
 def test_any_transport_of_the_standard_will_do(day: Day, ran: Ran, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from dataops.declared.namespaces import Namespaces, Source
 from dataops.facts.lineage_graph import Graph
 from dataops.facts.lineage_runs import Runs
-from dataops.ledger import batches, publications
+from dataops.ledger import batches, publications, schema
 from dataops.ledger.workspace import Workspace
 from dataops.outlets.lineage.naming import Naming
 from dataops.outlets.lineage.openlineage import Writer
@@ -22,6 +22,13 @@ from dataops.pipeline import jobs
 from tests.support.marquez import MarquezDouble, client
 from tests.support.shop import line, load, small_shop, workspace
 
+FORGOTTEN = (
+    "DELETE FROM ops.deliveries WHERE channel = 'lineage'",
+    "DELETE FROM ops.events",
+    "DELETE FROM ops.outbox WHERE kind = 'lineage' AND what LIKE '%-%-% %T%'",  # those of others
+    "UPDATE ops.outbox SET routed_at = NULL WHERE kind = 'lineage'",
+    "DELETE FROM ops.incidents WHERE group_name = 'platform'",
+)
 PRODUCER = "https://shop.example/dataops"
 Event = dict[str, Any]
 
@@ -61,6 +68,29 @@ class Day:
 
     def runs(self, marquez: str, job: str) -> Any:
         return client.get(marquez, f"namespaces/{self.name}/jobs/{job}/runs")["runs"]
+
+
+def forget(work: Workspace) -> None:
+    """As if nobody had been told of anything yet."""
+    with schema.writing(work.warehouse) as connection:
+        for statement in FORGOTTEN:
+            connection.exec_driver_sql(statement)
+
+
+def others(kind: str, at: str, run: int = 1) -> Event:
+    """An event of a scheduler's, of a task in a job with a blank."""
+    about = {"_producer": "https://scheduler.example", "_schemaURL": "https://openlineage.io/spec/facets/x.json"}
+    job_type = {"processingType": "BATCH", "integration": "AIRFLOW", "jobType": "TASK", **about}
+    return {
+        "eventType": kind,
+        "eventTime": f"2026-05-01T{at}:00.000Z",
+        "producer": "https://scheduler.example",
+        "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
+        "run": {"runId": f"01941f29-7c00-7087-8940-{run:012d}", "facets": {}},
+        "job": {"namespace": "scheduler", "name": "a dag.a task", "facets": {"jobType": job_type}},
+        "inputs": [],
+        "outputs": [],
+    }
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])

@@ -33,20 +33,56 @@ class Job(BaseOperator):  # type: ignore[misc]
     """A verb of `pipeline.jobs` as a task. Subclasses implement `work_on`."""
 
     ui_color = "#dfe7ef"
+    batch_id: Any = None  # that it works on, once it is known
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401  what every task takes
         super().__init__(**options)
         self._running = False
+        self._facets: dict[str, Any] = {}
 
     def execute(self, context: Any) -> str | None:  # noqa: ANN401  Airflow's context
         from dataops.ledger.workspace import open_workspace
 
         with self._answering():
-            return self.work_on(open_workspace(), context)
+            work = open_workspace()
+            try:
+                return self.work_on(work, context)
+            finally:
+                self._look_up_facets(work)
 
     def work_on(self, work: Workspace, context: Any) -> str | None:  # noqa: ANN401
         """Does the job; what it returns goes to the tasks after it."""
         raise NotImplementedError
+
+    def _begun(self, work: Workspace, batch_id: str, context: Any) -> str:  # noqa: ANN401
+        from dataops.airflow import lineage
+
+        self.batch_id = batch_id
+        lineage.belongs(work, batch_id, context)
+        return batch_id
+
+    def _look_up_facets(self, work: Workspace) -> None:
+        """What Airflow's lineage says of this run; while the warehouse is open, for the hooks that are asked later."""
+        from dataops.airflow import lineage
+
+        if self.batch_id:
+            self._facets = lineage.of_batch(work, self.batch_id)
+
+    def get_openlineage_facets_on_start(self) -> Any:  # noqa: ANN401  what Airflow's provider takes
+        """Nothing is known yet."""
+        from dataops.airflow import lineage
+
+        return lineage.operator_lineage({})
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ANN401, ARG002  as above
+        """What was found of the batch."""
+        from dataops.airflow import lineage
+
+        return lineage.operator_lineage(self._facets)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:  # noqa: ANN401  as above
+        """The same: a blocked gate says by which rules."""
+        return self.get_openlineage_facets_on_complete(task_instance)
 
     def on_kill(self) -> None:
         """SIGTERM: leaves the job by an exception, so that its transaction rolls back and its lock is freed."""
@@ -89,7 +125,7 @@ class Extract(Job):
         except NoPartitionError as error:
             raise AirflowFailException(str(error)) from None
         with jobs.source_of(work, opened=open_source) as source:
-            return jobs.extract(work, self.group, window, source)
+            return self._begun(work, jobs.extract(work, self.group, window, source), context)
 
 
 class Build(Job):
@@ -99,7 +135,7 @@ class Build(Job):
         super().__init__(**options)
         self.group = group
 
-    def work_on(self, work: Workspace, context: Any) -> str:  # noqa: ANN401, ARG002
+    def work_on(self, work: Workspace, context: Any) -> str:  # noqa: ANN401
         from dataops.pipeline import jobs
 
         built = jobs.build_candidates(work, self.group)
@@ -108,7 +144,7 @@ class Build(Job):
         )
         if not built.models:
             raise AirflowSkipException("no input changed since the last build, so nothing can differ")
-        return built.batch_id
+        return self._begun(work, built.batch_id, context)
 
 
 class BatchJob(Job):

@@ -220,7 +220,7 @@ class Runs:
         judged = self._touched(
             dataset,
             self._landing(dataset),
-            assertions=tuple(self._assertion(dataset, result) for result in own),
+            assertions=tuple(_assertion(self._catalog, dataset, result) for result in own),
             measured=_measured(dataset, measured),
         )
         problem = None if batch.verdict is VerdictName.PASSED else self._problem(batch, said)
@@ -283,22 +283,32 @@ class Runs:
         owner = None if node.startswith(f"{Kind.SOURCE} ") else dataset.contract.platform.owner
         return Touched(node, columns, owner, dataset.group, **more)  # type: ignore[arg-type]
 
-    def _assertion(self, dataset: Dataset, result: CheckResult) -> Assertion:
-        rule = next((rule for rule in dataset.rules if rule.id == result.rule_id), None)
-        return Assertion(
-            rule=result.rule_id,
-            says=rule.says if rule else "",
-            success=not result.outcome.stops,
-            severity=result.severity if result.outcome is not Outcome.WAIVED else "warning",
-            column=rule.columns[0] if rule and len(rule.columns) == 1 else None,
-            engine=result.engine,
-            observed=masking.observed(self._catalog, result),
-            failing=result.failing,
-            checked=result.checked,
-        )
-
     def _problem(self, batch: Batch, said: Sequence[CheckResult]) -> str:
         return masking.reason(self._catalog, batch.reason, said) or f"the batch is {batch.verdict}"
+
+
+def said_of(connection: Connection, catalog: Catalog, batch: Batch) -> list[Assertion]:
+    """What every rule said of a batch, as long as its datasets are declared."""
+    return [
+        _assertion(catalog, catalog.datasets[result.table], result)
+        for result in results.of_batch(connection, batch.seq)
+        if result.table in catalog.datasets
+    ]
+
+
+def _assertion(catalog: Catalog, dataset: Dataset, result: CheckResult) -> Assertion:
+    rule = next((rule for rule in dataset.rules if rule.id == result.rule_id), None)
+    return Assertion(
+        rule=result.rule_id,
+        says=rule.says if rule else "",
+        success=not result.outcome.stops,
+        severity=result.severity if result.outcome is not Outcome.WAIVED else "warning",
+        column=rule.columns[0] if rule and len(rule.columns) == 1 else None,
+        engine=result.engine,
+        observed=masking.observed(catalog, result),
+        failing=result.failing,
+        checked=result.checked,
+    )
 
 
 def _below(root: Root | None, runs: list[Run]) -> list[Run]:

@@ -62,6 +62,9 @@ class Round(ABC):
         """Raises PlatformError where the warehouse cannot be reached."""
         while time.monotonic() < self._until and (due := self._next()):
             self.prepare(due)
+            if not any(map(self.may_go, due)):
+                self._to_note += [lambda c, d=delivery: outbox.untried(c, d) for delivery in due]  # type: ignore[misc]
+                break
             for delivery in due:
                 if self.may_go(delivery):
                     self._note(self._make(delivery))

@@ -22,6 +22,7 @@ import psutil
 
 from dataops.declared.errors import PlatformError
 from dataops.lab.airflow.rest import Client
+from dataops.outlets.refusals import UnconfiguredError
 
 COMMANDS: Mapping[str, Sequence[str]] = {
     "api-server": ("api-server",),
@@ -129,6 +130,22 @@ class Headless:
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "AIRFLOW__DATAOPS__CRON": "on" if self._cron else "off",
+            **self._lineage(),
+        }
+
+    def _lineage(self) -> dict[str, str]:
+        """Airflow tells of its own runs where a lineage server is configured; the outbox keeps them until told."""
+        from dataops.declared import namespaces, project
+        from dataops.outlets.lineage import backend
+
+        try:
+            backend.configured(self.project, self._environ)
+        except UnconfiguredError:
+            return {}
+        transport = {"type": "dataops.outlets.lineage.transport.OutboxTransport"}
+        return {
+            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
+            "AIRFLOW__OPENLINEAGE__NAMESPACE": namespaces.load(self.project, project.load(self.project)).jobs,
         }
 
     def migrate(self) -> None:

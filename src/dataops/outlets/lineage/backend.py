@@ -77,19 +77,20 @@ class Backend:
 
 
 def configured(project: Path, environ: Mapping[str, str] | None = None) -> Backend:
-    """What DATAOPS_LINEAGE_URL names, else lineage/openlineage.yml.
+    """What DATAOPS_LINEAGE_URL names, else lineage/openlineage.yml; over HTTP with DATAOPS_LINEAGE_KEY, if it is set.
 
     Raises UnconfiguredError where nothing is named, DeclarationError for what is no transport.
     """
     environ = os.environ if environ is None else environ
+    key = environ.get(KEY)
+    secret: Fields = {"auth": {"type": "api_key", "apiKey": key}} if key else {}
     if url := environ.get(URL):
-        key = environ.get(KEY)
-        return Backend({"type": "http", "url": url} | ({"auth": {"type": "api_key", "apiKey": key}} if key else {}))
+        return Backend({"type": "http", "url": url} | secret)
     path = project / FILE
     transport = read(path, Configured, FILE).transport if path.exists() else None
     if transport is None:
         raise UnconfiguredError(f"lineage goes nowhere: set {URL}, or a transport in {FILE}")
-    return Backend(transport)
+    return Backend(secret | transport if transport.get("type") == "http" else transport)
 
 
 def _translated(error: RequestException) -> Exception:

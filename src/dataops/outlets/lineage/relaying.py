@@ -7,12 +7,14 @@ parked alone; what it cannot take now comes back later, and only what is of the 
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
 from dataops.declared.failpoint import failpoint
+from dataops.facts.document import Fields
 from dataops.ledger import heartbeats, lineage
 from dataops.ledger.heartbeats import Beat
 from dataops.ledger.outbox import Delivery
@@ -38,7 +40,7 @@ def relay(work: Workspace, backend: Backend, seconds: float = float("inf")) -> P
     until = time.monotonic() + seconds
     with work.warehouse.lock("lineage", "tell lineage"):
         passed = Passed()
-        spool.hand_in(work)
+        spool.hand_in(work.settings.paths, work.warehouse)
         with work.warehouse.reading() as connection:
             there = is_there(connection)
         if there:
@@ -90,7 +92,8 @@ class Events(Round):
         self._backend = backend
         self._broken = 0  # times in a row
         self._contents: dict[str, str] = {}
-        self._waits: set[str] = set()
+        self._waits: set[str] = set()  # datasets of which an event comes back later
+        self._parking: set[str] = set()  # those of which one is being parked
         self._last_taken: datetime | None = None
 
     def next_due(self, connection: Connection, limit: int) -> list[Delivery]:
@@ -99,35 +102,50 @@ class Events(Round):
         self._contents = lineage.contents(connection, [delivery.what for delivery in due])
         return due
 
-    def prepare(self, due: list[Delivery]) -> None:
-        """An event waits as it is sent."""
+    def prepare(self, due: list[Delivery]) -> None:  # noqa: ARG002
+        """An event waits as it is sent; what became of those before is noted by now."""
+        self._parking.clear()
+
+    def may_go(self, delivery: Delivery) -> bool:
+        return super().may_go(delivery) and _about(delivery) not in self._waits | self._parking
 
     def send(self, delivery: Delivery) -> Sent:
         event = json.loads(self._contents[delivery.what])
         if delivery.tried_at is not None and self._backend.has(event):
             return Sent(note="it had arrived before")
         try:
-            self._backend.send(event)
-        except LaterError as problem:
-            judged = self._judged(delivery, problem)
-            if isinstance(judged, LaterError):
-                self._waits.add(_about(delivery))
-            raise judged from None
+            self._send(delivery, event)
+        except LaterError:
+            self._waits.add(_about(delivery))
+            raise
+        except RefusedError:
+            self._parking.add(_about(delivery))  # else a kill could let what follows go before it
+            raise
         self._broken = 0
         return Sent()
 
-    def may_go(self, delivery: Delivery) -> bool:
-        return super().may_go(delivery) and _about(delivery) not in self._waits
-
-    def _judged(self, delivery: Delivery, problem: LaterError) -> Exception:
+    def _send(self, delivery: Delivery, event: Fields) -> None:
         """A server that breaks at one event after another is out of order; one that breaks at one alone refuses it."""
-        self._broken += 1
-        others = self._last_taken is not None and delivery.tried_at is not None and self._last_taken > delivery.tried_at
-        if not problem.for_all and others and delivery.attempts + 1 >= ENOUGH:
-            return RefusedError(f"{problem}, {ENOUGH} times, and takes others")
-        if self._broken >= IN_A_ROW:
-            return LaterError(str(problem), problem.after, for_all=True)
-        return problem
+        try:
+            self._backend.send(event)
+        except LaterError as problem:
+            if problem.for_all or problem.after is not None:
+                raise
+            self._broken += 1
+            times = _times(delivery.problem) + 1
+            said = f"{problem}, {times} times"
+            if times >= ENOUGH and self._takes_others(delivery):
+                raise RefusedError(f"{said}, and takes others") from None
+            raise LaterError(said, for_all=self._broken >= IN_A_ROW) from None
+
+    def _takes_others(self, delivery: Delivery) -> bool:
+        return bool(self._last_taken and delivery.tried_at and self._last_taken > delivery.tried_at)
+
+
+def _times(problem: str | None) -> int:
+    """How often the server broke at it so far, as its last problem says."""
+    said = re.search(r", (\d+) times$", problem or "")
+    return int(said[1]) if said else 0
 
 
 def _about(delivery: Delivery) -> str:

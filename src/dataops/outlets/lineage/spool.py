@@ -14,7 +14,7 @@ from dataops.facts.document import Fields
 from dataops.ledger import lineage
 from dataops.ledger.lineage import Kept
 from dataops.ledger.schema import writing
-from dataops.ledger.workspace import Workspace
+from dataops.warehouse import Warehouse
 
 FOLDER = "lineage"
 TOGETHER = 100  # files in one transaction
@@ -49,11 +49,11 @@ def unreadable(paths: Paths) -> list[Path]:
     return sorted((paths.home / FOLDER).glob("*.bad"))
 
 
-def hand_in(work: Workspace) -> int:
+def hand_in(paths: Paths, warehouse: Warehouse) -> int:
     """Takes the files into the ledger, and returns how many there were. One that is no event is put aside."""
     taken = 0
-    while files := waiting(work.settings.paths)[:TOGETHER]:
-        with writing(work.warehouse) as connection:
+    while files := waiting(paths)[:TOGETHER]:
+        with writing(warehouse) as connection:
             lineage.hand_in(connection, [event for file in files if (event := _read(file))])
         failpoint("spool_handed_in")
         for file in files:

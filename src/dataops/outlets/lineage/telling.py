@@ -19,13 +19,18 @@ from dataops.outlets.lineage.naming import Naming
 from dataops.outlets.lineage.openlineage import Writer
 
 
-class Telling:
+def writer(work: Workspace) -> Writer:
     """Writes events under this installation's names. Raises DeclarationError where these mean nothing."""
+    names = namespaces.load(work.settings.paths.project, work.settings.project)
+    naming = Naming(names, work.settings.warehouse_url, work.settings.project.name)
+    return Writer(naming, names.producer, work.settings.site_url)
+
+
+class Telling:
+    """Finds the runs that a notice names, and writes their events. Raises DeclarationError as `writer` does."""
 
     def __init__(self, work: Workspace) -> None:
-        names = namespaces.load(work.settings.paths.project, work.settings.project)
-        naming = Naming(names, work.settings.warehouse_url, work.settings.project.name)
-        self._writer = Writer(naming, names.producer, work.settings.site_url)
+        self._writer = writer(work)
         self.runs = Runs(work.catalog, Graph(work.catalog, report_list.load(work)))
 
     def events(self, run: Run) -> list[Fields]:
@@ -48,23 +53,40 @@ class Telling:
     def of(self, connection: Connection, what: str) -> list[Run]:
         """The runs that a notice names: `judged 7 <when>`, `closed 7`, `published 3`, `made <report>`, `sent 5`."""
         kind, _, rest = what.partition(" ")
+        find = {
+            "judged": self._judged,
+            "closed": self._closed,
+            "published": self._published,
+            "made": self._made,
+            "sent": self._sent,
+        }.get(kind)
+        return find(connection, rest) if find else []
+
+    def _judged(self, connection: Connection, rest: str) -> list[Run]:
+        """None of a judgement that was replaced: the later one is told."""
         number, _, at = rest.partition(" ")
-        if kind in {"judged", "closed"}:
-            batch = batches.numbered(connection, int(number))
-            if batch is None or batch.judged_at is None:
-                return []
-            if kind == "closed":
-                return self.runs.of_closed(connection, batch)
-            return self.runs.of_judged(connection, batch) if batch.judged_at.isoformat() == at else []
-        if kind == "published":
-            made = publications.numbered(connection, [int(number)]).get(int(number))
-            return self.runs.of_publication(connection, made) if made else []
-        if kind == "made":
-            report = reports.find(connection, rest)
-            stood = publications.numbered(connection, [report.publication]).get(report.publication) if report else None
-            return self.runs.of_report(report, stood.publication_id if stood else None) if report else []
-        sent = outbox.numbered(connection, int(number))
-        return self.runs.of_delivery(connection, sent) if sent else []
+        batch = batches.numbered(connection, int(number))
+        was_last = batch is not None and batch.judged_at is not None and batch.judged_at.isoformat() == at
+        return self.runs.of_judged(connection, batch) if batch and was_last else []
+
+    def _closed(self, connection: Connection, number: str) -> list[Run]:
+        batch = batches.numbered(connection, int(number))
+        return self.runs.of_closed(connection, batch) if batch else []
+
+    def _published(self, connection: Connection, number: str) -> list[Run]:
+        made = publications.numbered(connection, [int(number)]).get(int(number))
+        return self.runs.of_publication(connection, made) if made else []
+
+    def _made(self, connection: Connection, name: str) -> list[Run]:
+        report = reports.find(connection, name)
+        if report is None:
+            return []
+        stood = publications.numbered(connection, [report.publication]).get(report.publication)
+        return self.runs.of_report(report, stood.publication_id if stood else None)
+
+    def _sent(self, connection: Connection, number: str) -> list[Run]:
+        delivery = outbox.numbered(connection, int(number))
+        return self.runs.of_delivery(connection, delivery) if delivery else []
 
 
 def key(event: Fields) -> str:
