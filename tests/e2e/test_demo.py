@@ -8,9 +8,11 @@ import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
+from tests.support.marquez import MarquezDouble, client
 from tests.support.slack_double import HOOK, SlackDouble
 
 from dataops.declared.settings import load
@@ -32,6 +34,7 @@ from dataops.lab.demo.scheduled import plan
 from dataops.lab.demo.screen import Screen
 from dataops.ledger import tables as ledger
 from dataops.ledger.workspace import Workspace, open_workspace
+from dataops.outlets.lineage import relaying
 
 pytestmark = pytest.mark.e2e
 
@@ -66,9 +69,12 @@ def _publications(work: Workspace) -> list[str]:
 def test_the_acts_tie_to_the_source_hold_the_bad_day_and_repeat_without_publishing(
     work: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with SlackDouble() as slack:
+    with SlackDouble() as slack, MarquezDouble() as marquez:
         monkeypatch.setenv(told.WEBHOOK, f"{slack.url}/services/{HOOK}")
+        monkeypatch.setenv("DATAOPS_LINEAGE_URL", marquez.url)
         first = _play(work)
+        relaying.relay_all(work)
+        _require_lineage(work, marquez)
     assert [message.body["text"][:7] for message in slack.messages] == ["■ Sales", "● Solve"]
     assert "not told yet" not in first
     published = _publications(work)
@@ -82,6 +88,30 @@ def test_the_acts_tie_to_the_source_hold_the_bad_day_and_repeat_without_publishi
     assert _publications(work) == published
     assert second.count("already there") == 13
     assert second.count("as in the source.") == 2
+
+
+def _require_lineage(work: Workspace, marquez: MarquezDouble) -> None:
+    """Where figures come from, and whether they were checked, as Marquez says it."""
+    source = "mssql://sql.adventure-works.example:1433:AdventureWorks.Sales.SalesOrderDetail"
+    warehouse = f"duckdb://{work.settings.project.name}"
+    graph = client.get(marquez.url, "lineage", nodeId=f"dataset:{warehouse}:marts.report_profit", depth="20")["graph"]
+    assert f"dataset:{source}" in {node["id"] for node in graph}
+    profit = f"datasetField:{warehouse}:curated.fct_sales:gross_profit"
+    columns = client.get(marquez.url, "column-lineage", nodeId=profit)["graph"]
+    names = {node["id"].rpartition(":")[2] for node in columns}
+    assert {"unit_price", "order_qty", "unit_price_discount", "standard_cost"} <= names
+    assert f"datasetField:{source}:unit_price" in {node["id"] for node in columns}
+    broken = set()
+    for table in ("sales_order_header", "sales_order_detail"):
+        runs = client.get(marquez.url, f"namespaces/adventureworks/jobs/sales.gate.{table}/runs")["runs"]
+        assert [run["state"] for run in runs] == ["COMPLETED", "FAILED", "COMPLETED"]
+        broken |= {test["name"] for test in runs[1]["facets"]["test"]["tests"] if test["status"] == "fail"}
+    assert broken
+    place = f"namespaces/{quote(warehouse, '')}/datasets/raw.sales_order_detail"
+    said = client.get(marquez.url, place)["facets"]["dataQualityAssertions"]["assertions"]
+    assert said
+    assert all(each["success"] for each in said)
+    assert marquez.refused == []
 
 
 def test_figures_that_differ_from_the_source_stop_the_demo(work: Workspace) -> None:

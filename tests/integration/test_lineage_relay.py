@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dataops.cli import main
 from dataops.ledger import clock, lineage, outbox, schema
 from dataops.ledger.enums import Channel, DeliveryState, IncidentKind
 from dataops.ledger.incidents import open_incidents
@@ -281,3 +282,41 @@ def test_a_schedulers_transport_keeps_events_where_the_relay_finds_them(
     relay(work, server)
     assert [kind for job, _, kind in got(server) if job == "a dag.a task"] == ["START", "COMPLETE"]
     assert spool.waiting(settings.paths) == []
+
+
+def test_the_command_line_tells_and_says_how_it_goes(
+    past: tuple[Workspace, Events], work: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = work.settings
+    for name, value in {
+        "DATAOPS_HOME": str(settings.paths.home),
+        "DATAOPS_PROJECT": str(settings.paths.project),
+        "DATAOPS_WAREHOUSE_URL": settings.warehouse_url,
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("DATAOPS_LINEAGE_URL", raising=False)
+
+    def ran(*arguments: str) -> tuple[int, str]:
+        code = main(list(arguments))
+        said = capsys.readouterr()
+        return code, " ".join((said.out + said.err).split())
+
+    code, said = ran("lineage", "relay")
+    assert (code, "set DATAOPS_LINEAGE_URL" in said, "until then everything is kept" in said) == (2, True, True)
+    code, said = ran("lineage", "status")
+    assert (code, "Server none; set DATAOPS_LINEAGE_URL" in said, " happenings since 20" in said) == (0, True, True)
+    assert "Lineage" not in ran("status")[1]
+    monkeypatch.setenv("DATAOPS_LINEAGE_URL", "http://127.0.0.1:9")
+    code, said = ran("lineage", "relay")
+    assert (code, "1 put off" in said, "no answer: ConnectionError" in said) == (0, True, True)
+    assert "one not taken since" in ran("lineage", "status")[1]
+    assert "Lineage not taken, oldest" in ran("status")[1]
+    with MarquezDouble() as server:
+        monkeypatch.setenv("DATAOPS_LINEAGE_URL", server.url)
+        later(monkeypatch, timedelta(hours=2))
+        code, said = ran("outbox", "relay")
+        assert (code, f"lineage: {len(past[1])} delivered" in said) == (0, True)
+    code, said = ran("lineage", "status", "--json")
+    document = json.loads(said)
+    assert (code, document["untold"], document["waiting"], document["parked"]) == (0, 0, 0, 0)
+    assert document["last_taken"]

@@ -28,6 +28,9 @@ from dataops.ledger import clock, outbox, reports
 from dataops.ledger.enums import DeliveryState, NoticeKind
 from dataops.ledger.outbox import Delivery
 from dataops.ledger.workspace import Workspace, open_workspace
+from dataops.outlets.lineage import relaying as telling
+from dataops.outlets.lineage import replaying
+from dataops.outlets.lineage.backend import Backend
 from dataops.outlets.notify import relay as relaying
 from dataops.outlets.notify.desk import Desk
 from dataops.outlets.notify.stories import report as told
@@ -37,6 +40,7 @@ from dataops.pipeline import jobs
 from dataops.sources import Window
 from tests.conftest import PROJECT
 from tests.support.mail_server import MailServer
+from tests.support.marquez import MarquezDouble, client
 from tests.support.slack_double import SlackDouble
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("tests/integration/test_reports_sent.py")]
@@ -106,6 +110,25 @@ def test_a_report_reaches_each_receiver_once_in_their_language_as_the_archive_ha
         _require_tie(work, made, attached, mail)
         assert mail["List-Unsubscribe"].strip().startswith(f"<mailto:{monthly.owner}?")
         assert mail["Subject"].startswith(monthly.title.of(language))
+
+
+@pytest.mark.usefixtures("slack")
+def test_lineage_knows_the_report_and_everybody_who_got_it(work: Workspace, mails: MailServer) -> None:
+    """From the notes in the ledger, and again from a replay."""
+    monthly = report_list.required(work, "profit_monthly")
+    sending.send(work, monthly, MONTH, None)
+    _relay(work)
+    got = [receiver.to for receiver in monthly.receivers if mails.to(receiver.to)]
+    with MarquezDouble() as marquez, MarquezDouble() as again:
+        telling.relay(work, Backend({"type": "http", "url": marquez.url}))
+        replaying.replay(work, Backend({"type": "http", "url": again.url}))
+        for server in (marquez, again):
+            node = "dataset:adventureworks:report.profit_monthly"
+            graph = client.get(server.url, "lineage", nodeId=node, depth="20")["graph"]
+            nodes = {node["id"].rpartition(":")[2] for node in graph}
+            assert {f"receiver.{whom}" for whom in got} <= nodes
+            assert {"curated.fct_sales", "raw.sales_order_detail"} & nodes
+            assert server.refused == []
 
 
 def _bytes(content: object) -> bytes:

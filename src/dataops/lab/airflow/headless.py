@@ -218,6 +218,14 @@ class Headless:
         self._environ |= environ
         self._spawn(name)
 
+    def revive(self) -> list[str]:
+        """Starts again what has ended, as an operating system's supervisor would; returns what that was."""
+        ended = [name for name, process in self._processes.items() if process.poll() is not None]
+        for name in ended:
+            del self._processes[name]
+            self._spawn(name)
+        return ended
+
     def stop(self) -> list[int]:
         """Stops all processes and what they started; returns the ids that had to be killed."""
         killed = _stop([process.pid for process in self._processes.values()])

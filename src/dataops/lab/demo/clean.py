@@ -19,6 +19,7 @@ WRITTEN = (
     "demo.json",
     "demo.tmp",
     "gate",
+    "lineage",
     "locks",
     "log",
     "messages",

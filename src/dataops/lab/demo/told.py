@@ -1,4 +1,4 @@
-"""What people would be told in the demo: messages as files; also delivered where a Slack webhook is named."""
+"""What is told in the demo: messages as files, to a Slack webhook and a lineage server as well where one is named."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataops.outlets.notify import relay
 from dataops.outlets.notify.by_file import Files
 from dataops.outlets.notify.port import Channel as Port
 from dataops.outlets.notify.port import Errand
-from dataops.outlets.refusals import Sent
+from dataops.outlets.refusals import Sent, UnconfiguredError
 
 SENDER = "data@demo.example"
 WEBHOOK = "DATAOPS_SLACK_WEBHOOK"
@@ -51,4 +51,14 @@ def tell(work: Workspace, incident: str, environ: Mapping[str, str] | None = Non
         slack = _Both(files, SlackWebhook(WebhookClient(url, timeout=10, retry_handlers=[]), people))
     passed = relay.relay(work, {Channel.SLACK: lambda: slack, Channel.MAIL: lambda: files})
     written = [work.settings.paths.shown(file) for file in sorted(folder(work).glob(f"*-{incident}-*"))]
-    return written, passed.problems
+    return written, [*passed.problems, *_lineage(work)]
+
+
+def _lineage(work: Workspace) -> list[str]:
+    """Tells a lineage server, if there is one, and returns what it did not take."""
+    from dataops.outlets.lineage import relaying
+
+    try:
+        return relaying.relay_all(work).problems
+    except UnconfiguredError:
+        return []
