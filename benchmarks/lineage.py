@@ -50,12 +50,12 @@ def main() -> int:
         kept = _bytes(work)
         with _server(Path(home) / "first.db") as url:
             told = _timed(lambda: relaying.relay(work, Backend({"type": "http", "url": url})))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         events = _events(Path(home) / "first.db")
         with _server(Path(home) / "second.db") as url:
             direct = _timed(lambda: _send(url, events))
         twice = len(events) - len({(event["run"]["runId"], event["eventType"]) for event in events})
         size = sum(len(json.dumps(event)) for event in events) / len(events)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"warehouse  {work.warehouse.dialect}; {os.cpu_count()} cores, the server beside")
         print(f"events     {len(events):,} of {number} batches taken, {twice} twice; {size:,.0f} bytes each")
         print(

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import sqlalchemy as sa
+from tests.support import standard
 from tests.support.crash import kill_at, wait_until
 from tests.support.mail_server import MailServer, mail_server
+from tests.support.marquez import MarquezDouble
 from tests.support.slack_double import SlackDouble
 
 from dataops.declared.settings import load
@@ -47,6 +53,12 @@ SOURCE = "generator:?scale=0.02&seed=7&days=62"  # about ten orders a day from 2
 BEFORE, DAY, NEXT, BAD = "2011-07-25", "2011-07-26", "2011-07-27", "2011-07-28"
 LATER, LAST, AFTER_ALL = "2011-07-29", "2011-07-30", "2011-07-31"
 LIMIT = 600
+LOCKED = "database is locked"
+WELL = {"dag_processor", "metadatabase", "scheduler", "triggerer"}
+DEAD_AFTER = {  # seconds without a sign of life, until a task counts as dead
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+}
 
 
 @dataclass
@@ -57,6 +69,7 @@ class Installation:
     work: Workspace
     slack: SlackDouble
     mails: MailServer
+    marquez: MarquezDouble
     runs: dict[str, Run] = field(default_factory=dict)
 
     def run(self, dag_id: str, partition: str, window: str | None = None) -> Run:
@@ -79,18 +92,18 @@ class Installation:
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Reference data, the history of sales and a day of stock are published before the first test begins."""
     home = tmp_path_factory.mktemp("home")
-    with SlackDouble(channels=CHANNELS) as slack, mail_server() as mails:
-        yield from _installed(home, slack, mails)
+    with SlackDouble(channels=CHANNELS) as slack, mail_server() as mails, MarquezDouble() as marquez:
+        yield from _installed(home, slack, mails, marquez)
 
 
-def _installed(home: Path, slack: SlackDouble, mails: MailServer) -> Iterator[Installation]:
-    mine = {"DATAOPS_HOME": str(home), "DATAOPS_SOURCE_URL": SOURCE}
+def _installed(home: Path, slack: SlackDouble, mails: MailServer, marquez: MarquezDouble) -> Iterator[Installation]:
+    mine = {"DATAOPS_HOME": str(home), "DATAOPS_SOURCE_URL": SOURCE, "DATAOPS_LINEAGE_URL": marquez.url}
     others = {k: v for k, v in os.environ.items() if not k.startswith(("DATAOPS_", "AIRFLOW_"))}
     mine |= {"AIRFLOW_CONN_SLACK_DEFAULT": slack.bot, "AIRFLOW_CONN_SMTP_DEFAULT": mails.connection}
     airflow = Headless(PROJECT, home, environ=others | mine)
     try:
         airflow.start(dags=DAGS)
-        ready = Installation(airflow, open_workspace(load(others | mine, PROJECT)), slack, mails)
+        ready = Installation(airflow, open_workspace(load(others | mine, PROJECT)), slack, mails, marquez)
         first = ready.run("reference_etl", BEFORE), ready.run("inventory_monitoring", f"{BEFORE}T23")
         assert [run.state for run in first] == ["success", "success"], first
         history = ready.run("sales_etl", BEFORE, f"2011-05-31..{DAY}")
@@ -177,6 +190,39 @@ def test_the_held_day_is_told_to_its_channel_and_its_owner_and_the_message_follo
     assert client.wait("steward_actions", client.trigger("steward_actions", conf=form), LIMIT).state == "success"
     _relayed(installation)
     assert [m.body["text"] for m in slack.thread(first)] == ["Acknowledged by approver: looking"]
+
+
+def test_airflows_own_runs_reach_the_lineage_server_and_ours_name_them_as_their_root(
+    installation: Installation,
+) -> None:
+    """By Airflow's listener and the outbox: the held day's gate is FAILED in both voices, and each event came once."""
+    events = _told(installation)
+    verdict = [event for event in events["sales_etl.sales.verdict"] if event["eventType"] == "FAIL"][-1]
+    facets = verdict["run"]["facets"]
+    assert (facets["dataops_batch"]["verdict"], facets["dataops_batch"]["group"]) == ("FAILED", "sales")
+    assert "fail" in {test["status"] for test in facets["test"]["tests"]}
+    assert [p for p in standard.problems(_only(verdict, "dataops_batch", "test")) if ".facets" in p] == []
+    gates = [event for event in events["gate.sales_order_detail"] if event["eventType"] == "FAIL"]
+    root = gates[-1]["run"]["facets"]["parent"]["root"]
+    assert (root["job"]["namespace"], root["job"]["name"]) == (verdict["job"]["namespace"], "sales_etl")
+    assert root["run"]["runId"] in {event["run"]["runId"] for event in events["sales_etl"]}
+    assert [name for name in events if name.startswith("outbox")] == []
+    keys = [(e["run"]["runId"], e["eventType"], e["eventTime"]) for told in events.values() for e in told]
+    assert len(keys) == len(set(keys))
+
+
+def _told(installation: Installation) -> dict[str, list[dict[str, Any]]]:
+    """What the server got, by job, oldest first."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for (body,) in installation.marquez.store.execute("SELECT body FROM events ORDER BY seq"):
+        event = json.loads(body)
+        found.setdefault(event["job"]["name"], []).append(event)
+    return found
+
+
+def _only(event: dict[str, Any], *facets: str) -> dict[str, Any]:
+    run = event["run"] | {"facets": {name: event["run"]["facets"][name] for name in facets}}
+    return event | {"run": run, "job": event["job"] | {"facets": {}}}
 
 
 def _answer(client: Client, run_id: str, task: str, choice: str, form: dict[str, str] | None = None) -> None:
@@ -385,6 +431,45 @@ def test_figures_follow_publications_and_a_report_waits_for_its_day(installation
     )
     log = client.log("reports_daily", waiting, "sales_daily.fresh")
     assert "waits: sales is held (INC-" in log
+
+
+def test_a_metadata_database_that_locks_after_the_commit_leaves_one_publication_and_every_consumer_starts(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """F34: Airflow cannot note how the task ended; whatever is tried again, nothing is published or announced twice."""
+    hit, go = tmp_path / "committed", tmp_path / "go"
+    airflow, before = installation.airflow, _of_stock(installation)
+    waits = {"DATAOPS_FAILPOINT": f"after_commit=wait:{go}", "DATAOPS_TEST_HIT": str(hit)}
+    airflow.restart("scheduler", waits | DEAD_AFTER)
+    try:
+        run_id = airflow.client.trigger("inventory_monitoring", f"{NEXT}T23", {"window": f"{NEXT}..{BAD}"})
+        wait_until(hit.exists, LIMIT, "the commit")
+        log = airflow.folder / "api-server.log"
+        noticed = log.read_text("utf-8").count(LOCKED)
+        with closing(sqlite3.connect(airflow.folder / "airflow.db", isolation_level=None)) as metadata:
+            metadata.execute("BEGIN EXCLUSIVE")
+            go.touch()
+            wait_until(lambda: log.read_text("utf-8").count(LOCKED) > noticed, LIMIT, "Airflow to notice")
+        wait_until(lambda: not airflow.revive() and set(airflow.client.healthy()) >= WELL, LIMIT, "Airflow to be well")
+        run = airflow.client.wait("inventory_monitoring", run_id, LIMIT)
+        assert len(_of_stock(installation)[0]) == len(before[0]) + 1
+        if run.state != "success":  # Airflow gave it up: somebody clears it, as after any outage
+            airflow.client.clear("inventory_monitoring", run_id, ["inventory.publish"], downstream=True)
+            run = airflow.client.wait("inventory_monitoring", run_id, LIMIT)
+    finally:
+        airflow.restart("scheduler", {"DATAOPS_FAILPOINT": "", "DATAOPS_TEST_HIT": ""})
+    assert run.state == "success", run
+    _watch(installation)
+    _wait_for_consumers(installation)
+    published, told = _of_stock(installation)
+    assert len(published) == len(before[0]) + 1
+    assert told == sorted(set(told))  # the word may be lost with the task, and is never given twice
+
+
+def _of_stock(installation: Installation) -> tuple[list[str], list[str]]:
+    """Publications of stock, and the partitions under which they were announced."""
+    published = [name for name in installation.publications() if name.startswith("inventory-")]
+    return published, [key for key, _ in installation.announced("validated/inventory")]
 
 
 def _announced(installation: Installation) -> set[str]:
