@@ -25,9 +25,11 @@ from tests.support.shop import line, load, small_shop, workspace
 FORGOTTEN = (
     "DELETE FROM ops.deliveries WHERE channel = 'lineage'",
     "DELETE FROM ops.events",
+    "DELETE FROM ops.batch_roots",
     "DELETE FROM ops.outbox WHERE kind = 'lineage' AND what LIKE '%-%-% %T%'",  # those of others
     "UPDATE ops.outbox SET routed_at = NULL WHERE kind = 'lineage'",
     "DELETE FROM ops.incidents WHERE group_name = 'platform'",
+    "DELETE FROM ops.outbox WHERE kind = 'incident' AND subject NOT IN (SELECT incident_id FROM ops.incidents)",
 )
 PRODUCER = "https://shop.example/dataops"
 Event = dict[str, Any]

@@ -89,8 +89,8 @@ def _untold() -> sa.ColumnElement[bool]:
     return (t.outbox.c.kind == NoticeKind.LINEAGE) & t.outbox.c.routed_at.is_(None)
 
 
-def route(connection: Connection, notice: Notice, events: Sequence[Kept]) -> int:
-    """Makes a delivery of each event that there is none of yet, and returns how many."""
+def route(connection: Connection, notice: Notice, events: Sequence[Kept]) -> None:
+    """Makes a delivery of each event that there is none of yet."""
     table = t.deliveries
     names = [event.what for event in events]
     same = (table.c.channel == Channel.LINEAGE) & table.c.what.in_(names)
@@ -102,7 +102,6 @@ def route(connection: Connection, notice: Notice, events: Sequence[Kept]) -> int
         connection.execute(table.insert(), rows)
         _keep(connection, [event for event in new if event.what != notice.what])  # else it is kept already
     connection.execute(t.outbox.update().where(t.outbox.c.seq == notice.seq).values(routed_at=clock.now()))
-    return len(rows)
 
 
 def due(connection: Connection, limit: int) -> list[Delivery]:

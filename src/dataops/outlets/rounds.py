@@ -7,6 +7,7 @@ leaves at most what was sent within a fifth of a second in doubt.
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 
@@ -25,7 +26,6 @@ from dataops.outlets.refusals import LaterError, NeedlessError, RefusedError, Se
 
 TOGETHER = 20  # deliveries that are looked up together
 NOTED_WITHIN = 0.2  # seconds
-NEVER = float("inf")
 
 
 class Round(ABC):
@@ -34,7 +34,7 @@ class Round(ABC):
     Subclasses choose a few deliveries at a time, prepare and send them.
     """
 
-    def __init__(self, work: Workspace, passed: Passed, until: float = float("inf")) -> None:
+    def __init__(self, work: Workspace, passed: Passed, until: float = math.inf) -> None:
         """`until`: when to stop, by the monotonic clock."""
         self.work = work
         self.passed = passed
@@ -74,6 +74,7 @@ class Round(ABC):
             self._write_down(connection)
             for channel, whom in self._took:
                 outcomes.takes_again(connection, channel, whom)
+        self._took.clear()
 
     def may_go(self, delivery: Delivery) -> bool:
         """Whether its receiver may be spoken to now."""

@@ -7,32 +7,39 @@ parked alone; what it cannot take now comes back later, and only what is of the 
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from datetime import datetime
+from functools import cached_property
 
 from sqlalchemy.engine import Connection
 
+from dataops.declared.errors import PlatformError
 from dataops.declared.failpoint import failpoint
 from dataops.facts.document import Fields
-from dataops.ledger import heartbeats, lineage
+from dataops.ledger import heartbeats, incidents, lineage
+from dataops.ledger.enums import IncidentKind
 from dataops.ledger.heartbeats import Beat
-from dataops.ledger.outbox import Delivery
+from dataops.ledger.incidents import Detail
+from dataops.ledger.lineage import Kept
+from dataops.ledger.outbox import Delivery, Notice
 from dataops.ledger.schema import is_there, writing
 from dataops.ledger.workspace import Workspace
 from dataops.outlets.lineage import backend, spool
 from dataops.outlets.lineage.backend import Backend
 from dataops.outlets.lineage.telling import Telling
-from dataops.outlets.outcomes import Passed
+from dataops.outlets.outcomes import Passed, first_line
 from dataops.outlets.refusals import LaterError, RefusedError, Sent
 from dataops.outlets.rounds import Round
+from dataops.pipeline.watch_platform import PLATFORM
 
 ROUTED = 10  # notices of which events are made together
 IN_A_ROW = 5  # events that a server breaks at, until it is the server
 ENOUGH = 8  # attempts at one event, while others are taken
 
 
-def relay(work: Workspace, backend: Backend, seconds: float = float("inf")) -> Passed:
+def relay(work: Workspace, backend: Backend, seconds: float = math.inf) -> Passed:
     """Tells everything that is due, for so many seconds at most. Raises PlatformError when another relay does not end.
 
     Raises DeclarationError where names mean nothing.
@@ -48,7 +55,7 @@ def relay(work: Workspace, backend: Backend, seconds: float = float("inf")) -> P
         return passed
 
 
-def relay_all(work: Workspace, seconds: float = float("inf")) -> Passed:
+def relay_all(work: Workspace, seconds: float = math.inf) -> Passed:
     """As `relay`, to the server that is configured. Raises UnconfiguredError where none is."""
     server = backend.configured(work.settings.paths.project)
     try:
@@ -60,10 +67,14 @@ def relay_all(work: Workspace, seconds: float = float("inf")) -> Passed:
 class _Relay:
     def __init__(self, work: Workspace, backend: Backend, passed: Passed, until: float) -> None:
         self._work = work
-        self._telling = Telling(work)
         self._passed = passed
         self._until = until
         self._round = Events(work, backend, passed, until)
+
+    @cached_property
+    def _telling(self) -> Telling:
+        """Only when there is something to tell: it reads all declarations of reports."""
+        return Telling(self._work)
 
     def run(self) -> None:
         with writing(self._work.warehouse) as connection:
@@ -78,10 +89,25 @@ class _Relay:
         with writing(self._work.warehouse) as connection:
             notices = lineage.untold(connection, ROUTED)
             for notice in notices:
-                lineage.route(connection, notice, self._telling.kept(connection, notice))
+                lineage.route(connection, notice, self._kept(connection, notice))
         failpoint("lineage_routed")
         self._passed.routed += len(notices)
         return bool(notices)
+
+    def _kept(self, connection: Connection, notice: Notice) -> list[Kept]:
+        """Its events; none of one that cannot be written, which is an incident and stops nothing else."""
+        try:
+            return self._telling.kept(connection, notice)
+        except PlatformError:
+            raise
+        except Exception as problem:  # noqa: BLE001  one that cannot be told must not stop what can
+            sentence = f"lineage cannot tell of {notice.what}: {type(problem).__name__}: {first_line(problem)}"
+            self._passed.problems.append(sentence)
+            again = (
+                f"{sentence}; once that is mended: dataops lineage replay --since {notice.happened_at:%Y-%m-%dT%H:%M}"
+            )
+            incidents.open_for(connection, PLATFORM, 0, again, Detail(), kind=IncidentKind.PLATFORM, cause=notice.what)
+            return []
 
 
 class Events(Round):
@@ -133,7 +159,7 @@ class Events(Round):
                 raise
             self._broken += 1
             times = _times(delivery.problem) + 1
-            said = f"{problem}, {times} times"
+            said = f"{problem}, {times} time{'s' if times > 1 else ''}"
             if times >= ENOUGH and self._takes_others(delivery):
                 raise RefusedError(f"{said}, and takes others") from None
             raise LaterError(said, for_all=self._broken >= IN_A_ROW) from None
@@ -144,7 +170,7 @@ class Events(Round):
 
 def _times(problem: str | None) -> int:
     """How often the server broke at it so far, as its last problem says."""
-    said = re.search(r", (\d+) times$", problem or "")
+    said = re.search(r", (\d+) times?$", problem or "")
     return int(said[1]) if said else 0
 
 
