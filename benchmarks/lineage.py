@@ -10,16 +10,15 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import sqlite3
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import measuring
 from dataops.declared import settings
 from dataops.declared.catalog import Group
 from dataops.ledger import batches, clock, results, schema
@@ -45,15 +44,15 @@ def main() -> int:
         work = open_workspace(settings.load(environ, PROJECT))
         group = work.catalog.group(GROUP)
         number = -(-asked.events // (1 + 4 * len(group.datasets)))
-        before = _bytes(work)
-        noted = _timed(lambda: _judge(work, group, number))
-        kept = _bytes(work)
+        before = measuring.ledger_bytes(work)
+        noted = measuring.timed(lambda: _judge(work, group, number))
+        kept = measuring.ledger_bytes(work)
         with _server(Path(home) / "first.db") as url:
-            told = _timed(lambda: relaying.relay(work, Backend({"type": "http", "url": url})))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            told = measuring.timed(lambda: relaying.relay(work, Backend({"type": "http", "url": url})))
+        peak = measuring.peak()
         events = _events(Path(home) / "first.db")
         with _server(Path(home) / "second.db") as url:
-            direct = _timed(lambda: _send(url, events))
+            direct = measuring.timed(lambda: _send(url, events))
         twice = len(events) - len({(event["run"]["runId"], event["eventType"]) for event in events})
         size = sum(len(json.dumps(event)) for event in events) / len(events)
         print(f"warehouse  {work.warehouse.dialect}; {os.cpu_count()} cores, the server beside")
@@ -64,7 +63,7 @@ def main() -> int:
         print(f"relay      {told:.1f} s, {len(events) / told:.0f} events a second")
         print(f"direct     {direct:.1f} s; the outbox costs {told / direct:.2f} times as much")
         print(f"memory     {peak:.0f} MiB at most, the ledger included")
-        print(f"ledger     {(_bytes(work) - kept) / 2**20:.1f} MiB more once all was told")
+        print(f"ledger     {(measuring.ledger_bytes(work) - kept) / 2**20:.1f} MiB more once all was told")
     return 0
 
 
@@ -119,22 +118,6 @@ def _serve(file: str, pipe: Any) -> None:  # noqa: ANN401  a connection
 def _events(file: Path) -> list[dict[str, Any]]:
     with closing(sqlite3.connect(file)) as store:
         return [json.loads(body) for (body,) in store.execute("SELECT body FROM events ORDER BY seq")]
-
-
-def _timed(do: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    do()
-    return time.perf_counter() - start
-
-
-def _bytes(work: Workspace) -> int:
-    if work.warehouse.dialect == "duckdb":
-        return sum(file.stat().st_size for file in work.settings.paths.home.glob("warehouse.duckdb*"))
-    with work.warehouse.reading() as connection:
-        sizes = (
-            "SELECT SUM(pg_total_relation_size(c.oid)) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        )
-        return int(connection.exec_driver_sql(f"{sizes} WHERE n.nspname = 'ops' AND c.relkind = 'r'").scalar() or 0)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+import measuring
 from dataops.declared import settings
 from dataops.ledger import incidents, outbox, schema
 from dataops.ledger.enums import Channel, DeliveryState, IncidentKind
@@ -55,13 +54,13 @@ def main() -> int:
         work = open_workspace(settings.load(environ, PROJECT))
         with schema.writing(work.warehouse):
             pass
-        before = _bytes(work)
-        noted = _timed(lambda: _open(work, asked.messages // 2))
+        before = measuring.ledger_bytes(work)
+        noted = measuring.timed(lambda: _open(work, asked.messages // 2))
         receiver = Taking()
-        sent = _timed(lambda: relay.relay(work, dict.fromkeys(Channel, lambda: receiver)))
+        sent = measuring.timed(lambda: relay.relay(work, dict.fromkeys(Channel, lambda: receiver)))
         with work.warehouse.reading() as connection:
             deliveries = outbox.listed(connection, [DeliveryState.DELIVERED], asked.messages)
-        bare = _timed(lambda: _without_ledger(work, deliveries))
+        bare = measuring.timed(lambda: _without_ledger(work, deliveries))
         _say(work, asked.messages, before, noted, sent, bare, len(deliveries))
     return 0
 
@@ -82,25 +81,9 @@ def _without_ledger(work: Workspace, deliveries: list[Delivery]) -> None:
             receiver.send(Errand(delivery, stories.of(desk, delivery), opened=None, is_uncertain=False))
 
 
-def _timed(do) -> float:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    start = time.perf_counter()
-    do()
-    return time.perf_counter() - start
-
-
-def _bytes(work: Workspace) -> int:
-    if work.warehouse.dialect == "duckdb":
-        return sum(file.stat().st_size for file in work.settings.paths.home.glob("warehouse.duckdb*"))
-    with work.warehouse.reading() as connection:
-        sizes = (
-            "SELECT SUM(pg_total_relation_size(c.oid)) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        )
-        return int(connection.exec_driver_sql(f"{sizes} WHERE n.nspname = 'ops' AND c.relkind = 'r'").scalar() or 0)
-
-
 def _say(work: Workspace, wanted: int, before: int, noted: float, sent: float, bare: float, made: int) -> None:
-    grown = _bytes(work) - before
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    grown = measuring.ledger_bytes(work) - before
+    peak = measuring.peak()
     print(f"warehouse  {work.warehouse.dialect}; {os.cpu_count()} cores")
     print(f"messages   {made:,} of {wanted:,} delivered")
     print(
