@@ -27,7 +27,7 @@ from tests.support.marquez import MarquezDouble
 from tests.support.shop import line, load, small_shop, workspace
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("f31 lineage")]
-KILLS = int(os.environ.get("DATAOPS_TEST_KILLS", "30"))
+KILLS = int(os.environ.get("DATAOPS_TEST_KILLS", "12"))
 POINTS = ("", "", "lineage_routed=kill", "delivery_tried=kill", "delivery_sent=kill", "spool_handed_in=kill")
 Bodies = list[dict[str, Any]]
 
