@@ -35,6 +35,7 @@ CHOSEN = {
 ELSEWHERE = {
     "ledger_migrated",  # F08
     *("notices_routed", "delivery_tried", "delivery_sent"),  # F32
+    *("lineage_routed", "spool_handed_in"),  # F31
     *("healing", "healed", "healing_told", "healing_proven"),  # test_torn_file
     *(
         "backup_copied",
