@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from dataops.outlets.outcomes import Passed
 from dataops.pipeline import jobs, stewards, watch_platform
 from tests.support.lineage_day import forget, others
 from tests.support.marquez import MarquezDouble
-from tests.support.shop import Shop, line, load, small_shop, workspace
+from tests.support.shop import Shop, land, line, load, small_shop, workspace
 
 pytestmark = [pytest.mark.integration, pytest.mark.quick, pytest.mark.xdist_group("lineage relay")]
 NOW = clock.now
@@ -333,6 +334,23 @@ def test_a_batch_of_a_scheduler_names_its_run_as_the_root(work: Workspace, serve
     assert {parent["root"]["run"]["runId"] for parent in below} == {ROOT}
     assert {parent["job"]["name"] for parent in below} == {"sales"}
     assert 0 < len(below) < len([parent for parent in parents if "run" in parent])
+
+
+def test_a_group_that_was_told_to_have_begun_is_told_to_have_ended_though_nothing_changed(
+    tmp_path: Path, server: MarquezDouble
+) -> None:
+    work, shop = workspace(tmp_path / "home"), small_shop(orders=4)
+    load(work, shop, "reference")
+    batch = land(work, shop, "reference")
+    for engine in ("gx", "soda"):
+        jobs.audit(work, batch, engine)
+    jobs.judge(work, batch)
+    relay(work, server)
+    [begun] = [run for job, run, kind in got(server) if (job, kind) == ("reference", "START")][1:]
+    assert ("reference", begun, "COMPLETE") not in got(server)
+    assert jobs.publish(work, batch_id=batch).status == "unchanged"
+    relay(work, server)
+    assert got(server)[-1] == ("reference", begun, "COMPLETE")
 
 
 ROOT = "01941f29-7c00-7087-8940-40e5bfcb2b1a"
