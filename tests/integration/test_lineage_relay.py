@@ -215,8 +215,10 @@ def test_whatever_a_server_does_nothing_is_lost_or_told_twice(
 
 
 def test_it_tells_for_as_long_as_it_may_and_goes_on_later(
-    work: Workspace, everything: All, server: MarquezDouble
+    work: Workspace, everything: All, server: MarquezDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    relaying.relay(work, Backend({"type": "http", "url": "http://127.0.0.1:9"}))  # so that something is due
+    later(monkeypatch, timedelta(hours=2))
     assert relay(work, server, seconds=0.0).sentence == "nothing to send"
     assert relay(work, server).delivered == len(everything)
 
@@ -351,6 +353,25 @@ def test_a_group_that_was_told_to_have_begun_is_told_to_have_ended_though_nothin
     assert jobs.publish(work, batch_id=batch).status == "unchanged"
     relay(work, server)
     assert got(server)[-1] == ("reference", begun, "COMPLETE")
+
+
+def test_deliveries_without_a_change_are_kept_until_they_are_told_where_somebody_tells(
+    tmp_path: Path, server: MarquezDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, shop = workspace(tmp_path / "home"), small_shop(orders=4)
+    for _ in range(3):
+        load(work, shop, "reference")
+    relay(work, server)
+    assert len([1 for job, _, kind in got(server) if (job, kind) == ("reference", "COMPLETE")]) == 2  # the last one
+    relaying.relay(work, Backend({"type": "http", "url": "http://127.0.0.1:9"}))
+    for _ in range(3):
+        load(work, shop, "reference")
+    later(monkeypatch, timedelta(hours=2))
+    relay(work, server)
+    assert len([1 for job, _, kind in got(server) if (job, kind) == ("reference", "COMPLETE")]) == 5
+    load(work, shop, "reference")
+    with work.warehouse.reading() as connection:
+        assert len(batches.ids(connection)) == 2
 
 
 ROOT = "01941f29-7c00-7087-8940-40e5bfcb2b1a"

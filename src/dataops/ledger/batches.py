@@ -377,17 +377,19 @@ def unfinished(connection: Connection, group: str, repeated: Condition, before: 
 
 
 def repeated_without_change(connection: Connection, batch: Batch) -> list[Batch]:
-    """Earlier deliveries of the batch's window that brought no change either, and that nobody was told of."""
+    """Earlier deliveries of the batch's window that brought no change either; nobody was told of them, or will be."""
     b = t.batches.c
     where = (b.group_name == batch.group) & (b.state == BatchState.UNCHANGED) & (b.seq < batch.seq)
     untold = b.seq.not_in(sa.select(t.incidents.c.batch))
-    return every(connection, Batch, sa.select(t.batches).where(where & of_window(batch.window) & untold))
+    found = every(connection, Batch, sa.select(t.batches).where(where & of_window(batch.window) & untold))
+    return [earlier for earlier in found if not lineage.is_awaited(connection, earlier.seq)]
 
 
 def forget(connection: Connection, batch: int) -> None:
     """Removes what the ledger says of a batch."""
     for child in (t.batch_datasets, t.check_results, t.metrics):
         connection.execute(child.delete().where(child.c.batch == batch))
+    lineage.withdraw(connection, batch)
     connection.execute(t.batches.delete().where(t.batches.c.seq == batch))
 
 

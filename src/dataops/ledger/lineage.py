@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dataops.ledger import clock, numbering
+from dataops.ledger import clock, heartbeats, numbering
 from dataops.ledger import tables as t
 from dataops.ledger.enums import Channel, DeliveryState, NoticeKind
+from dataops.ledger.heartbeats import Beat
 from dataops.ledger.outbox import Delivery, Notice, about, waiting
 from dataops.ledger.reading import Record, every, one
 
@@ -87,6 +88,26 @@ def untold_since(connection: Connection) -> tuple[int, datetime | None]:
 
 def _untold() -> sa.ColumnElement[bool]:
     return (t.outbox.c.kind == NoticeKind.LINEAGE) & t.outbox.c.routed_at.is_(None)
+
+
+def is_awaited(connection: Connection, batch: int) -> bool:
+    """Whether a batch is still to be told of: a notice of it waits, and somebody tells lineage here."""
+    told = heartbeats.last(connection, Beat.LINEAGE)
+    if told is None or clock.now() - told > KEPT:
+        return False
+    waits = sa.select(t.outbox.c.seq).where(_untold() & _of_batch(batch)).limit(1)
+    return connection.execute(waits).first() is not None
+
+
+def withdraw(connection: Connection, batch: int) -> None:
+    """Removes what was noted of a batch that the ledger forgets."""
+    connection.execute(t.outbox.delete().where((t.outbox.c.kind == NoticeKind.LINEAGE) & _of_batch(batch)))
+    connection.execute(t.batch_roots.delete().where(t.batch_roots.c.batch == batch))
+
+
+def _of_batch(batch: int) -> sa.ColumnElement[bool]:
+    what = t.outbox.c.what
+    return (what == f"closed {batch}") | what.startswith(f"judged {batch} ")
 
 
 def route(connection: Connection, notice: Notice, events: Sequence[Kept]) -> None:
