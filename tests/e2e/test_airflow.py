@@ -400,39 +400,6 @@ def test_the_nightly_backup_is_proven_and_can_be_restored_from(installation: Ins
         assert publications.last(connection, "curated").publication_id == _newest(installation)
 
 
-def test_figures_follow_publications_and_a_report_waits_for_its_day(installation: Installation) -> None:
-    """KPIs and stock start from an announcement, reports when they are asked.
-
-    A day of sales is held since an earlier test: days before it are reported, those after it wait and say why.
-    """
-    client = installation.airflow.client
-    for dag in FIGURES:
-        client.pause(dag, paused=False)
-    assert installation.run("inventory_monitoring", f"{DAY}T23", f"{DAY}..{NEXT}").state == "success"
-    assert installation.run("sales_etl", AFTER_ALL).state == "success"
-    wanted = {("kpis", _newest(installation)), ("stock_alerts", _newest(installation))}
-    wait_until(lambda: wanted <= _picked_up(installation), LIMIT, f"consumers to start from {wanted}")
-    wait_until(lambda: {"marts/kpis", "marts/stock"} <= _announced(installation), LIMIT, "figures to be announced")
-    run = installation.run("reports_daily", DAY)
-    assert run.state == "success", run
-    home = installation.work.settings.paths.archive
-    assert {file.suffix for file in (home / DAY).glob("sales_daily_*")} == {".xlsx", ".pdf", ".html", ".csv", ".json"}
-    for dag in (*WEEKLY, "reports_weekly"):
-        run = installation.run(dag, WEEK)
-        assert run.state == "success", run
-    assert [installation.announced(f"marts/{group}")[-1][0] for group in ("clv", "campaigns")] == [WEEK, WEEK]
-    weekly = {file.name.partition("_2011-W29")[0] for file in (home / "2011-W29").iterdir()}
-    assert weekly == {"campaigns", "customer_value", "sales_weekly"}
-    waiting = client.trigger("reports_daily", "2030-01-01", {})
-    wait_until(
-        lambda: client.run("reports_daily", waiting).tasks.get("sales_daily.fresh") == "up_for_reschedule",
-        LIMIT,
-        "it to wait",
-    )
-    log = client.log("reports_daily", waiting, "sales_daily.fresh")
-    assert "waits: sales is held (INC-" in log
-
-
 def test_a_metadata_database_that_locks_after_the_commit_leaves_one_publication_and_every_consumer_starts(
     installation: Installation, tmp_path: Path
 ) -> None:
@@ -470,6 +437,39 @@ def _of_stock(installation: Installation) -> tuple[list[str], list[str]]:
     """Publications of stock, and the partitions under which they were announced."""
     published = [name for name in installation.publications() if name.startswith("inventory-")]
     return published, [key for key, _ in installation.announced("validated/inventory")]
+
+
+def test_figures_follow_publications_and_a_report_waits_for_its_day(installation: Installation) -> None:
+    """KPIs and stock start from an announcement, reports when they are asked.
+
+    A day of sales is held since an earlier test: days before it are reported, those after it wait and say why.
+    """
+    client = installation.airflow.client
+    for dag in FIGURES:
+        client.pause(dag, paused=False)
+    assert installation.run("inventory_monitoring", f"{DAY}T23", f"{DAY}..{NEXT}").state == "success"
+    assert installation.run("sales_etl", AFTER_ALL).state == "success"
+    wanted = {("kpis", _newest(installation)), ("stock_alerts", _newest(installation))}
+    wait_until(lambda: wanted <= _picked_up(installation), LIMIT, f"consumers to start from {wanted}")
+    wait_until(lambda: {"marts/kpis", "marts/stock"} <= _announced(installation), LIMIT, "figures to be announced")
+    run = installation.run("reports_daily", DAY)
+    assert run.state == "success", run
+    home = installation.work.settings.paths.archive
+    assert {file.suffix for file in (home / DAY).glob("sales_daily_*")} == {".xlsx", ".pdf", ".html", ".csv", ".json"}
+    for dag in (*WEEKLY, "reports_weekly"):
+        run = installation.run(dag, WEEK)
+        assert run.state == "success", run
+    assert [installation.announced(f"marts/{group}")[-1][0] for group in ("clv", "campaigns")] == [WEEK, WEEK]
+    weekly = {file.name.partition("_2011-W29")[0] for file in (home / "2011-W29").iterdir()}
+    assert weekly == {"campaigns", "customer_value", "sales_weekly"}
+    waiting = client.trigger("reports_daily", "2030-01-01", {})
+    wait_until(
+        lambda: client.run("reports_daily", waiting).tasks.get("sales_daily.fresh") == "up_for_reschedule",
+        LIMIT,
+        "it to wait",
+    )
+    log = client.log("reports_daily", waiting, "sales_daily.fresh")
+    assert "waits: sales is held (INC-" in log
 
 
 def _announced(installation: Installation) -> set[str]:
