@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from dataops.airflow import channels
 from dataops.declared import settings
 from dataops.lab.faulty_source import open_source
-from dataops.ledger import batches, incidents, schema
+from dataops.ledger import batches, clock, incidents, schema
 from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.outlets.notify import relay
 from dataops.pipeline import jobs, stewards
@@ -36,11 +37,19 @@ def _relay(work: Workspace) -> None:
     relay.relay(work, channels.of(work))
 
 
+def _in_office_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger's clock goes from noon in Los Angeles on: no quiet hours begin while the test runs."""
+    now = clock.now
+    ahead = now().replace(hour=20, minute=0) + timedelta(days=1) - now()
+    monkeypatch.setattr(clock, "now", lambda: now() + ahead)
+
+
 def test_the_thread_of_a_held_day_is_the_picture_in_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Told, acknowledged, waived by two people, published, edited.
 
     DATAOPS_TEST_PICTURES=write draws it anew.
     """
+    _in_office_hours(monkeypatch)
     work = open_workspace(settings.load({"DATAOPS_HOME": str(tmp_path / "home")}, project=PROJECT))
     _load(work, "reference")
     _load(work, "sales", "2011-05-31..2014-06-02")
