@@ -46,6 +46,9 @@ class BothEditions:
     def schema(self, table: str) -> pa.Schema:
         return self._of(table).schema(table)
 
+    def position(self) -> None:
+        """Nobody writes to it."""
+
     def snapshot(self, source_tables: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002  the port's words
         return nullcontext()
 

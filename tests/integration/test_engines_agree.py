@@ -96,6 +96,9 @@ class Sample:
     def schema(self, source_table: str) -> pa.Schema:  # noqa: ARG002  the port's words
         return SCHEMA
 
+    def position(self) -> None:
+        """Nobody writes to it."""
+
     def snapshot(self, source_tables: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002  the port's words
         return nullcontext()
 

@@ -23,7 +23,7 @@ from dataops.ledger.workspace import Workspace, open_workspace
 from dataops.outlets.reports import archive, building, restating
 from dataops.pipeline import jobs
 from dataops.sources import Source, Window
-from dataops.sources.port import Request
+from dataops.sources.port import Position, Request
 from tests.conftest import PROJECT, PostgresServer
 from tests.support.shop import fetch
 
@@ -46,6 +46,9 @@ class Corrected:
 
     def snapshot(self, source_tables: Sequence[str]) -> AbstractContextManager[None]:
         return self._inner.snapshot(source_tables)
+
+    def position(self) -> Position | None:
+        return self._inner.position()
 
     def close(self) -> None:
         self._inner.close()

@@ -89,6 +89,9 @@ class Shop:
             "Sales.Rate": self.rates,
         }[source_table]
 
+    def position(self) -> None:
+        """Nobody writes to it."""
+
     def snapshot(self, source_tables: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002  the port's words
         return nullcontext()
 

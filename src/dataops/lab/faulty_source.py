@@ -25,7 +25,7 @@ from dataops.declared.paths import find_project
 from dataops.lab import planted
 from dataops.lab.planted import Among, Change, Fault, Sharing
 from dataops.sources.arrow import Array, pc, positions
-from dataops.sources.port import PROBLEMS, Request, Source, delivered
+from dataops.sources.port import PROBLEMS, Position, Request, Source, delivered
 
 Batches = Iterator[pa.RecordBatch]
 Strike = Callable[[pa.RecordBatch, Array], pa.RecordBatch]
@@ -72,6 +72,10 @@ class Faulty:
             batches = _plant(fault, batches, Bed(self._inner, zlib.crc32(f"{self._seed}:{name}".encode())))
         narrow = (batch.select([*request.schema.names, PROBLEMS]) for batch in batches)
         return pa.RecordBatchReader.from_batches(delivered(request.schema), narrow)
+
+    def position(self) -> Position | None:
+        """That of the inner source."""
+        return self._inner.position()
 
     def close(self) -> None:
         """Close the inner source."""

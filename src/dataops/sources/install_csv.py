@@ -38,12 +38,12 @@ class InstallCsv:
 
     def schema(self, source_table: str) -> pa.Schema:
         """Columns as `instawdb.sql` declares them at this moment."""
-        return self._format(source_table).schema
+        return self.format_of(source_table).schema
 
     @contextmanager
     def snapshot(self, source_tables: Sequence[str]) -> Iterator[None]:
         """Files cannot be kept still, so they are compared: a delivery that was replaced meanwhile is refused."""
-        files = sorted({_SCRIPT, *(self._format(name).file for name in source_tables)})
+        files = sorted({_SCRIPT, *(self.format_of(name).file for name in source_tables)})
         before = {file: self._archive.version(file) for file in files}
         yield
         changed = [file for file in files if self._archive.version(file) != before[file]]
@@ -55,15 +55,24 @@ class InstallCsv:
 
     def read(self, request: Request) -> pa.RecordBatchReader:
         """Rows in file order; see `Source.read`."""
-        form = self._format(request.source_table)
+        form = self.format_of(request.source_table)
         _require_columns(needed_columns(request), form)
         return pa.RecordBatchReader.from_batches(delivered(request.schema), self._batches(request, form))
+
+    def position(self) -> None:
+        """Nobody writes to it."""
+
+    def tables(self) -> list[str]:
+        """Every table that has a file, by its name at SQL Server."""
+        with readable(_SCRIPT), self._archive.open(_SCRIPT) as stream:
+            return sorted(parse_script(stream.read().decode("utf-8-sig", "replace")))
 
     def close(self) -> None:
         """Close the archive; temporary files are removed."""
         self._archive.close()
 
-    def _format(self, source_table: str) -> FileFormat:
+    def format_of(self, source_table: str) -> FileFormat:
+        """How the table's file is written, as `instawdb.sql` says at this moment. Raises DataRejected."""
         version = self._archive.version(_SCRIPT)
         if version is None or version != self._formats[0]:
             with readable(_SCRIPT), self._archive.open(_SCRIPT) as stream:
@@ -93,7 +102,7 @@ class InstallCsv:
         follow, window = request.follow, request.window
         if follow is None or window is None or request.cursor:
             return None
-        parent = self._format(follow.parent)
+        parent = self.format_of(follow.parent)
         cached = (follow, window, self._archive.version(parent.file))
         if cached not in self._keys:
             self._keys[cached] = parent_keys(self.read, parent.schema, follow, window)

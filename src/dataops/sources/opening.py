@@ -4,12 +4,17 @@ Parameters are read strictly: a misspelt one is an error that names its neighbou
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import parse_qsl
+from zoneinfo import available_timezones
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from dataops.declared.errors import DeclarationError
 from dataops.sources.download import downloaded
@@ -18,7 +23,10 @@ from dataops.sources.port import Source
 
 _BESIDE = Path("../shared/adventureworks/oltp-2014")
 _FALLBACK = "generator:?scale=1&seed=7"
-_FORMS = "write csv:<folder, zip or tar>, or generator:?scale=1&seed=7"
+_FORMS = (
+    "write csv:<folder, zip or tar>, postgresql://user@host:port/database, mssql://user@host:port/database,"
+    " or generator:?scale=1&seed=7"
+)
 
 T = TypeVar("T")
 
@@ -36,7 +44,9 @@ def open_source(url: str | None = None, *, project: Path | None = None, cache: P
     url = url or find_source(project or Path.cwd(), cache).url
     scheme, colon, rest = url.partition(":")
     if not colon or scheme not in _SCHEMES:
-        raise DeclarationError(f"source '{url}': scheme '{scheme}' is unknown{meant(scheme, _SCHEMES)}; {_FORMS}")
+        raise DeclarationError(
+            f"source '{printable(url)}': scheme '{scheme}' is unknown{meant(scheme, _SCHEMES)}; {_FORMS}"
+        )
     place, _, query = rest.partition("?")
     parameters = _Parameters(url, query)
     return _SCHEMES[scheme](url, place, parameters)
@@ -66,16 +76,21 @@ def meant(word: str, known: Iterable[str]) -> str:
     return f", did you mean '{close[0]}'?" if close else ""
 
 
+def printable(url: str) -> str:
+    """The address without its password."""
+    return re.sub(r"(//[^/?#]*?:)[^/?#]*@", r"\1***@", url)
+
+
 class _Parameters:
     """The `name=value` pairs after the `?`, taken one by one; what is left over at the end was misspelt."""
 
     def __init__(self, url: str, query: str) -> None:
-        self._url = url
+        self._url = printable(url)
         self._known: list[str] = []
         self._given: dict[str, str] = {}
         for name, value in parse_qsl(query, keep_blank_values=True):
             if name in self._given:
-                raise DeclarationError(f"source '{url}': parameter '{name}' is given twice")
+                raise DeclarationError(f"source '{printable(url)}': parameter '{name}' is given twice")
             self._given[name] = value
 
     def take(self, name: str, read: Callable[[str], T], default: T) -> T:
@@ -99,13 +114,13 @@ class _Parameters:
 def _install_csv(url: str, place: str, parameters: _Parameters) -> Source:
     parameters.done()
     if not place:
-        raise DeclarationError(f"source '{url}' names no folder; {_FORMS}")
+        raise DeclarationError(f"source '{printable(url)}' names no folder; {_FORMS}")
     return InstallCsv(Path(place).expanduser())
 
 
 def _generator(url: str, place: str, parameters: _Parameters) -> Source:
     if place:
-        raise DeclarationError(f"source '{url}': the generator has no path; {_FORMS}")
+        raise DeclarationError(f"source '{printable(url)}': the generator has no path; {_FORMS}")
     from dataops.sources.generator import Generator, Shape
 
     shape = Shape(
@@ -130,4 +145,46 @@ def _number(text: str) -> Decimal:
     return number
 
 
-_SCHEMES: dict[str, Callable[[str, str, _Parameters], Source]] = {"csv": _install_csv, "generator": _generator}
+def _postgres(url: str, place: str, parameters: _Parameters) -> Source:
+    from dataops.sources.databases.postgres import PostgresSource
+
+    address = _address(url, place)
+    zone = parameters.take("zone", _zone, "UTC")
+    timeout = parameters.take("timeout", _seconds, 3600)
+    libpq = {name: parameters.take(name, str, "") for name in _LIBPQ}
+    parameters.done()
+    return PostgresSource(address.set(query={name: text for name, text in libpq.items() if text}), zone, timeout)
+
+
+_LIBPQ = ("sslmode", "sslrootcert", "sslcert", "sslkey", "service", "passfile", "krbsrvname", "target_session_attrs")
+
+
+def _address(url: str, place: str) -> URL:
+    """The address without its parameters. Raises DeclarationError, which does not repeat a password."""
+    scheme = url.partition(":")[0]
+    try:
+        address = make_url(f"{scheme}:{place}")
+    except (ArgumentError, ValueError):
+        raise DeclarationError(f"source '{printable(url)}' is no address; {_FORMS}") from None
+    if not address.database:
+        raise DeclarationError(f"source '{printable(url)}' names no database; {_FORMS}")
+    return address
+
+
+def _zone(text: str) -> str:
+    if text not in available_timezones():
+        raise ValueError(text)
+    return text
+
+
+def _seconds(text: str) -> int:
+    if int(text) <= 0:
+        raise ValueError(text)
+    return int(text)
+
+
+_SCHEMES: dict[str, Callable[[str, str, _Parameters], Source]] = {
+    "csv": _install_csv,
+    "postgresql": _postgres,
+    "generator": _generator,
+}

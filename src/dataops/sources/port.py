@@ -16,6 +16,9 @@ from dataops.declared.errors import DeclarationError
 PROBLEMS = "_problems"
 """Name of the text column that says why values of a row could not be read; NULL when all could."""
 
+ANY_NUMBER = pa.decimal256(76, 38)
+"""Type of a column in which the source keeps numbers of any precision: each value is looked at when it is read."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -65,10 +68,34 @@ class Also:
 
 
 @dataclass(frozen=True)
+class Touched:
+    """Rows of a table that follow a wanted one: where their `stamp` is late, the row that `columns` name is wanted."""
+
+    source_table: str
+    columns: tuple[str, ...]
+    stamp: str
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Rows that are wanted because they changed since an earlier reading, as their `stamp` says.
+
+    Of a table with `key`, also those of which a row that follows was `touched`. Only rows whose cursor lies `within`
+    one of these windows; none named: all.
+    """
+
+    since: datetime
+    within: tuple[Window, ...]
+    stamp: str | None
+    key: tuple[str, ...]
+    touched: tuple[Touched, ...] = ()
+
+
+@dataclass(frozen=True)
 class Follow:
     """Rows that travel with a parent: those whose `columns` equal `parent_columns` of a parent row in the window.
 
-    `also` names parents outside the window whose rows travel too.
+    `also` and `changed` name parents outside the window whose rows travel too.
     """
 
     columns: tuple[str, ...]
@@ -76,6 +103,7 @@ class Follow:
     parent_columns: tuple[str, ...]
     cursor: str
     also: Also | None = None
+    changed: Changed | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +111,7 @@ class Request:
     """What to read: one source table, its wanted columns and types, and which of its rows.
 
     Without a window all rows are read. With one, `cursor` names the table's own column, or `follow` its parent's;
-    `also` adds rows of the table outside the window.
+    `also` and `changed` add rows of the table outside the window.
     """
 
     source_table: str
@@ -92,6 +120,34 @@ class Request:
     cursor: str | None = None
     follow: Follow | None = None
     also: Also | None = None
+    changed: Changed | None = None
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a source that goes on by itself stood at a moment, as it says so itself.
+
+    `identity` is the database's own: another one after a restore; `mark` never becomes less while it is the same.
+    `now` is the clock that stamps its rows. `oldest` is the number of the first transaction that may still change
+    something unseen, `next` that of the first one to begin after it; equal where nobody is writing.
+    """
+
+    identity: str
+    mark: int
+    now: datetime
+    oldest: int
+    next: int
+
+    def settled(self, earlier: "Position | None", settled_then: datetime | None) -> datetime | None:
+        """Until when nothing can change unseen any more; None: not known yet.
+
+        At an earlier reading, once every transaction that was at work then has ended.
+        """
+        if self.oldest >= self.next:
+            return self.now
+        if earlier is not None and earlier.identity == self.identity and self.oldest >= earlier.next:
+            return min(earlier.now, self.now)
+        return settled_then
 
 
 class Source(Protocol):
@@ -114,9 +170,18 @@ class Source(Protocol):
         """Stream of the request's columns in order, then `_problems`; errors may be raised while it is consumed."""
         ...
 
+    def position(self) -> Position | None:
+        """Where the source stands, inside a snapshot that of the snapshot; None where it cannot change by itself."""
+        ...
+
     def close(self) -> None:
         """Release what is held; the source is not used afterwards."""
         ...
+
+
+def squeezed(name: str) -> str:
+    """A name without what spellings differ in: case, blanks and underscores."""
+    return name.replace("_", "").replace(" ", "").lower()
 
 
 def delivered(schema: pa.Schema) -> pa.Schema:

@@ -32,13 +32,13 @@ def read_values(text: pa.StringArray, column: FileColumn, wanted: pa.DataType, *
     text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
     clean, unreadable = _without_damage(text) if damaged else (text, None)
     spelled = _SPELLINGS.get(column.sql_type, _as_is)(clean)
-    values = _cast(spelled, wanted)
+    values = cast_or_null(spelled, wanted)
     bad = pc.and_(pc.is_valid(spelled), pc.is_null(values))
     if unreadable is not None:
         bad = pc.or_(bad, unreadable)
     if not pc.any(bad).as_py():
         return Read(values)
-    return Read(values, bad, _why(text, column.name, wanted, unreadable))
+    return Read(values, bad, what_is_wrong(text, column.name, wanted, unreadable))
 
 
 def _without_damage(text: pa.StringArray) -> tuple[pa.StringArray, pa.BooleanArray]:
@@ -84,7 +84,7 @@ _SPELLINGS: dict[str, Callable[[pa.StringArray], pa.StringArray]] = {
 }
 
 
-def _cast(text: pa.StringArray, wanted: pa.DataType) -> Array:
+def cast_or_null(text: pa.StringArray, wanted: pa.DataType) -> Array:
     """The cast, with NULL for each value it refuses: halves are tried until the refused values stand alone."""
     if pa.types.is_string(wanted):
         return text
@@ -94,7 +94,7 @@ def _cast(text: pa.StringArray, wanted: pa.DataType) -> Array:
         if len(text) == 1:
             return nulls(1, wanted)
     half = len(text) // 2
-    return pa.concat_arrays([_cast(text[:half], wanted), _cast(text[half:], wanted)])
+    return pa.concat_arrays([cast_or_null(text[:half], wanted), cast_or_null(text[half:], wanted)])
 
 
 def _midnight(text: pa.StringArray) -> pa.StringArray:
@@ -102,7 +102,10 @@ def _midnight(text: pa.StringArray) -> pa.StringArray:
     return pc.replace_substring_regex(text, r"[ T]00:00:00(\.0+)?$", "")
 
 
-def _why(text: pa.StringArray, name: str, wanted: pa.DataType, unreadable: pa.BooleanArray | None) -> pa.StringArray:
+def what_is_wrong(
+    text: pa.StringArray, name: str, wanted: pa.DataType, unreadable: pa.BooleanArray | None = None
+) -> pa.StringArray:
+    """A sentence per value, for those that are no `wanted`, or hold what cannot be decoded."""
     shown = pc.utf8_slice_codeunits(text, 0, _SHOWN)
     shown = pc.replace_substring(pc.replace_substring(shown, UNDECODABLE, "\ufffd"), "\0", "\\0")
     plain = pc.binary_join_element_wise(f"{name}: '", shown, f"' is not {_called(wanted)}", "")

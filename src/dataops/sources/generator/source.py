@@ -57,6 +57,9 @@ class Generator:
             raise DataRejected(f"{self.name}: {request.source_table} has no column {', '.join(missing)}")
         return pa.RecordBatchReader.from_batches(delivered(request.schema), self._batches(request, known))
 
+    def position(self) -> None:
+        """Nobody writes to it."""
+
     def close(self) -> None:
         """Nothing is held."""
 

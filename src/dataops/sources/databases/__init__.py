@@ -1,0 +1,1 @@
+"""Databases as sources: what every one of them needs, and one module per server."""

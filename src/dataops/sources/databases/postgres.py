@@ -1,0 +1,289 @@
+"""PostgreSQL as a source: one snapshot of the server's per group, rows streamed as Arrow by COPY.
+
+Read only, by the server's word. The catalogue is asked on a connection of its own, outside of the snapshot: there it
+says what a table is like now, which is how a change of it in the middle of a reading is seen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from sqlalchemy.engine import URL
+
+from dataops.declared.errors import DataRejected, PlatformError
+from dataops.declared.failpoint import failpoint
+from dataops.sources.databases import postgres_types
+from dataops.sources.databases.reading import typed
+from dataops.sources.databases.statements import Keys, Writer
+from dataops.sources.databases.tables import Column, Table, called, changed_between
+from dataops.sources.port import Position, Request, delivered
+
+if TYPE_CHECKING:
+    import psycopg
+
+ATTEMPTS = 4
+PAUSE = 0.5  # seconds before the second attempt; twice as long before each further one
+BUSY = ("53300", "57P03", "08006", "08001", "08000", "08003", "08004")
+"""States of an error that may be gone a moment later: too many connections, starting up, connection lost."""
+GONE = ("42703", "42P01", "0A000")
+"""A column or table that the catalogue had a moment ago, and a plan that fits no more."""
+BATCH_BYTES = 4 * 2**20
+
+_TABLES = """SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+  AND has_schema_privilege(n.oid, 'USAGE')"""
+_COLUMNS = """WITH RECURSIVE base AS (
+  SELECT a.attnum, a.attname, a.atttypid AS type, a.atttypmod AS modifier
+  FROM pg_attribute a WHERE a.attrelid = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL
+  SELECT b.attnum, b.attname, t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE b.modifier END
+  FROM base b JOIN pg_type t ON t.oid = b.type WHERE t.typtype = 'd')
+SELECT b.attname, t.typname, b.modifier FROM base b JOIN pg_type t ON t.oid = b.type
+WHERE t.typtype <> 'd' ORDER BY b.attnum"""
+_VERSION = "SELECT c.oid || ' ' || c.relfilenode FROM pg_class c WHERE c.oid = to_regclass(%(table)s)"
+_POSITION = """SELECT
+  (SELECT system_identifier FROM pg_control_system()) || '/' || (SELECT oid FROM pg_database WHERE datname = current_database()),
+  (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint,
+  clock_timestamp() AT TIME ZONE %(zone)s,
+  pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint"""  # noqa: E501
+
+
+class PostgresSource:
+    """A PostgreSQL database that goes on while it is read. Not for use by two threads at once."""
+
+    def __init__(self, url: URL, zone: str = "UTC", timeout: int = 3600) -> None:
+        """`zone`: of the clock that stamps rows without one; `timeout`: seconds that one statement may take."""
+        self._url = url
+        self._zone = zone
+        self._timeout = timeout
+        self._own: psycopg.Connection[Any] | None = None
+        self._snapshot: str | None = None
+        self._position: Position | None = None
+        self._tables: dict[str, Table] = {}
+
+    @property
+    def name(self) -> str:
+        """`postgresql host:port/database`."""
+        return f"postgresql {self._url.host or 'local'}:{self._url.port or 5432}/{self._url.database}"
+
+    def schema(self, source_table: str) -> pa.Schema:
+        """Columns as the server has them now, also inside a snapshot."""
+        return self._table(source_table).arrow_schema
+
+    @contextmanager
+    def snapshot(self, source_tables: Sequence[str]) -> Iterator[None]:
+        """Everything is read as of one moment, in which no table may be rewritten or get another shape."""
+        with self._answering(), self._connected() as holder:
+            holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            [self._snapshot] = holder.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
+            try:
+                self._position = _position(holder, self._zone)
+                before = [_described(holder, *self._called(name, holder)) for name in source_tables]
+                yield
+                after = [_described(self._catalogue(), table.schema, table.name) for table in before if table]
+            finally:
+                self._snapshot = self._position = None
+        if changed := changed_between([table for table in before if table], after):
+            raise PlatformError(
+                f"{self.name} changed while it was read: {'; '.join(changed)}. The batch mixes two shapes, so it cannot"
+                " be judged; nothing was published. Run this again."
+            )
+
+    def position(self) -> Position:
+        """Where the log, the clock and the transactions stand."""
+        with self._answering():
+            return self._position or _position(self._catalogue(), self._zone)
+
+    def read(self, request: Request) -> pa.RecordBatchReader:
+        """Rows in no order of their own; see `Source.read`."""
+        statement = self._writer.select(request)
+        table = self._find(request.source_table)
+        columns = [table.column(name, self.name) for name in request.schema.names]
+        batches = self._streamed(statement.sql, columns, request)
+        return pa.RecordBatchReader.from_batches(delivered(request.schema), batches)
+
+    def close(self) -> None:
+        if self._own is not None:
+            self._own.close()
+            self._own = None
+
+    @property
+    def _writer(self) -> Writer:
+        return Writer(_Dialect(), self._find, self.name)
+
+    def _streamed(self, sql: str, columns: Sequence[Column], request: Request) -> Iterator[pa.RecordBatch]:
+        from adbc_driver_manager import Error as AdbcError
+        from adbc_driver_postgresql import dbapi
+
+        try:
+            with dbapi.connect(self._address(), conn_kwargs={}) as connection, connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                if self._snapshot:
+                    cursor.execute(f"SET TRANSACTION SNAPSHOT '{self._snapshot}'")
+                cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
+                cursor.execute(sql)
+                for batch in cursor.fetch_record_batch():
+                    failpoint("source_batch_read")
+                    yield typed(batch, columns, request.schema)
+        except AdbcError as error:
+            self._raise(error, str(getattr(error, "sqlstate", "") or ""), f"reading {request.source_table}: ")
+
+    def _find(self, source_table: str) -> Table:
+        """As it was when it was last looked at; reading asks for what `schema` has told."""
+        return self._tables.get(source_table) or self._table(source_table)
+
+    def _table(self, source_table: str) -> Table:
+        with self._answering():
+            catalogue = self._catalogue()
+            found = _described(catalogue, *self._called(source_table, catalogue))
+        if found is None:
+            raise DataRejected(f"{self.name}: {source_table} is gone")
+        self._tables[source_table] = found
+        return found
+
+    def _called(self, source_table: str, connection: psycopg.Connection[Any]) -> tuple[str, str]:
+        return called(source_table, connection.execute(_TABLES).fetchall(), self.name)
+
+    def _catalogue(self) -> psycopg.Connection[Any]:
+        """The connection on which every statement sees what is so now."""
+        if self._own is None or self._own.closed:
+            self._own = self._connect()
+            self._own.autocommit = True
+        return self._own
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+        connection = self._connect()
+        try:
+            yield connection
+        finally:
+            with suppress(Exception):  # it may have been cut off
+                connection.close()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        """Tries again for a moment where the server may only be busy. Raises PlatformError."""
+        import psycopg
+
+        pause = PAUSE
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return psycopg.connect(self._address(), connect_timeout=10, prepare_threshold=None)
+            except psycopg.OperationalError as error:
+                if attempt == ATTEMPTS or not _may_pass(error):
+                    self._raise(error, error.sqlstate or "")
+                time.sleep(pause)
+                pause *= 2
+        raise PlatformError(f"{self.name} cannot be reached")
+
+    def _address(self) -> str:
+        """For libpq: read only, in UTC, with limits that the server keeps."""
+        from psycopg.conninfo import make_conninfo
+
+        settings = {
+            "default_transaction_read_only": "on", "timezone": "UTC", "statement_timeout": f"{self._timeout}s",
+            "lock_timeout": "60s", "client_encoding": "UTF8", "extra_float_digits": "1", "datestyle": "ISO",
+        }  # fmt: skip
+        options = " ".join(f"-c{name}={value}" for name, value in settings.items())
+        own = {
+            "application_name": "dataops", "connect_timeout": "10", "keepalives_idle": "30",
+            "tcp_user_timeout": "60000", "sslmode": "prefer" if self._is_local else "require",
+            "host": self._url.host, "port": self._url.port, "dbname": self._url.database,
+            "user": self._url.username, "password": self._url.password,
+        }  # fmt: skip
+        given = {name: value for name, value in own.items() if value is not None} | dict(self._url.query)
+        return make_conninfo("", **given, options=options)
+
+    @property
+    def _is_local(self) -> bool:
+        return self._url.host in {None, "", "localhost", "127.0.0.1", "::1"}
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Errors of the server as ours."""
+        import psycopg
+
+        try:
+            yield
+        except psycopg.Error as error:
+            self._raise(error, error.sqlstate or "")
+
+    def _raise(self, error: Exception, state: str, doing: str = "") -> None:
+        """Raises what the error means to who can act on it."""
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if state == "42501":
+            raise PlatformError(
+                f"{self.name}: {doing}{first}\nNothing was loaded. Let an administrator grant it:"
+                " GRANT SELECT ON ALL TABLES IN SCHEMA … TO the login; see docs/how-to/connect-a-source.md"
+            ) from error
+        if state in GONE:
+            raise PlatformError(
+                f"{self.name} changed while it was read: {doing}{first}\nNothing was published. Run this again."
+            ) from error
+        if state in {"28P01", "28000"} or "password authentication failed" in first:
+            raise PlatformError(
+                f"{self.name} refused user {self._url.username}: check the source's address, DATAOPS_SOURCE_URL."
+            ) from error
+        raise PlatformError(f"{self.name} cannot be read: {doing}{first}\nNothing was published.") from error
+
+
+def _may_pass(error: psycopg.OperationalError) -> bool:
+    """Whether it may be gone a moment later; without a state the connection did not come about, or it was refused."""
+    return error.sqlstate in BUSY or (error.sqlstate is None and "authentication" not in str(error))
+
+
+def _described(connection: psycopg.Connection[Any], schema: str, name: str) -> Table | None:
+    """The table as this connection sees it; None where it is gone."""
+    table = {"table": '"{}"."{}"'.format(schema.replace('"', '""'), name.replace('"', '""'))}
+    version = connection.execute(_VERSION, table).fetchone()
+    if version is None:
+        return None
+    columns = (postgres_types.column(*row) for row in connection.execute(_COLUMNS, table))
+    return Table(schema, name, tuple(columns), version[0])
+
+
+def _position(connection: psycopg.Connection[Any], zone: str) -> Position:
+    return Position(*(connection.execute(_POSITION, {"zone": zone}).fetchone() or ()))
+
+
+class _Dialect:
+    """PostgreSQL's way to write things."""
+
+    def quoted(self, name: str) -> str:
+        return '"{}"'.format(name.replace('"', '""'))
+
+    def moment(self, value: datetime, column: Column) -> str:
+        return (
+            f"TIMESTAMPTZ '{value.isoformat(' ')}+00'" if column.is_absolute else f"TIMESTAMP '{value.isoformat(' ')}'"
+        )
+
+    def keys(self, columns: Sequence[Column], keys: Keys, parameters: list[str]) -> str:  # noqa: ARG002  COPY has none
+        from psycopg import sql
+
+        arrays = (
+            f"{sql.Literal([key[at] for key in keys]).as_string()}::{_ARRAYS.get(column.type, 'text')}[]"
+            for at, column in enumerate(columns)
+        )
+        return f"(SELECT * FROM unnest({', '.join(arrays)}) AS u({', '.join(f'k{n}' for n in range(len(columns)))}))"
+
+    def problem(self, column: Column, value: str) -> str:
+        unfit = str(column.unfit).format(value)
+        says = f"'{_safe(column.label)}: ''' || {value}::text || ''' is no time of our calendar'"
+        return f"CASE WHEN {unfit} THEN {says} END"
+
+    def joined(self, problems: Sequence[str]) -> str:
+        return f"NULLIF(concat_ws('; ', {', '.join(problems)}), '')" if problems else "NULL::text"
+
+
+_ARRAYS: dict[pa.DataType, str] = {
+    pa.int16(): "bigint", pa.int32(): "bigint", pa.int64(): "bigint", pa.date32(): "date", pa.bool_(): "boolean",
+    pa.timestamp("us"): "timestamp",
+}  # fmt: skip
+
+
+def _safe(label: str) -> str:
+    return label.replace("'", "''")
