@@ -195,7 +195,7 @@ class PostgresSource:
             "host": self._url.host, "port": self._url.port, "dbname": self._url.database,
             "user": self._url.username, "password": self._url.password,
         }  # fmt: skip
-        given = {name: value for name, value in own.items() if value is not None} | dict(self._url.query)
+        given = {name: str(value) for name, value in [*own.items(), *self._url.query.items()] if value is not None}
         return make_conninfo("", **given, options=options)
 
     @property
