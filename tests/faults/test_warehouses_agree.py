@@ -46,6 +46,9 @@ class BothEditions:
     def schema(self, table: str) -> pa.Schema:
         return self._of(table).schema(table)
 
+    def sums(self, request: Request, low: int, size: int) -> None:
+        """Only reading would tell."""
+
     def position(self) -> None:
         """Nobody writes to it."""
 

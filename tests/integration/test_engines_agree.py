@@ -96,6 +96,9 @@ class Sample:
     def schema(self, source_table: str) -> pa.Schema:  # noqa: ARG002  the port's words
         return SCHEMA
 
+    def sums(self, request: Request, low: int, size: int) -> None:
+        """Only reading would tell."""
+
     def position(self) -> None:
         """Nobody writes to it."""
 

@@ -47,6 +47,9 @@ class Corrected:
     def snapshot(self, source_tables: Sequence[str]) -> AbstractContextManager[None]:
         return self._inner.snapshot(source_tables)
 
+    def sums(self, request: Request, low: int, size: int) -> pa.Table | None:
+        return self._inner.sums(request, low, size)
+
     def position(self) -> Position | None:
         return self._inner.position()
 

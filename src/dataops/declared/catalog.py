@@ -41,6 +41,8 @@ from dataops.declared.yaml_files import read
 Engine = Literal["soda", "gx", "platform"]
 BATCH, PUBLISHED = "batch", "published"  # of a rule's own dataset: `{batch}` is judged, `{published}` stands
 READABLE = "SRC-000"  # the platform's own rules, one of each per dataset: every value could be read as its type,
+NO_RULES = {"slo", "computed", "changes", "deletes"}
+"""Keys of a contract that decide no verdict."""
 DELETIONS = "SRC-001"  # and a whole delivery does not lose more published rows than the checkpoint allows
 
 
@@ -175,7 +177,7 @@ class Group:
             self.checkpoint.model_dump(mode="json", exclude={"layer", "kind", "routing"}),
             *(
                 [
-                    d.contract.model_dump(mode="json", exclude={"platform": {"slo", "computed"}}),
+                    d.contract.model_dump(mode="json", exclude={"platform": NO_RULES}),
                     d.suite.model_dump(mode="json"),
                 ]
                 for d in self.datasets

@@ -119,6 +119,26 @@ class Promise(Strict):
         return self
 
 
+SPAN = {"m": 60, "h": 3600, "d": 86400}
+
+
+def _span(value: object) -> int:
+    """'90m' -> 5400 seconds."""
+    if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,3}[mhd]", value.strip()):
+        return int(value.strip()[:-1]) * SPAN[value.strip()[-1]]
+    raise ValueError(f"{value!r} is no length of time such as 30m, 2h or 1d")
+
+
+class Changes(Strict):
+    """How a live source tells that a row changed: by a column that whoever changes it sets to the time.
+
+    A row may become visible later than it was stamped; each load looks `overlap` back, in seconds.
+    """
+
+    by: str
+    overlap: Annotated[int, BeforeValidator(_span)] = 3600
+
+
 class Platform(Strict):
     """The `x-dataops` block: what the platform needs to know about a dataset."""
 
@@ -129,6 +149,8 @@ class Platform(Strict):
     computed: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # columns that the source computes from others
     cursor: str | None = None
     follows: str | None = None
+    changes: Changes | None = None
+    deletes: Literal["never", "compare"] = "never"  # whether a window speaks for rows of it that the source has no more
     references: dict[str, Reference] = Field(default_factory=dict)
     control: tuple[str, ...] = ()
     pii: tuple[str, ...] = ()
@@ -141,6 +163,10 @@ class Platform(Strict):
     def _one_way_to_select(self) -> Platform:
         if self.cursor and self.follows:
             raise ValueError("cursor and follows exclude each other")
+        if self.changes and not (self.cursor or self.follows):
+            raise ValueError("changes is for what is loaded by windows; other rows are read whole each time")
+        if self.deletes != "never" and not self.cursor:
+            raise ValueError("deletes is for datasets with a cursor: others are read whole, or go with their parent")
         return self
 
 
@@ -271,6 +297,7 @@ class ContractFile(Strict):
         used = {*self.platform.key, *self.platform.control, *self.platform.pii}
         used |= {name for columns in self.platform.references for name in columns.replace(" ", "").split(",")}
         used |= {self.platform.cursor} if self.platform.cursor else set()
+        used |= {self.platform.changes.by} if self.platform.changes else set()
         if cube := self.platform.cube:
             used |= {cube.period, *cube.all, *cube.by, *({cube.grain} - set(GRAINS))}
         if unknown := sorted(used - set(names)):

@@ -29,7 +29,7 @@ from dataops.ledger.results import CheckResult
 from dataops.ledger.waivers import Waiver
 from dataops.ledger.workspace import Workspace
 from dataops.warehouse.limits import limited
-from dataops.warehouse.tables import absent, equal, quoted
+from dataops.warehouse.tables import absent, equal, gone, gone_keys, place, quoted
 
 AuditEngine = Literal["soda", "gx"]
 SAMPLE_ROWS = 5
@@ -221,15 +221,34 @@ def _own_rules(connection: Connection, group: Group, dataset: Dataset, seq: int)
 
 def _deletions(connection: Connection, group: Group, dataset: Dataset, rule: Rule, seq: int) -> RuleResult:
     brought = batches.datasets(connection, seq).get(dataset.table)
+    published = f"{dataset.published_layer}.{dataset.table}"
+    if brought is not None and brought.scope == "window" and gone(dataset):
+        return _gone_of_window(connection, group, dataset, rule, seq)
     if brought is None or brought.scope != "whole":
         return judged(rule, True, observed="not a whole delivery")
-    published = f"{dataset.published_layer}.{dataset.table}"
-    gone, there = connection.exec_driver_sql(
+    lost, there = connection.exec_driver_sql(
         f"SELECT (SELECT COUNT(*) FROM {published} AS v WHERE NOT EXISTS (SELECT 1 FROM candidate.{dataset.table} AS c"
         f" WHERE {equal('c', 'v', dataset.key)})), (SELECT COUNT(*) FROM {published})"
     ).one()
-    observed = f"{gone} of {there} published rows are gone"
-    return judged(rule, gone <= group.checkpoint.deletions * there, observed=observed)
+    observed = f"{lost} of {there} published rows are gone"
+    return judged(rule, lost <= group.checkpoint.deletions * there, observed=observed)
+
+
+def _gone_of_window(connection: Connection, group: Group, dataset: Dataset, rule: Rule, seq: int) -> RuleResult:
+    """Of the published rows that lie in the batch's window."""
+    batch = batches.numbered(connection, seq)
+    window = batch.window if batch else None
+    if window is None:
+        return judged(rule, True, observed="no window")
+    cursor = quoted([str(dataset.contract.platform.cursor)])
+    start, end = window.start.isoformat(" "), window.end.isoformat(" ")
+    counted = (
+        f"SELECT (SELECT COUNT(*) FROM ({gone_keys(dataset, seq)}) AS g), (SELECT COUNT(*) FROM {place(dataset)}"
+        f" WHERE {cursor} >= TIMESTAMP '{start}' AND {cursor} < TIMESTAMP '{end}')"
+    )
+    left, there = connection.exec_driver_sql(counted).one()
+    observed = f"{left} of {there} published rows of the window are gone"
+    return judged(rule, left <= group.checkpoint.deletions * there, observed=observed)
 
 
 def _replaced(results: Sequence[RuleResult], newer: Sequence[RuleResult]) -> list[RuleResult]:

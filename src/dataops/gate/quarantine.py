@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from dataops.declared.catalog import Dataset, Group, Link, Rule
 from dataops.gate import families, waived_content
 from dataops.gate.verdict import Held, Predicate, RuleResult, judged, unjudged
-from dataops.ledger import clock
+from dataops.ledger import clock, entries
 from dataops.ledger.batches import Batch
 from dataops.ledger.enums import Outcome
 from dataops.ledger.waivers import Waiver
@@ -248,15 +248,16 @@ def outside(group: Group, dataset: Dataset, batch: Batch) -> str | None:
     if batch.window is None or not (platform.cursor or platform.follows):
         return None
     start, end = (f"TIMESTAMP '{bound.isoformat(sep=' ')}'" for bound in (batch.window.start, batch.window.end))
-    if platform.cursor:
-        moment = f'c."{platform.cursor}"'
-        return f"SELECT c._row FROM candidate.{dataset.table} AS c WHERE {moment} < {start} OR {moment} >= {end}"
-    parent = group.dataset(str(platform.follows))
-    columns = next(link.columns for link in dataset.links if link.to == parent.table)
-    moment = f'p."{parent.contract.platform.cursor}"'
+    root = dataset if platform.cursor else group.dataset(str(platform.follows))
+    moment = f'p."{root.contract.platform.cursor}"'
+    waited = f"({quoted(root.key, 'p')}) IN ({entries.asked(group, root)})"
+    there = f"WHERE ({moment} < {start} OR {moment} >= {end}) AND {waited}"
+    if root is dataset:
+        return f"SELECT p._row FROM candidate.{root.table} AS p {there}"
+    columns = next(link.columns for link in dataset.links if link.to == root.table)
     return (
-        f"SELECT c._row FROM candidate.{dataset.table} AS c JOIN candidate.{parent.table} AS p"
-        f" ON {equal('p', 'c', parent.key, columns)} WHERE {moment} < {start} OR {moment} >= {end}"
+        f"SELECT c._row FROM candidate.{dataset.table} AS c JOIN candidate.{root.table} AS p"
+        f" ON {equal('p', 'c', root.key, columns)} {there}"
     )
 
 

@@ -73,6 +73,9 @@ class Faulty:
         narrow = (batch.select([*request.schema.names, PROBLEMS]) for batch in batches)
         return pa.RecordBatchReader.from_batches(delivered(request.schema), narrow)
 
+    def sums(self, request: Request, low: int, size: int) -> None:
+        """Only reading tells what was planted."""
+
     def position(self) -> Position | None:
         """That of the inner source."""
         return self._inner.position()

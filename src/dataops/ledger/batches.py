@@ -387,7 +387,7 @@ def repeated_without_change(connection: Connection, batch: Batch) -> list[Batch]
 
 def forget(connection: Connection, batch: int) -> None:
     """Removes what the ledger says of a batch."""
-    for child in (t.batch_datasets, t.check_results, t.metrics):
+    for child in (t.batch_datasets, t.check_results, t.metrics, t.readings):
         connection.execute(child.delete().where(child.c.batch == batch))
     lineage.withdraw(connection, batch)
     connection.execute(t.batches.delete().where(t.batches.c.seq == batch))

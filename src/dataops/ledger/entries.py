@@ -39,12 +39,16 @@ def asked_again(connection: Connection, group: Group) -> dict[str, Also]:
     for root in group.datasets:
         if root.contract.platform.cursor is None:
             continue
-        members = [(root, root.key), *group.followers(root)]
-        queries = " UNION ".join(query for member, columns in members for query in _keys(member, columns))
-        keys = tuple(tuple(row) for row in connection.exec_driver_sql(queries))
+        keys = tuple(tuple(row) for row in connection.exec_driver_sql(asked(group, root)))
         if keys:
             found[root.table] = Also(root.key, keys)
     return found
+
+
+def asked(group: Group, root: Dataset) -> str:
+    """Query of the root's keys that are read again: of its own rows that wait, and of the parents of others that do."""
+    members = [(root, root.key), *group.followers(root)]
+    return " UNION ".join(query for member, columns in members for query in _keys(member, columns))
 
 
 def _keys(dataset: Dataset, columns: Sequence[str]) -> Iterator[str]:

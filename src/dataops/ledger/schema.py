@@ -19,7 +19,7 @@ from dataops.warehouse import tables as physical
 if TYPE_CHECKING:
     from dataops.warehouse import Warehouse
 
-VERSION = 10
+VERSION = 11
 """The newest migration in `migrations/versions`."""
 
 

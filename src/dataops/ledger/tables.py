@@ -334,3 +334,15 @@ batch_roots = sa.Table(  # the run of a scheduler that a batch is a part of, as 
 
 COUNTED = (batches, incidents, incident_events, waivers, outbox, deliveries)
 """Tables whose numbers are given by `numbering`, once each."""
+
+readings = sa.Table(  # where a live source stood when a batch was read from it; see `sources.port.Position`
+    "readings",
+    metadata,
+    sa.Column("batch", sa.BigInteger, nullable=False),
+    sa.Column("identity", sa.String, nullable=False),
+    sa.Column("mark", sa.BigInteger, nullable=False),
+    sa.Column("now", sa.DateTime, nullable=False),
+    sa.Column("oldest", sa.BigInteger, nullable=False),
+    sa.Column("next", sa.BigInteger, nullable=False),
+    sa.Column("settled", sa.DateTime, nullable=False),  # until when nothing changes unseen any more
+)

@@ -22,6 +22,8 @@ from dataops.warehouse.tables import (
     controls,
     distinct,
     equal,
+    gone,
+    gone_keys,
     history,
     keys_table,
     landed_rows,
@@ -32,10 +34,13 @@ from dataops.warehouse.tables import (
 
 def scratch(datasets: Sequence[Dataset]) -> tuple[str, ...]:
     """The temporary tables that `apply` needs: what differs, and by dataset the keys of what is to go."""
-    return ("difference (table_name VARCHAR, _row BIGINT, is_new BOOLEAN)", *(keys_table(gone(d), d) for d in datasets))
+    return (
+        "difference (table_name VARCHAR, _row BIGINT, is_new BOOLEAN)",
+        *(keys_table(leaving(d), d) for d in datasets),
+    )
 
 
-def gone(dataset: Dataset) -> str:
+def leaving(dataset: Dataset) -> str:
     """The temporary table of keys that are to go."""
     return f"gone_{dataset.table}"
 
@@ -136,7 +141,7 @@ def _delete(
     missing = _missing(group, dataset, scope, batch)
     if missing is None:
         return 0, 0
-    going = gone(dataset)
+    going = leaving(dataset)
     connection.exec_driver_sql(f"INSERT INTO {going} {missing}")
     if not connection.exec_driver_sql(f"SELECT COUNT(*) FROM {going}").scalar_one():
         return 0, 0
@@ -167,6 +172,9 @@ def _missing(group: Group, dataset: Dataset, scope: str, batch: int) -> str | No
         inside = f"({quoted(columns)}) IN (SELECT {quoted(keys[1])} FROM {keys[0]} AS k)"
         rows = f"WITH v AS MATERIALIZED (SELECT * FROM {place(dataset)} WHERE {inside})"
         return f"{rows} SELECT {quoted(dataset.key, 'v')} FROM v WHERE {absent}"
+    if scope == "window" and gone(dataset):
+        there = f"({quoted(dataset.key, 'v')}) IN ({gone_keys(dataset, batch)})"
+        return f"SELECT {quoted(dataset.key, 'v')} FROM {place(dataset)} AS v WHERE {there} AND {absent}"
     return None
 
 
@@ -178,7 +186,9 @@ def _scope_keys(
     if follows:
         parent = group.dataset(follows)
         columns = next(link.columns for link in dataset.links if link.to == follows)
-        return columns, (landed_rows(parent, batch), parent.key)
+        keys = f"SELECT {quoted(parent.key)} FROM {landed_rows(parent, batch)} AS p"
+        parents = f"({keys} UNION ALL {gone_keys(parent, batch)})" if gone(parent) else landed_rows(parent, batch)
+        return columns, (parents, parent.key)
     columns = tuple(scope.removeprefix("keys:").split(","))
     return columns, (affected(dataset, batch), columns)
 

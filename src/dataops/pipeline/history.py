@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from dataops.declared.catalog import Dataset, Group
 from dataops.declared.errors import DataRejected, DeclarationError, PlatformError
 from dataops.declared.failpoint import failpoint
-from dataops.ledger import entries, numbering, publications
+from dataops.ledger import entries, numbering, publications, readings
 from dataops.ledger.enums import PublicationKind
 from dataops.ledger.publications import Counts, New, Publication
 from dataops.ledger.schema import writing
@@ -81,6 +81,7 @@ def _roll_back(work: Workspace, group: Group, publication_id: str, reason: str, 
             seq, attempt, group.name, PublicationKind.ROLLBACK, target.rules_hash, None, target.window_end, reason
         )
         made = write(connection, group, new, counts).publication_id
+        readings.forget_since(connection, group.name, goal)
         failpoint("rolled_back")
     return Published("published", group.name, "", made, tuple(counts))
 
@@ -92,8 +93,8 @@ def _remove(connection: Connection, dataset: Dataset, goal: int, seq: int) -> in
         f" (SELECT 1 FROM {as_of(dataset, goal)} AS t WHERE {equal('t', 'v', dataset.key)}"
         f" AND NOT ({distinct('t', 'v', dataset.column_names)}))"
     )
-    connection.exec_driver_sql(f"INSERT INTO {delta.gone(dataset)} {keys}")
-    return delta.supersede(connection, dataset, f"SELECT * FROM {delta.gone(dataset)}", seq, "rolled back")
+    connection.exec_driver_sql(f"INSERT INTO {delta.leaving(dataset)} {keys}")
+    return delta.supersede(connection, dataset, f"SELECT * FROM {delta.leaving(dataset)}", seq, "rolled back")
 
 
 def _restore(connection: Connection, dataset: Dataset, goal: int, seq: int, removed: int) -> Counts:

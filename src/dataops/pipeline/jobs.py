@@ -18,13 +18,14 @@ from dataops.gate.verdict import Verdict
 from dataops.ledger import batches, numbering
 from dataops.ledger.schema import writing
 from dataops.ledger.workspace import Workspace
-from dataops.pipeline import history, transforms
+from dataops.pipeline import history, reconcile, transforms
 from dataops.pipeline import publish as publishing
 from dataops.pipeline import replay as replaying
 from dataops.pipeline.audit import run as auditing
 from dataops.pipeline.audit.run import Audited
 from dataops.pipeline.intake import extraction
 from dataops.pipeline.publish import Published
+from dataops.pipeline.reconcile import Difference
 from dataops.pipeline.replay import Replayed
 from dataops.pipeline.transforms import Build
 from dataops.sources import Source, Window, open_source
@@ -49,6 +50,14 @@ class Load:
     batch_id: str
     verdict: Verdict | None
     publication: Published | None
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Between what was loaded and the source: by dataset, and the windows whose loads would end them."""
+
+    datasets: tuple[Difference, ...]
+    windows: tuple[Window, ...]
 
 
 def _in_a_session(verb: Callable[Concatenate[Workspace, P], T]) -> Callable[Concatenate[Workspace, P], T]:
@@ -106,12 +115,24 @@ def extract(work: Workspace, group: str, window: Window | None, source: Source) 
 
 
 @_in_a_session
-def load(work: Workspace, group: str, window: Window | None, source: Source) -> Load:
-    """Extract, gate and publish under one lock."""
+def load(work: Workspace, group: str, window: Window | None, source: Source, *, renewed: bool = False) -> Load:
+    """Extract, gate and publish under one lock. `renewed`: see `extraction.extract`."""
     found = work.catalog.group(group)
     with work.warehouse.lock(group, "load"):
-        batch_id = extraction.extract(work, found, source, window)
+        batch_id = extraction.extract(work, found, source, window, renewed=renewed)
         return gate_and_publish(work, batch_id)
+
+
+@_in_a_session
+def differences(work: Workspace, group: str, source: Source, *, values: bool = False) -> Differences:
+    """What of the group is not as its source has it, by keys and stamps or by all values, and the windows to load."""
+    found = work.catalog.group(group)
+    with work.warehouse.lock(group, "reconcile"):
+        compare = reconcile.compare_values if values else reconcile.compare
+        differing = compare(work, source, found)
+    with work.warehouse.reading() as connection:
+        loaded = batches.loaded_windows(connection, group)
+    return Differences(tuple(differing), tuple(reconcile.windows(work, source, found, differing, loaded)))
 
 
 @_in_a_session

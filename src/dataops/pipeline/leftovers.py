@@ -7,6 +7,7 @@ from sqlalchemy.engine import Connection
 from dataops.declared.catalog import Group
 from dataops.ledger import batches
 from dataops.ledger.batches import Batch, Condition
+from dataops.warehouse.tables import gone
 
 
 def remove_unfinished(connection: Connection, group: Group, repeated: Condition, *, before: int | None = None) -> None:
@@ -36,4 +37,6 @@ def forget_repeated(connection: Connection, batch: Batch) -> list[str]:
 def discard_rows(connection: Connection, group: Group, seq: int) -> None:
     """Removes a batch's landed rows."""
     for dataset in group.datasets:
-        connection.exec_driver_sql(f"DELETE FROM raw.{dataset.table} WHERE _batch = {int(seq)}")
+        for table in (f"raw.{dataset.table}", gone(dataset)):
+            if table:
+                connection.exec_driver_sql(f"DELETE FROM {table} WHERE _batch = {int(seq)}")

@@ -107,11 +107,19 @@ class Follow:
 
 
 @dataclass(frozen=True)
+class Between:
+    """Rows whose column, a whole number, lies in one of these half-open ranges."""
+
+    column: str
+    ranges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
 class Request:
     """What to read: one source table, its wanted columns and types, and which of its rows.
 
     Without a window all rows are read. With one, `cursor` names the table's own column, or `follow` its parent's;
-    `also` and `changed` add rows of the table outside the window.
+    `also` and `changed` add rows of the table outside the window; `between` leaves only some of all these.
     """
 
     source_table: str
@@ -121,6 +129,11 @@ class Request:
     follow: Follow | None = None
     also: Also | None = None
     changed: Changed | None = None
+    between: Between | None = None
+
+
+SUMS = pa.schema([("block", pa.int64()), ("rows", pa.int64()), ("first", pa.int64()), ("second", pa.int64())])
+"""What `Source.sums` tells of each block: its number, its rows, and two sums by which equal rows are known."""
 
 
 @dataclass(frozen=True)
@@ -138,16 +151,15 @@ class Position:
     oldest: int
     next: int
 
-    def settled(self, earlier: "Position | None", settled_then: datetime | None) -> datetime | None:
-        """Until when nothing can change unseen any more; None: not known yet.
+    def settled(self, earlier: "Position | None", settled_then: datetime | None) -> datetime:
+        """Until when no change can come to light any more that was not there at this reading.
 
-        At an earlier reading, once every transaction that was at work then has ended.
+        At an earlier reading, once every transaction that was at work then has ended. What a transaction stamps with
+        a time before its first change is found by looking back further.
         """
-        if self.oldest >= self.next:
+        if earlier is None or settled_then is None or self.oldest >= self.next:
             return self.now
-        if earlier is not None and earlier.identity == self.identity and self.oldest >= earlier.next:
-            return min(earlier.now, self.now)
-        return settled_then
+        return min(earlier.now, self.now) if self.oldest >= earlier.next else settled_then
 
 
 class Source(Protocol):
@@ -168,6 +180,13 @@ class Source(Protocol):
 
     def read(self, request: Request) -> pa.RecordBatchReader:
         """Stream of the request's columns in order, then `_problems`; errors may be raised while it is consumed."""
+        ...
+
+    def sums(self, request: Request, low: int, size: int) -> pa.Table | None:
+        """Checksums (`SUMS`) of the request's rows by blocks: of the first column from `low` on, `size` values each.
+
+        The columns are whole numbers, or last a timestamp. None where only reading the rows would tell.
+        """
         ...
 
     def position(self) -> Position | None:

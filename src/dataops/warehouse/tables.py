@@ -50,6 +50,19 @@ def affected(dataset: Dataset, batch: int) -> str:
     return f"{CANDIDATE}._keys_{int(batch)}_{dataset.table}"
 
 
+def gone(dataset: Dataset) -> str | None:
+    """The table of the keys that a batch's window should have brought and the source has no more, by `_batch`."""
+    return f"{RAW}._gone_{dataset.table}" if dataset.contract.platform.deletes != "never" else None
+
+
+def gone_keys(dataset: Dataset, batch: int) -> str:
+    """Query of those of a batch; of none where its dataset does not compare."""
+    table = gone(dataset)
+    if table is None:
+        return f"SELECT {quoted(dataset.key)} FROM {place(dataset)} WHERE FALSE"
+    return f"SELECT {quoted(dataset.key)} FROM {table} WHERE _batch = {int(batch)}"
+
+
 def keys_table(name: str, dataset: Dataset) -> str:
     """What a temporary table for keys of a dataset looks like."""
     types = {column.name: sql_type(column) for column in dataset.columns}
@@ -129,6 +142,9 @@ def layout(dataset: Dataset) -> dict[tuple[str, str], dict[str, str]]:
     }
     if dataset.is_loaded:
         found[RAW, table] = _columns(dataset, ("_batch", "BIGINT"), *ROW_COLUMNS)
+        if gone(dataset):
+            types = _columns(dataset)
+            found[RAW, f"_gone_{table}"] = {name: types[name] for name in dataset.key} | {"_batch": "BIGINT"}
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import pyarrow as pa
 from sqlalchemy.engine import Connection
@@ -18,21 +19,25 @@ from dataops.ledger.audits import Finding
 from dataops.ledger.enums import FindingKind
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline.audit.consistency import counted
-from dataops.pipeline.intake import landing
+from dataops.pipeline.intake import known, landing
 from dataops.sources.port import Source, Window
-from dataops.warehouse.tables import controls, distinct, equal, place, sql_type
+from dataops.warehouse.tables import controls, distinct, equal, place, quoted, sql_type
 
 STAGED = "audit_source"
 
 
 @dataclass(frozen=True)
 class Totals:
-    """Rows, and sums of the control columns, of both sides; `waiting` rows are in quarantine."""
+    """Rows, and sums of the control columns, of both sides; `waiting` rows are in quarantine.
+
+    `days` are those on which something differs, of datasets that windows choose from.
+    """
 
     dataset: Dataset
     source: tuple[int, dict[str, str]]
     published: tuple[int, dict[str, str]]
     waiting: int
+    days: frozenset[date] = frozenset()
 
 
 def compare(work: Workspace, source: Source, group: Group) -> Iterator[tuple[Totals, list[Finding]]]:
@@ -45,16 +50,12 @@ def compare(work: Workspace, source: Source, group: Group) -> Iterator[tuple[Tot
         drifts = landing.agreed(source, group)
         for dataset in group.datasets:
             with work.warehouse.transaction(scratch=[_staged(dataset)]) as connection:
-                for window in [None] if loaded is None or not _is_windowed(dataset) else loaded:
+                for window in [None] if loaded is None or not known.is_windowed(dataset) else loaded:
                     selection = landing.Selection(window)
                     for batch in landing.read(source, group, drifts[dataset.table], selection):
                         rows = pa.Table.from_batches([batch]).select(dataset.column_names)
                         work.warehouse.stage(connection, STAGED, rows)
                 yield _compared(connection, group, dataset, loaded)
-
-
-def _is_windowed(dataset: Dataset) -> bool:
-    return bool(dataset.contract.platform.cursor or dataset.contract.platform.follows)
 
 
 def _staged(dataset: Dataset) -> str:
@@ -70,7 +71,7 @@ def _compared(
     there = f"(SELECT 1 FROM {STAGED} AS s WHERE {equal('s', 'c', dataset.key)})"
     both = f"FROM {STAGED} AS c JOIN {place(dataset)} AS p ON {equal('p', 'c', dataset.key)}"
     others = [name for name in dataset.column_names if name not in dataset.key]
-    covered = _covered(group, dataset, loaded)
+    covered = known.covered(group, dataset, loaded)
     keyed = " AND ".join(f'c."{name}" IS NOT NULL' for name in dataset.key)
     relations = {
         FindingKind.AHEAD: (
@@ -89,27 +90,29 @@ def _compared(
     found = [f for kind, (says, rel) in relations.items() for f in counted(connection, dataset, kind, says, rel)]
     waiting = int(connection.exec_driver_sql(f"SELECT COUNT(*) FROM ({entries.waiting(dataset)}) AS w").scalar_one())
     published = f"(SELECT * FROM {place(dataset)} AS c WHERE {covered})"
-    totals = Totals(dataset, controls(connection, dataset, STAGED), controls(connection, dataset, published), waiting)
-    return totals, found
+    days = frozenset[date]().union(*(_days(connection, group, dataset, relations[f.kind][1]) for f in found))
+    sums = controls(connection, dataset, STAGED), controls(connection, dataset, published)
+    return Totals(dataset, *sums, waiting, days), found
 
 
-def _covered(group: Group, dataset: Dataset, loaded: Sequence[Window] | None) -> str:
-    """Condition on a published row `c`: the source was asked for it."""
+def _days(connection: Connection, group: Group, dataset: Dataset, relation: str) -> set[date]:
+    """The days of a relation of rows `c` (FROM … AS c … WHERE …): their own, or those of published parents.
+
+    A parent that is not published differs itself, on its own day.
+    """
     platform = dataset.contract.platform
-    if loaded is None or not _is_windowed(dataset):
-        return "TRUE"
-    if platform.follows is None:
-        return _inside("c", str(platform.cursor), loaded)
-    parent = group.dataset(platform.follows)
-    columns = next(link.columns for link in dataset.links if link.to == parent.table)
-    inside = _inside("f", str(parent.contract.platform.cursor), loaded)
-    return f"EXISTS (SELECT 1 FROM {place(parent)} AS f WHERE {equal('f', 'c', parent.key, columns)} AND {inside})"
-
-
-def _inside(alias: str, cursor: str, loaded: Sequence[Window]) -> str:
-    spans = (
-        f"({alias}.\"{cursor}\" >= TIMESTAMP '{w.start:%Y-%m-%d %H:%M:%S.%f}'"
-        f" AND {alias}.\"{cursor}\" < TIMESTAMP '{w.end:%Y-%m-%d %H:%M:%S.%f}')"
-        for w in loaded
+    if platform.cursor:
+        sides = ["c", *(["p"] if " AS p ON " in relation else [])]
+        queries = [f'SELECT {side}."{platform.cursor}" AS moment {relation}' for side in sides]
+    elif platform.follows:
+        parent = group.dataset(platform.follows)
+        columns = next(link.columns for link in dataset.links if link.to == parent.table)
+        keys = f"SELECT {quoted(columns, 'c')} {relation}"
+        moment = f'f."{parent.contract.platform.cursor}"'
+        queries = [f"SELECT {moment} AS moment FROM {place(parent)} AS f WHERE ({quoted(parent.key, 'f')}) IN ({keys})"]
+    else:
+        return set()
+    rows = connection.exec_driver_sql(
+        f"SELECT DISTINCT CAST(q.moment AS DATE) FROM ({' UNION ALL '.join(queries)}) AS q WHERE q.moment IS NOT NULL"
     )
-    return f"({' OR '.join(spans)})"
+    return set(rows.scalars())

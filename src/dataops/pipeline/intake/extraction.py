@@ -5,31 +5,35 @@ A batch that is not sealed cannot be judged; what a crashed load left behind is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+import pyarrow as pa
 from sqlalchemy.engine import Connection
 
 from dataops.declared.catalog import Dataset, Group
 from dataops.declared.errors import DataRejected, PlatformError
 from dataops.declared.failpoint import failpoint
 from dataops.gate import gate
-from dataops.ledger import batches, clock, entries, incidents, publications
+from dataops.ledger import batches, clock, entries, incidents, publications, readings
 from dataops.ledger.batches import Batch
 from dataops.ledger.enums import IncidentKind
 from dataops.ledger.schema import writing
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import leftovers
-from dataops.pipeline.intake import landing
+from dataops.pipeline.intake import landing, live
 from dataops.pipeline.intake.drift import Drift, DriftRejectedError
 from dataops.sources.port import Source, Window
+from dataops.warehouse import tables
 
 MIN_FREE_BYTES = 64 * 2**20
 CLOCK_STEP = timedelta(hours=1)  # more than time servers correct
 
 
-def extract(work: Workspace, group: Group, source: Source, window: Window | None) -> str:
+def extract(work: Workspace, group: Group, source: Source, window: Window | None, *, renewed: bool = False) -> str:
     """Lands a new batch of `group` and returns its id. The caller holds the group's lock.
 
+    `renewed`: the source may be another database than before, or have gone back; whoever says so compares everything.
     Raises DataRejected for what the source got wrong, PlatformError when source or warehouse break off; in both
     cases nothing of the batch can be judged or published.
     """
@@ -39,17 +43,25 @@ def extract(work: Workspace, group: Group, source: Source, window: Window | None
         leftovers.remove_unfinished(connection, group, batches.of_window(window))
         failpoint("leftovers_removed")
         selection = landing.Selection(window, entries.asked_again(connection, group) if window else {})
+        known = live.before(connection, group)
         batch = batches.begin(connection, group.name, _stem(group.name, window), source.name, window)
     failpoint("batch_opened")
     with source.snapshot([str(d.contract.platform.source) for d in group.datasets]):
+        position = source.position()
+        if not renewed:
+            live.refuse_going_back(source, group, known.last, position)
         before = _agreed(work, group, source, batch.seq)
+        selection = live.with_changes(selection, group, known, position)
+        selection, gone = live.gone(work, source, group, selection)
         arrivals = [landing.land(work, source, group, before[d.table], selection, batch.seq) for d in group.datasets]
         for dataset in group.datasets:
-            after = source.schema(str(dataset.contract.platform.source))
-            landing.refuse_change(dataset, before[dataset.table].found, after)
+            landing.refuse_change(dataset, before[dataset.table].found, landing.columns_of(source, dataset))
     failpoint("batch_landed")
     with work.warehouse.transaction() as connection:
         _seal(connection, batch.seq, arrivals, window)
+        _note_gone(work, connection, group, gone, batch.seq)
+        if position:
+            readings.note(connection, batch.seq, position, live.settled(known.last, position))
         incidents.resolve_drift(connection, group.name, batch.batch_id)
         for dataset in group.datasets:
             work.warehouse.analyze(connection, f"raw.{dataset.table}")
@@ -120,6 +132,16 @@ def _seal(connection: Connection, seq: int, arrivals: list[landing.Arrival], win
         totals = {name: str(total) for name, total in arrival.controls.items()}
         batches.bring(connection, seq, dataset.table, _scope(dataset, window), arrival.rows, totals, arrival.notes)
     batches.seal(connection, seq)
+
+
+def _note_gone(
+    work: Workspace, connection: Connection, group: Group, gone: Mapping[str, pa.Table], seq: int
+) -> None:  # fmt: skip
+    for dataset in group.datasets:
+        keys, table = gone.get(dataset.table), tables.gone(dataset)
+        if keys is not None and table is not None and keys.num_rows:
+            numbered = keys.append_column("_batch", pa.repeat(pa.scalar(seq, pa.int64()), keys.num_rows))
+            work.warehouse.stage(connection, table, numbered)
 
 
 def require_newest(connection: Connection, group: Group, batch: Batch) -> None:

@@ -20,7 +20,7 @@ from dataops.ledger.exact import total
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline.intake.drift import Drift, DriftRejectedError, compare
 from dataops.sources.arrow import Array, nulls, pc, positions
-from dataops.sources.port import Also, Follow, Request, Source, Window
+from dataops.sources.port import ANY_NUMBER, Also, Between, Changed, Follow, Request, Source, Window, squeezed
 from dataops.warehouse.arrow_types import arrow_type
 
 KEY_BYTES = 2_600  # a row of an index fits into a third of PostgreSQL's pages of 8 KiB
@@ -29,10 +29,14 @@ SUMMABLE_DIGITS = 28  # ten thousand million such numbers fit into the 38 digits
 
 @dataclass(frozen=True)
 class Selection:
-    """Which rows a load asks for: those in the window (None: all), and by table those that wait in quarantine."""
+    """Which rows a load asks for: those in the window (None: all), and by table those outside of it that it names.
+
+    `also` are keys, of what waits in quarantine or moved; `changed` are rows that changed since they were read.
+    """
 
     window: Window | None
     also: Mapping[str, Also] = field(default_factory=dict)
+    changed: Mapping[str, Changed] = field(default_factory=dict)
 
 
 @dataclass
@@ -51,10 +55,24 @@ def agreed(source: Source, group: Group) -> dict[str, Drift]:
 
     Raises DriftRejectedError naming every difference of every dataset when any of them stops the load.
     """
-    found = {d.table: compare(d, source.schema(str(d.contract.platform.source))) for d in group.datasets}
+    found = {d.table: compare(d, columns_of(source, d)) for d in group.datasets}
     if stopping := [drift for drift in found.values() if drift.blocking]:
         raise DriftRejectedError(source.name, stopping)
     return found
+
+
+def columns_of(source: Source, dataset: Dataset) -> pa.Schema:
+    """The source's columns by the contract's names where only their spelling differs.
+
+    A number of which the source keeps no precision is of the contract's: each value is looked at when it is read.
+    """
+    agreed = {squeezed(column.name): column for column in dataset.columns}
+    fields = []
+    for found in source.schema(str(dataset.contract.platform.source)):
+        column = agreed.get(squeezed(found.name))
+        kind = arrow_type(column) if column and found.type == ANY_NUMBER else found.type
+        fields.append((column.name if column else found.name, kind))
+    return pa.schema(fields)
 
 
 def refuse_change(dataset: Dataset, before: pa.Schema, after: pa.Schema) -> None:
@@ -73,7 +91,7 @@ def read(source: Source, group: Group, drift: Drift, selection: Selection) -> It
     """One dataset's rows as they would be landed, with `_problems`; lands nothing."""
     dataset = drift.dataset
     schema = pa.schema([*((column.name, arrow_type(column)) for column in dataset.columns), ("_problems", pa.string())])
-    for received in source.read(_request(dataset, group, drift.readable, selection)):
+    for received in source.read(request(dataset, group, drift.readable, selection)):
         columns, problems = _storable(received, dataset)
         yield pa.RecordBatch.from_arrays([*columns, problems], schema=schema)
 
@@ -82,7 +100,7 @@ def land(work: Workspace, source: Source, group: Group, drift: Drift, selection:
     """Streams one dataset of batch `seq` into raw. Raises what source or warehouse raised while it streamed."""
     dataset = drift.dataset
     schema = pa.schema([(column.name, arrow_type(column)) for column in dataset.columns])
-    reader = source.read(_request(dataset, group, drift.readable, selection))
+    reader = source.read(request(dataset, group, drift.readable, selection))
     arrival = Arrival(dataset, controls=dict.fromkeys(dataset.control, Decimal(0)), notes=drift.notes())
     landed = pa.schema([*schema, ("_batch", pa.int64()), ("_row", pa.int64()), ("_problems", pa.string())])
     stream = pa.RecordBatchReader.from_batches(landed, _watched(_stamped(reader, arrival, landed, seq), arrival))
@@ -104,17 +122,23 @@ def _watched(stream: Iterator[pa.RecordBatch], arrival: Arrival) -> Iterator[pa.
         raise
 
 
-def _request(dataset: Dataset, group: Group, schema: pa.Schema, selection: Selection) -> Request:
+def request(
+    dataset: Dataset, group: Group, schema: pa.Schema, selection: Selection, between: Between | None = None
+) -> Request:
+    """What is asked of the source for these columns of a dataset."""
     platform, window = dataset.contract.platform, selection.window
     follow = None
     if window and platform.follows:
         parent = group.dataset(platform.follows)
         columns = next(link.columns for link in dataset.links if link.to == parent.table)
         source, cursor = str(parent.contract.platform.source), str(parent.contract.platform.cursor)
-        follow = Follow(columns, source, parent.key, cursor, selection.also.get(parent.table))
+        follow = Follow(
+            columns, source, parent.key, cursor, selection.also.get(parent.table), selection.changed.get(parent.table)
+        )
     if not window or not (platform.cursor or follow):
-        return Request(str(platform.source), schema)
-    return Request(str(platform.source), schema, window, platform.cursor, follow, selection.also.get(dataset.table))
+        return Request(str(platform.source), schema, between=between)
+    own = selection.also.get(dataset.table), selection.changed.get(dataset.table)
+    return Request(str(platform.source), schema, window, platform.cursor, follow, *own, between)
 
 
 def _stamped(reader: pa.RecordBatchReader, arrival: Arrival, schema: pa.Schema, seq: int) -> Iterator[pa.RecordBatch]:

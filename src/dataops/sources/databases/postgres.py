@@ -21,7 +21,7 @@ from dataops.sources.databases import postgres_types
 from dataops.sources.databases.reading import typed
 from dataops.sources.databases.statements import Keys, Writer
 from dataops.sources.databases.tables import Column, Table, called, changed_between
-from dataops.sources.port import Position, Request, delivered
+from dataops.sources.port import SUMS, Position, Request, delivered
 
 if TYPE_CHECKING:
     import psycopg
@@ -116,22 +116,35 @@ class PostgresSource:
     def _writer(self) -> Writer:
         return Writer(_Dialect(), self._find, self.name)
 
+    def sums(self, request: Request, low: int, size: int) -> pa.Table | None:
+        """One scan at the server; a line per block comes over."""
+        statement = self._writer.sums(request, low, size)
+        if statement is None:
+            return None
+        found = self._batches(statement.sql, request.source_table)
+        table = pa.Table.from_batches(batches) if (batches := list(found)) else SUMS.empty_table()
+        return table.rename_columns(SUMS.names).cast(SUMS)
+
     def _streamed(self, sql: str, columns: Sequence[Column], request: Request) -> Iterator[pa.RecordBatch]:
+        for batch in self._batches(sql, request.source_table):
+            failpoint("source_batch_read")
+            yield typed(batch, columns, request.schema)
+
+    def _batches(self, sql: str, source_table: str) -> Iterator[pa.RecordBatch]:
+        """What a query gives, in the snapshot if there is one."""
         from adbc_driver_manager import Error as AdbcError
         from adbc_driver_postgresql import dbapi
 
         try:
-            with dbapi.connect(self._address(), conn_kwargs={}) as connection, connection.cursor() as cursor:
+            with dbapi.connect(self._address()) as connection, connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 if self._snapshot:
                     cursor.execute(f"SET TRANSACTION SNAPSHOT '{self._snapshot}'")
                 cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
                 cursor.execute(sql)
-                for batch in cursor.fetch_record_batch():
-                    failpoint("source_batch_read")
-                    yield typed(batch, columns, request.schema)
+                yield from cursor.fetch_record_batch()
         except AdbcError as error:
-            self._raise(error, str(getattr(error, "sqlstate", "") or ""), f"reading {request.source_table}: ")
+            self._raise(error, str(getattr(error, "sqlstate", "") or ""), f"reading {source_table}: ")
 
     def _find(self, source_table: str) -> Table:
         """As it was when it was last looked at; reading asks for what `schema` has told."""
@@ -269,6 +282,9 @@ class _Dialect:
             for at, column in enumerate(columns)
         )
         return f"(SELECT * FROM unnest({', '.join(arrays)}) AS u({', '.join(f'k{n}' for n in range(len(columns)))}))"
+
+    def microseconds(self, value: str) -> str:
+        return f"CAST(EXTRACT(EPOCH FROM {value}) * 1000000 AS BIGINT)"
 
     def problem(self, column: Column, value: str) -> str:
         unfit = str(column.unfit).format(value)

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+import pyarrow as pa
+
+from dataops.sources.checksums import grouped
 from dataops.sources.databases.tables import Column, Table
 from dataops.sources.port import PROBLEMS, Also, Changed, Request, Window
 
@@ -30,6 +33,10 @@ class Dialect(Protocol):
 
     def keys(self, columns: Sequence[Column], keys: Keys, parameters: list[str]) -> str:
         """A relation with columns k0, k1, … that holds the keys."""
+        ...
+
+    def microseconds(self, value: str) -> str:
+        """A timestamp as a whole number of microseconds since 1970."""
         ...
 
     def problem(self, column: Column, value: str) -> str:
@@ -68,9 +75,39 @@ class Writer:
         body = (
             f"SELECT {', '.join([*own, f'{self.dialect.joined(faults)} AS {PROBLEMS}'])} FROM {self.place(table)} AS r"
         )
+        return self._chosen(table, request, body)
+
+    def sums(self, request: Request, low: int, size: int) -> Statement | None:
+        """Checksums of the request's rows; None where its columns are of kinds that have none."""
+        table = self.find(request.source_table)
+        columns = [table.column(name, self.source) for name in request.schema.names]
+        values = [self._summed(column) for column in columns]
+        if not all(values) or pa.types.is_timestamp(columns[0].type):
+            return None
+        names = [f"c{n}" for n in range(len(columns))]
+        own = ", ".join(f"{value} AS {name}" for value, name in zip(values, names, strict=True))
+        made = self._chosen(table, request, f"SELECT {own} FROM {self.place(table)} AS r")
+        made.sql = grouped(made.sql, names, low, size)
+        return made
+
+    def _summed(self, column: Column) -> str | None:
+        """The column as a whole number: a moment as microseconds since 1970."""
+        if pa.types.is_integer(column.type):
+            return f"COALESCE({self._read(column)}, 0)"
+        if pa.types.is_timestamp(column.type):
+            return f"COALESCE({self.dialect.microseconds(self._read(column))}, 0)"
+        return None
+
+    def _chosen(self, table: Table, request: Request, body: str) -> Statement:
+        """`body`, of the rows `r` that the request wants."""
         made = Statement()
-        parts = list(self._parts(table, request, made.parameters))
-        made.sql = " UNION ALL ".join(f"{body} WHERE {part}" for part in parts) if parts else body
+        parts = list(self._parts(table, request, made.parameters)) or ["1 = 1"]
+        if request.between:
+            column = table.column(request.between.column, self.source)
+            at = self._at("r", column)
+            ranges = " OR ".join(f"({at} >= {low:d} AND {at} < {high:d})" for low, high in request.between.ranges)
+            parts = [f"({part}) AND ({ranges})" for part in parts]
+        made.sql = " UNION ALL ".join(f"{body} WHERE {part}" for part in parts)
         return made
 
     def place(self, table: Table) -> str:

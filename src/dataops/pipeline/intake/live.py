@@ -1,0 +1,156 @@
+"""What a load asks of a source that goes on by itself: whether it went back, what changed, what of a window is gone.
+
+A load brings its window, what waits in quarantine, and every row of the windows loaded so far that changed since the
+last reading that stands, whatever its window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+from sqlalchemy.engine import Connection
+
+from dataops.declared.catalog import Dataset, Group
+from dataops.declared.errors import DataRejected
+from dataops.ledger import batches, readings
+from dataops.ledger.readings import Reading
+from dataops.ledger.workspace import Workspace
+from dataops.pipeline.intake.landing import Selection
+from dataops.sources.port import Also, Changed, Position, Request, Source, Touched, Window
+from dataops.warehouse.arrow_types import arrow_schema
+from dataops.warehouse.tables import place, quoted
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the ledger knew when a load began."""
+
+    last: Reading | None
+    standing: Reading | None
+    loaded: tuple[Window, ...]
+    """windows that were loaded; none: everything was"""
+
+
+def before(connection: Connection, group: Group) -> Before:
+    """As the ledger says now."""
+    loaded = batches.loaded_windows(connection, group.name)
+    last, standing = (readings.last(connection, group.name, standing=only) for only in (False, True))
+    return Before(last, standing, tuple(loaded or ()))
+
+
+def refuse_going_back(source: Source, group: Group, known: Reading | None, now: Position | None) -> None:
+    """Raises DataRejected when the source is another database than before, or stands before what was read of it."""
+    if known is None or now is None or (known.identity == now.identity and now.mark >= known.mark):
+        return
+    what = "is another database than" if known.identity != now.identity else "went back behind what was read"
+    raise DataRejected(
+        f"{source.name} {what} at {known.now:%Y-%m-%d %H:%M} by its own clock: it was restored or replaced, so what"
+        f" changed since is not what its stamps say.\nNothing was loaded. To compare everything that was loaded with"
+        f" it and to load what differs: dataops reconcile {group.name}"
+    )
+
+
+def settled(known: Reading | None, now: Position) -> datetime:
+    """Until when nothing that changed can be missed by who has read at this position."""
+    if known is None or known.identity != now.identity:
+        return now.now
+    return now.settled(known.position, known.settled)
+
+
+def with_changes(selection: Selection, group: Group, known: Before, now: Position | None) -> Selection:
+    """The selection, with what changed since the last reading that stands; as it is where nothing was read before."""
+    window, standing = selection.window, known.standing
+    if window is None or now is None or standing is None or standing.identity != now.identity:
+        return selection
+    until = min(standing.settled, now.now)
+    within = tuple(_merged([*known.loaded, window])) if known.loaded else ()
+    changed = {
+        root.table: found for root in group.datasets if (found := _changed(group, root, until, within)) is not None
+    }
+    return replace(selection, changed=changed)
+
+
+def _merged(windows: Sequence[Window]) -> Iterator[Window]:
+    """The same times in windows that neither overlap nor touch."""
+    current: Window | None = None
+    for window in sorted(windows, key=lambda w: w.start):
+        if current is None or window.start > current.end:
+            if current is not None:
+                yield current
+            current = window
+        else:
+            current = Window(current.start, max(current.end, window.end))
+    if current is not None:
+        yield current
+
+
+def _changed(group: Group, root: Dataset, until: datetime, within: tuple[Window, ...]) -> Changed | None:
+    own = root.contract.platform.changes
+    followers = [(d, columns, d.contract.platform.changes) for d, columns in group.followers(root)]
+    touched = [(Touched(str(d.contract.platform.source), columns, c.by), c) for d, columns, c in followers if c]
+    declared = [*([own] if own else []), *(c for _, c in touched)]
+    if root.contract.platform.cursor is None or not declared:
+        return None
+    since = until - timedelta(seconds=max(c.overlap for c in declared))
+    return Changed(since, within, own.by if own else None, root.key, tuple(t for t, _ in touched))
+
+
+def gone(
+    work: Workspace, source: Source, group: Group, selection: Selection
+) -> tuple[Selection, Mapping[str, pa.Table]]:
+    """Keys by table that the window should have brought and the source has no more.
+
+    What it has elsewhere now is asked for as well: the selection that is returned names those.
+    """
+    keys: dict[str, pa.Table] = {}
+    if selection.window is not None:
+        for dataset in group.datasets:
+            if dataset.contract.platform.deletes == "compare":
+                selection, keys[dataset.table] = _gone(work, source, dataset, selection, selection.window)
+    return selection, keys
+
+
+def _gone(
+    work: Workspace, source: Source, dataset: Dataset, selection: Selection, window: Window
+) -> tuple[Selection, pa.Table]:
+    schema = arrow_schema(column for column in dataset.columns if column.name in dataset.key)
+    schema = pa.schema([schema.field(name) for name in dataset.key])
+    expected = _published(work, dataset, window, schema)
+    if not expected.num_rows:
+        return selection, expected
+    cursor = str(dataset.contract.platform.cursor)
+    asked = Request(str(dataset.contract.platform.source), schema, window, cursor)
+    missing = _without(expected, source.read(asked).read_all())
+    if not missing.num_rows:
+        return selection, missing
+    also = Also(dataset.key, _as_keys(missing))
+    lost = _without(missing, source.read(replace(asked, also=also)).read_all())
+    elsewhere = _as_keys(_without(missing, lost))
+    known = selection.also.get(dataset.table)
+    named = tuple(dict.fromkeys([*(known.keys if known else ()), *elsewhere]))
+    more = {dataset.table: Also(dataset.key, named)} if named else {}
+    return replace(selection, also={**selection.also, **more}), lost
+
+
+def _published(work: Workspace, dataset: Dataset, window: Window, schema: pa.Schema) -> pa.Table:
+    cursor = quoted([str(dataset.contract.platform.cursor)])
+    start, end = window.start.isoformat(" "), window.end.isoformat(" ")
+    query = (
+        f"SELECT {quoted(dataset.key)} FROM {place(dataset)}"
+        f" WHERE {cursor} >= TIMESTAMP '{start}' AND {cursor} < TIMESTAMP '{end}'"
+    )
+    with work.warehouse.reading() as connection:
+        return work.warehouse.fetch(connection, query, schema)
+
+
+def _without(keys: pa.Table, others: pa.Table) -> pa.Table:
+    """Keys that the others do not hold."""
+    names = keys.column_names
+    return keys.join(others.select(names).cast(keys.schema), names, join_type="left anti")
+
+
+def _as_keys(table: pa.Table) -> tuple[tuple[object, ...], ...]:
+    return tuple(zip(*(column.to_pylist() for column in table.columns), strict=True))

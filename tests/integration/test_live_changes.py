@@ -1,0 +1,91 @@
+"""What changes at a live source is found by the next load: late, moved, deleted, whatever window it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dataops.sources import Window
+from tests.conftest import PostgresServer
+from tests.support.live_shop import MAY, LiveShop, live_shop
+
+pytestmark = [pytest.mark.integration, pytest.mark.quick]
+ONE_DAY = Window.parse("2014-05-04..2014-05-05")
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def shop(request: pytest.FixtureRequest, postgres: PostgresServer, tmp_path: Path) -> Iterator[LiveShop]:
+    warehouse = postgres.create_database("live_warehouse") if request.param == "postgres" else None
+    made = live_shop(tmp_path, postgres.create_database("live_shop"), warehouse)
+    assert made.load().publication.status == "published"
+    yield made
+    made.close()
+
+
+def test_a_load_of_one_day_brings_what_changed_on_others(shop: LiveShop) -> None:
+    shop.run("UPDATE sales.sales_order SET customer_id = 3, modified = now() AT TIME ZONE 'UTC' WHERE order_id = 1")
+    shop.run("UPDATE sales.order_line SET note = 'x', modified = now() AT TIME ZONE 'UTC' WHERE order_id = 2")
+    assert shop.load(ONE_DAY).publication.status == "published"
+    assert shop.is_equal()
+
+
+def test_what_changed_outside_of_the_loaded_windows_does_not_come(shop: LiveShop) -> None:
+    """Half a month would look like a whole one."""
+    shop.run(*[s.replace("2014-05", "2014-07") for s in shop.order(9, 1)])
+    shop.load(ONE_DAY)
+    assert [row[0] for row in shop.published("sales_order")] == [1, 2, 3, 4]
+
+
+def test_a_row_that_commits_after_it_was_stamped_is_found(shop: LiveShop) -> None:
+    """F19: stamped before the load, visible after it."""
+    late = shop.begin()
+    for statement in shop.order(7, 2):
+        late.execute(statement)
+    assert shop.load(ONE_DAY).publication.status == "unchanged"
+    late.commit()
+    assert shop.load(ONE_DAY).publication.status == "published"
+    assert shop.is_equal()
+
+
+def test_a_row_that_is_deleted_goes_with_its_children_when_its_window_is_loaded(shop: LiveShop) -> None:
+    """F24: it moves to history with its publication."""
+    shop.run("DELETE FROM sales.order_line WHERE order_id = 2", "DELETE FROM sales.sales_order WHERE order_id = 2")
+    done = shop.load(MAY).publication
+    assert {c.table: c.deleted for c in done.counts} == {"sales_order": 1, "order_line": 2}
+    assert shop.is_equal()
+    with shop.work.warehouse.reading() as connection:
+        left = connection.exec_driver_sql("SELECT order_id, _operation FROM validated_history.sales_order").all()
+    assert [tuple(row) for row in left] == [(2, "deleted")]
+    shop.run(*shop.order(2, 3, lines=1, qty=4))
+    assert shop.load(MAY).publication.status == "published"
+    assert shop.is_equal()
+
+
+def test_another_key_is_a_row_that_went_and_one_that_came(shop: LiveShop) -> None:
+    """F24: change of a primary key, to a row that nobody stamped."""
+    shop.run("UPDATE sales.sales_order SET order_id = 40 WHERE order_id = 4")
+    shop.run("UPDATE sales.order_line SET order_id = 40 WHERE order_id = 4")
+    assert shop.load(MAY).publication.status == "published"
+    assert shop.is_equal()
+
+
+def test_a_row_that_moved_to_another_day_is_not_taken_for_deleted(shop: LiveShop) -> None:
+    """Its cursor changed and its stamp did not: the load of its old day asks for it by its key."""
+    shop.run("UPDATE sales.sales_order SET order_date = '2014-05-20' WHERE order_id = 4")
+    done = shop.load(ONE_DAY)
+    assert done.publication.counts[0].deleted == 0
+    assert shop.is_equal()
+
+
+def test_a_delivery_that_lost_more_than_is_allowed_is_held(shop: LiveShop) -> None:
+    file = shop.work.settings.paths.checkpoints / "sales.yml"
+    file.write_text(file.read_text("utf-8").replace("deletions: 100%", "deletions: 50%"), "utf-8")
+    shop.run("DELETE FROM sales.order_line WHERE order_id > 1", "DELETE FROM sales.sales_order WHERE order_id > 1")
+    from dataops.ledger.workspace import open_workspace
+
+    again = LiveShop(shop.url, open_workspace(shop.work.settings))
+    held = again.load(MAY)
+    assert held.publication is None
+    assert "3 of 4 published rows of the window are gone" in str(held.verdict)
