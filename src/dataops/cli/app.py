@@ -21,9 +21,11 @@ from dataops.cli.notify import notify
 from dataops.cli.outbox import outbox
 from dataops.cli.publications import publications
 from dataops.cli.query import query
+from dataops.cli.reconcile import reconcile
 from dataops.cli.reports import reports
 from dataops.cli.screen import Screen
 from dataops.cli.settling import quarantine
+from dataops.cli.source import source
 from dataops.cli.status import status
 from dataops.cli.suggest import suggest
 from dataops.cli.waivers import waivers
@@ -73,6 +75,7 @@ def options(
 COMMANDS: tuple[Callable[..., int], ...] = (
     *runs.COMMANDS,
     status,
+    reconcile,
     audit,
     watch,
     query,
@@ -97,6 +100,7 @@ for noun, commands in {
     "lineage": lineage,
     "outbox": outbox,
     "notify": notify,
+    "source": source,
     "warehouse": warehouse,
     "help": words_group,
 }.items():

@@ -41,12 +41,13 @@ def doctor(
         screen.document(DoctorDocument(findings=items, conclusion=probes.conclusion(found), exit_code=code))
         return code
     for finding in found:
-        screen.lines(_lines(finding))
+        screen.lines(lines(finding))
     screen.line()
     screen.lines(labelled("", probes.conclusion(found), 0))
     return code
 
 
-def _lines(finding: Finding) -> list[str]:
+def lines(finding: Finding) -> list[str]:
+    """As it stands on a screen."""
     first = labelled(f" {finding.level:<5} {finding.subject}", masked(finding.fact), 18)
     return first + (labelled("", masked(finding.advice), 18) if finding.advice else [])

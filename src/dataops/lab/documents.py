@@ -31,6 +31,16 @@ class DoctorDocument(Document):
     exit_code: int
 
 
+class SourceTestDocument(Document):
+    """What was found about a source."""
+
+    document: ClassVar[str] = "source-test"
+    source: str
+    findings: tuple[Probed, ...]
+    conclusion: str
+    exit_code: int
+
+
 class Count(Part):
     """Corruptions that were planted, and those that a rule noticed."""
 

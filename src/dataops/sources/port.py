@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import pyarrow as pa
 
@@ -160,6 +160,29 @@ class Position:
         if earlier is None or settled_then is None or self.oldest >= self.next:
             return self.now
         return min(earlier.now, self.now) if self.oldest >= earlier.next else settled_then
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something about a source that who connects it should know. `advice` says what to do about it."""
+
+    level: Literal["ok", "warn", "FAIL"]
+    subject: str
+    fact: str
+    advice: str = ""
+
+
+@runtime_checkable
+class Server(Protocol):
+    """A source that is a server: it can say how it may be used."""
+
+    def remarks(self) -> Sequence[Remark]:
+        """Connection, rights, isolation, clock. Raises PlatformError where it cannot be reached."""
+        ...
+
+    def estimated_rows(self, source_table: str) -> int | None:
+        """How many rows the server believes the table to have; None where it does not know."""
+        ...
 
 
 class Source(Protocol):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 from sqlalchemy.engine import URL
@@ -21,7 +21,7 @@ from dataops.sources.databases import postgres_types
 from dataops.sources.databases.reading import typed
 from dataops.sources.databases.statements import Keys, Writer
 from dataops.sources.databases.tables import Column, Table, called, changed_between
-from dataops.sources.port import SUMS, Position, Request, delivered
+from dataops.sources.port import SUMS, Position, Remark, Request, delivered
 
 if TYPE_CHECKING:
     import psycopg
@@ -33,6 +33,7 @@ BUSY = ("53300", "57P03", "08006", "08001", "08000", "08003", "08004")
 GONE = ("42703", "42P01", "0A000")
 """A column or table that the catalogue had a moment ago, and a plan that fits no more."""
 BATCH_BYTES = 4 * 2**20
+APART = 60  # seconds between two clocks that are worth a word
 
 _TABLES = """SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
@@ -51,6 +52,16 @@ _POSITION = """SELECT
   (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint,
   clock_timestamp() AT TIME ZONE %(zone)s,
   pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint"""  # noqa: E501
+
+
+_ABOUT = """SELECT current_setting('server_version'), pg_is_in_recovery(), current_setting('is_superuser') = 'on',
+  (SELECT COUNT(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+     AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE')),
+  EXTRACT(EPOCH FROM clock_timestamp())::float8, current_setting('server_encoding')"""
+_ROWS = """SELECT CASE WHEN c.reltuples >= 0 THEN c.reltuples ELSE pg_relation_size(c.oid) / 100 END::bigint
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema)s AND c.relname = %(name)s"""
 
 
 class PostgresSource:
@@ -106,6 +117,53 @@ class PostgresSource:
         columns = [table.column(name, self.name) for name in request.schema.names]
         batches = self._streamed(statement.sql, columns, request)
         return pa.RecordBatchReader.from_batches(delivered(request.schema), batches)
+
+    def remarks(self) -> list[Remark]:
+        """What `source test` tells of the server."""
+        began = time.monotonic()
+        with self._answering():
+            catalogue = self._catalogue()
+            took = time.monotonic() - began
+            [(version, replica, superuser, writable, clock, encoding)] = catalogue.execute(_ABOUT).fetchall()
+            parameters = catalogue.info
+            with self.snapshot([]):
+                position = self.position()
+        tls = parameters.pgconn.ssl_in_use
+        return [
+            Remark(
+                "ok" if tls or self._is_local else "warn", "connection",
+                f"PostgreSQL {version}, {1000 * took:.0f} ms to connect, {'TLS' if tls else 'no TLS'}",
+                "" if tls or self._is_local else "add ?sslmode=verify-full&sslrootcert=… to the address",
+            ),
+            Remark(
+                "warn" if superuser or writable else "ok", "rights",
+                "the login is a superuser" if superuser else f"the login may write to {writable} tables"
+                if writable else "the login may only read",
+                "give it a login that may only read: docs/how-to/connect-a-source.md" if superuser or writable else "",
+            ),
+            Remark(
+                "warn" if replica else "ok", "isolation",
+                "REPEATABLE READ: all tables of a group as of one moment" + (", on a replica" if replica else ""),
+                "long readings are cancelled there unless hot_standby_feedback is on" if replica else "",
+            ),
+            _said_of_clock(clock),
+            Remark(
+                "ok", "changes",
+                "nobody is writing now" if position.oldest >= position.next
+                else f"{position.next - position.oldest} transactions may be at work: what they change is looked for",
+            ),
+            Remark(
+                "FAIL" if encoding == "SQL_ASCII" else "ok", "encoding", encoding,
+                "texts of a database without an encoding cannot be trusted" if encoding == "SQL_ASCII" else "",
+            ),
+        ]  # fmt: skip
+
+    def estimated_rows(self, source_table: str) -> int | None:
+        with self._answering():
+            catalogue = self._catalogue()
+            schema, name = self._called(source_table, catalogue)
+            found = catalogue.execute(_ROWS, {"schema": schema, "name": name}).fetchone()
+        return int(found[0]) if found and found[0] >= 0 else None
 
     def close(self) -> None:
         if self._own is not None:
@@ -247,6 +305,15 @@ class PostgresSource:
 def _may_pass(error: psycopg.OperationalError) -> bool:
     """Whether it may be gone a moment later; without a state the connection did not come about, or it was refused."""
     return error.sqlstate in BUSY or (error.sqlstate is None and "authentication" not in str(error))
+
+
+def _said_of_clock(server: float) -> Remark:
+    """How far the server's clock is from ours; stamps are the server's, so only a large difference is worth a word."""
+    apart = server - time.time()
+    level: Literal["ok", "warn"] = "warn" if abs(apart) > APART else "ok"
+    return Remark(
+        level, "clock", f"the server's is {apart:+.1f} s from ours", "set the clocks" if level == "warn" else ""
+    )
 
 
 def _described(connection: psycopg.Connection[Any], schema: str, name: str) -> Table | None:
