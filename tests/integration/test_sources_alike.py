@@ -1,4 +1,4 @@
-"""One suite for every source: files, generator, PostgreSQL in three spellings, SQL Server where there is one.
+"""One suite for every source: files, generator, PostgreSQL in three spellings, a double of SQL Server, and a real one.
 
 DATAOPS_TEST_MSSQL_URL names an AdventureWorks of Microsoft's 2014 edition; nothing is written to it.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -20,16 +21,19 @@ from dataops.declared.errors import DataRejected
 from dataops.declared.paths import Paths
 from dataops.sources import PROBLEMS, open_source
 from dataops.sources.arrow import pc
+from dataops.sources.install_csv import InstallCsv
 from dataops.sources.port import ANY_NUMBER, Also, Follow, Request, Source, Window, delivered, squeezed
 from dataops.warehouse.arrow_types import arrow_schema
 from tests.conftest import PROJECT, PostgresServer
 from tests.support.oltp import FILES, SPELLINGS, UNREADABLE, filled
+from tests.support.sqlserver_double import SqlServerDouble
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("sources_alike")]
 ORDERS, LINES = "Sales.SalesOrderHeader", "Sales.SalesOrderDetail"
 DAY = Window(datetime(2014, 5, 1), datetime(2014, 5, 2))
 ALL_TYPES = "postgresql, all tables"
-OURS = ["csv", "generator", *(f"postgresql {name}" for name in SPELLINGS)]
+DOUBLE = "mssql double"
+OURS = ["csv", "generator", *(f"postgresql {name}" for name in SPELLINGS), DOUBLE]
 SERVERS = ["mssql"] if os.environ.get("DATAOPS_TEST_MSSQL_URL") else []
 COLUMNS = {d.contract.platform.source: d for d in catalog.load(Paths(PROJECT, PROJECT / "var")).datasets.values()}
 
@@ -46,6 +50,8 @@ def urls(postgres: PostgresServer) -> dict[str, str]:
             spelling = name.partition(" ")[2]
             whole = name == ALL_TYPES
             return filled(postgres, f"live_{squeezed(name)}", "snake" if whole else spelling, all_tables=whole)
+        if name == DOUBLE:
+            return "mssql://reader:secret@sql.example:1433/AdventureWorks"
         return {"csv": f"csv:{FILES}", "generator": "generator:?scale=0.02&seed=7"}[name]
 
     class Urls(dict[str, str]):
@@ -55,12 +61,25 @@ def urls(postgres: PostgresServer) -> dict[str, str]:
     return Urls()
 
 
+@pytest.fixture(scope="module")
+def double() -> SqlServerDouble:
+    """With all tables, filled once."""
+    made, files = SqlServerDouble(), InstallCsv(FILES)
+    made.fill(FILES, [table for table in files.tables() if table != UNREADABLE])
+    return made
+
+
 @pytest.fixture(params=[*OURS, *SERVERS])
 def source(request: pytest.FixtureRequest, urls: dict[str, str]) -> Iterator[Source]:
-    opened = open_source(urls[request.param])
-    with opened.snapshot([ORDERS, LINES]):
-        yield opened
-    opened.close()
+    with _driver(request, request.param):
+        opened = open_source(urls[request.param])
+        with opened.snapshot([ORDERS, LINES]):
+            yield opened
+        opened.close()
+
+
+def _driver(request: pytest.FixtureRequest, name: str) -> AbstractContextManager[None]:
+    return request.getfixturevalue("double").connected() if name == DOUBLE else nullcontext()
 
 
 def dataset(source_table: str) -> Dataset:
@@ -139,18 +158,20 @@ def test_its_name_holds_no_secret(source: Source) -> None:
     assert str(FILES) not in source.name
 
 
-@pytest.mark.parametrize("name", [ALL_TYPES, *SERVERS])
-def test_every_column_of_every_table_arrives_as_the_install_files_give_it(name: str, urls: dict[str, str]) -> None:
+@pytest.mark.parametrize("name", [ALL_TYPES, DOUBLE, *SERVERS])
+def test_every_column_of_every_table_arrives_as_the_install_files_give_it(
+    name: str, urls: dict[str, str], request: pytest.FixtureRequest
+) -> None:
     """Each type of AdventureWorks, by 67 tables. One value of Microsoft's files has half a byte."""
-    files, live = open_source(f"csv:{FILES}"), open_source(urls[name])
-    tables = [table for table in files.tables() if table != UNREADABLE]  # type: ignore[attr-defined]
+    files, live = InstallCsv(FILES), open_source(urls[name])
+    tables = [table for table in files.tables() if table != UNREADABLE]
     seen = 0
-    with live.snapshot(tables):
+    with _driver(request, name), live.snapshot(tables):
         for table in tables:
             schema = files.schema(table)
             assert live.schema(table) == schema
-            request = Request(table, schema)
-            theirs, ours = files.read(request).read_all(), live.read(request).read_all()
+            asked = Request(table, schema)
+            theirs, ours = files.read(asked).read_all(), live.read(asked).read_all()
             order = [(field.name, "ascending") for field in schema][:3]
             theirs, ours = theirs.sort_by(order), ours.sort_by(order)
             for column in schema.names:

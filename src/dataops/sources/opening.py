@@ -156,6 +156,29 @@ def _postgres(url: str, place: str, parameters: _Parameters) -> Source:
     return PostgresSource(address.set(query={name: text for name, text in libpq.items() if text}), zone, timeout)
 
 
+def _sqlserver(url: str, place: str, parameters: _Parameters) -> Source:
+    from dataops.sources.databases.sqlserver import SqlServerSource
+
+    address = _address(url, place)
+    clock = parameters.take("clock", _clock, "local")
+    timeout = parameters.take("timeout", _seconds, 3600)
+    driver = {name: parameters.take(name.lower(), str, "") for name in _DRIVER}
+    parameters.done()
+    return SqlServerSource(address.set(query={name: text for name, text in driver.items() if text}), clock, timeout)
+
+
+_DRIVER = (
+    "Encrypt", "TrustServerCertificate", "HostnameInCertificate", "ServerCertificate", "Authentication", "ServerSPN",
+    "Trusted_Connection", "MultiSubnetFailover", "ApplicationIntent", "PacketSize",
+)  # fmt: skip
+
+
+def _clock(text: str) -> str:
+    if text not in {"local", "utc"}:
+        raise ValueError(text)
+    return text
+
+
 _LIBPQ = ("sslmode", "sslrootcert", "sslcert", "sslkey", "service", "passfile", "krbsrvname", "target_session_attrs")
 
 
@@ -186,5 +209,6 @@ def _seconds(text: str) -> int:
 _SCHEMES: dict[str, Callable[[str, str, _Parameters], Source]] = {
     "csv": _install_csv,
     "postgresql": _postgres,
+    "mssql": _sqlserver,
     "generator": _generator,
 }

@@ -142,7 +142,8 @@ class Position:
 
     `identity` is the database's own: another one after a restore; `mark` never becomes less while it is the same.
     `now` is the clock that stamps its rows. `oldest` is the number of the first transaction that may still change
-    something unseen, `next` that of the first one to begin after it; equal where nobody is writing.
+    something unseen, `next` that of the first one to begin after it; equal where nobody is writing. `caveat` says why
+    what is read is not of one moment, if it is not.
     """
 
     identity: str
@@ -150,6 +151,7 @@ class Position:
     now: datetime
     oldest: int
     next: int
+    caveat: str = ""
 
     def settled(self, earlier: "Position | None", settled_then: datetime | None) -> datetime:
         """Until when no change can come to light any more that was not there at this reading.

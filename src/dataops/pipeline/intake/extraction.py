@@ -56,6 +56,9 @@ def extract(work: Workspace, group: Group, source: Source, window: Window | None
         arrivals = [landing.land(work, source, group, before[d.table], selection, batch.seq) for d in group.datasets]
         for dataset in group.datasets:
             landing.refuse_change(dataset, before[dataset.table].found, landing.columns_of(source, dataset))
+    if position and position.caveat:
+        for arrival in arrivals:
+            arrival.notes.append(position.caveat)
     failpoint("batch_landed")
     with work.warehouse.transaction() as connection:
         _seal(connection, batch.seq, arrivals, window)
