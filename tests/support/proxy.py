@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
-Action = Literal["drop request", "drop answer", "reset"]
+Action = Literal["drop request", "drop answer", "reset", "cut"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Fault:
     """What happens to the first connection that sends `pattern` (or, without one, more than `limit` bytes).
 
     drop request: the pattern is never sent on; drop answer: it is, and the server's answer to it is swallowed; reset:
-    as drop request, but with RST instead of FIN.
+    as drop request, but with RST instead of FIN; cut: the first connection that gets more than `limit` bytes from the
+    server gets that many and no more.
     """
 
     action: Action
@@ -37,6 +38,9 @@ class Proxy:
     struck: threading.Event = field(default_factory=threading.Event)
     sent: list[int] = field(default_factory=list)
     """Bytes that each connection sent to the server, oldest first."""
+    got: list[int] = field(default_factory=list)
+    """Bytes that each got from it."""
+    cut_at: int = 0
     _open: list[socket.socket] = field(default_factory=list)
 
     def through(self, url: str) -> str:
@@ -62,6 +66,7 @@ class Proxy:
                 continue
             self._open += [client, server]
             self.sent.append(0)
+            self.got.append(0)
             link = _Link(self, client, server, len(self.sent) - 1)
             for target in (link.forward, link.back):
                 threading.Thread(target=target, daemon=True).start()
@@ -106,14 +111,28 @@ class _Link:
             while data := self.server.recv(65536):
                 if self.mute.is_set():
                     self.answered.set()
+                elif self._is_cut(len(data)):
+                    self.client.sendall(data[: self.proxy.cut_at - self.proxy.got[self.number]])
+                    self.proxy.struck.set()
+                    _close(self.client)
+                    _close(self.server)
+                    return
                 else:
                     self.client.sendall(data)
+                    self.proxy.got[self.number] += len(data)
         if not self.mute.is_set():
             _close(self.client)
 
+    def _is_cut(self, more: int) -> bool:
+        fault = self.proxy.fault
+        if fault is None or fault.action != "cut" or self.proxy.got[self.number] + more <= fault.limit:
+            return False
+        self.proxy.fault, self.proxy.cut_at = None, fault.limit
+        return True
+
     def _due(self, data: bytes) -> Fault | None:
         fault = self.proxy.fault
-        if fault is None:
+        if fault is None or fault.action == "cut":
             return None
         sent = self.proxy.sent[self.number]
         due = fault.pattern in data if fault.pattern else sent + len(data) > fault.limit

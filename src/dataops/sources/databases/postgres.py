@@ -6,6 +6,7 @@ says what a table is like now, which is how a change of it in the middle of a re
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +17,6 @@ import pyarrow as pa
 from sqlalchemy.engine import URL
 
 from dataops.declared.errors import DataRejected, PlatformError
-from dataops.declared.failpoint import failpoint
 from dataops.sources.databases import postgres_types
 from dataops.sources.databases.reading import typed
 from dataops.sources.databases.statements import Keys, Writer
@@ -185,7 +185,6 @@ class PostgresSource:
 
     def _streamed(self, sql: str, columns: Sequence[Column], request: Request) -> Iterator[pa.RecordBatch]:
         for batch in self._batches(sql, request.source_table):
-            failpoint("source_batch_read")
             yield typed(batch, columns, request.schema)
 
     def _batches(self, sql: str, source_table: str) -> Iterator[pa.RecordBatch]:
@@ -201,7 +200,7 @@ class PostgresSource:
                 cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
                 cursor.execute(sql)
                 yield from cursor.fetch_record_batch()
-        except AdbcError as error:
+        except (AdbcError, OSError, pa.ArrowException) as error:  # a stream that is cut off tells it by Arrow's errors
             self._raise(error, str(getattr(error, "sqlstate", "") or ""), f"reading {source_table}: ")
 
     def _find(self, source_table: str) -> Table:
@@ -285,7 +284,8 @@ class PostgresSource:
 
     def _raise(self, error: Exception, state: str, doing: str = "") -> None:
         """Raises what the error means to who can act on it."""
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        text = re.sub(r"query '.*':", "a query:", str(error).strip(), flags=re.DOTALL)  # ADBC repeats it whole
+        first = (text.splitlines() or [type(error).__name__])[0]
         if state == "42501":
             raise PlatformError(
                 f"{self.name}: {doing}{first}\nNothing was loaded. Let an administrator grant it:"

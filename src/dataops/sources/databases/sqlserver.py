@@ -18,7 +18,6 @@ import pyarrow as pa
 from sqlalchemy.engine import URL
 
 from dataops.declared.errors import DataRejected, PlatformError
-from dataops.declared.failpoint import failpoint
 from dataops.sources.databases import sqlserver_types
 from dataops.sources.databases.reading import typed
 from dataops.sources.databases.statements import Keys, Statement, Writer
@@ -173,7 +172,6 @@ class SqlServerSource:
 
     def _streamed(self, statement: Statement, columns: Sequence[Column], request: Request) -> Iterator[pa.RecordBatch]:
         for batch in self._batches(statement, request.source_table):
-            failpoint("source_batch_read")
             yield typed(batch, columns, request.schema)
 
     def _batches(self, statement: Statement, source_table: str) -> Iterator[pa.RecordBatch]:
