@@ -122,7 +122,12 @@ def test_f23_a_stamp_in_the_future_hides_nothing_that_comes_after(shop: LiveShop
     """2999-12-31: what is remembered is when the source was read, not the newest stamp."""
     shop.load()
     shop.run("UPDATE sales.sales_order SET customer_id = 3, modified = '2999-12-31' WHERE order_id = 1")
-    assert shop.load(DAY).publication.status == "published"
+    flagged = shop.load(DAY)
+    assert flagged.publication.status == "published"
+    with shop.work.warehouse.reading() as connection:
+        brought = batches.datasets(connection, batches.required(connection, flagged.batch_id).seq)
+    [note] = brought["sales_order"].notes
+    assert note == "rows that say they changed later than it is: 1, up to 2999-12-31 00:00:00"
     shop.run("UPDATE sales.sales_order SET customer_id = 3, modified = now() AT TIME ZONE 'UTC' WHERE order_id = 2")
     assert shop.load(DAY).publication.status == "published"
     assert shop.is_equal()

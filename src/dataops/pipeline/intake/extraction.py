@@ -6,6 +6,7 @@ A batch that is not sealed cannot be judged; what a crashed load left behind is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pyarrow as pa
@@ -52,6 +53,7 @@ def extract(work: Workspace, group: Group, source: Source, window: Window | None
             live.refuse_going_back(source, group, known.last, position)
         before = _agreed(work, group, source, batch.seq)
         selection = live.with_changes(selection, group, known, position)
+        selection = replace(selection, now=position.now if position else None)
         selection, gone = live.gone(work, source, group, selection)
         arrivals = [landing.land(work, source, group, before[d.table], selection, batch.seq) for d in group.datasets]
         for dataset in group.datasets:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +24,7 @@ from dataops.sources.arrow import Array, nulls, pc, positions
 from dataops.sources.port import ANY_NUMBER, Also, Between, Changed, Follow, Request, Source, Window, squeezed
 from dataops.warehouse.arrow_types import arrow_type
 
+CLOCKS_APART = timedelta(minutes=1)  # applications stamp rows by their own clocks
 KEY_BYTES = 2_600  # a row of an index fits into a third of PostgreSQL's pages of 8 KiB
 SUMMABLE_DIGITS = 28  # ten thousand million such numbers fit into the 38 digits of a decimal sum
 
@@ -37,6 +39,8 @@ class Selection:
     window: Window | None
     also: Mapping[str, Also] = field(default_factory=dict)
     changed: Mapping[str, Changed] = field(default_factory=dict)
+    now: datetime | None = None
+    """what the source's own clock says; None where it has none"""
 
 
 @dataclass
@@ -47,6 +51,10 @@ class Arrival:
     rows: int = 0
     controls: dict[str, Decimal] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    ahead: int = 0
+    """rows that say they changed after the source's own clock"""
+    newest: datetime | None = None
+    """the latest of these stamps"""
     failure: Exception | None = None  # raised by the source while it streamed
 
 
@@ -103,12 +111,15 @@ def land(work: Workspace, source: Source, group: Group, drift: Drift, selection:
     reader = source.read(request(dataset, group, drift.readable, selection))
     arrival = Arrival(dataset, controls=dict.fromkeys(dataset.control, Decimal(0)), notes=drift.notes())
     landed = pa.schema([*schema, ("_batch", pa.int64()), ("_row", pa.int64()), ("_problems", pa.string())])
-    stream = pa.RecordBatchReader.from_batches(landed, _watched(_stamped(reader, arrival, landed, seq), arrival))
+    rows = _stamped(reader, arrival, landed, seq, selection.now)
+    stream = pa.RecordBatchReader.from_batches(landed, _watched(rows, arrival))
     try:
         work.warehouse.land(dataset.table, stream)
     except Exception as error:
         # The warehouse reads the stream through C, which loses the class of what the source raised.
         raise (arrival.failure or error) from error
+    if arrival.ahead:
+        arrival.notes.append(f"rows that say they changed later than it is: {arrival.ahead}, up to {arrival.newest}")
     failpoint("table_landed")
     return arrival
 
@@ -141,13 +152,29 @@ def request(
     return Request(str(platform.source), schema, window, platform.cursor, follow, *own, between)
 
 
-def _stamped(reader: pa.RecordBatchReader, arrival: Arrival, schema: pa.Schema, seq: int) -> Iterator[pa.RecordBatch]:
+def _note_future(arrival: Arrival, columns: list[Array], now: datetime | None) -> None:
+    """Counts rows whose stamp of change lies in the future; they are taken as they are."""
+    changes = arrival.dataset.contract.platform.changes
+    if changes is None or now is None:
+        return
+    stamps = columns[arrival.dataset.column_names.index(changes.by)]
+    late = stamps.filter(pc.greater(stamps, now + CLOCKS_APART))
+    if len(late):
+        arrival.ahead += len(late)
+        newest = pc.max(late).as_py()
+        arrival.newest = max(newest, arrival.newest or newest)
+
+
+def _stamped(
+    reader: pa.RecordBatchReader, arrival: Arrival, schema: pa.Schema, seq: int, now: datetime | None
+) -> Iterator[pa.RecordBatch]:
     """Adds batch and row numbers, counts, sums the control columns and makes text storable."""
     for received in reader:
         columns, problems = _storable(received, arrival.dataset)
         count = received.num_rows
         numbers = positions(arrival.rows, arrival.rows + count)
         arrival.rows += count
+        _note_future(arrival, columns, now)
         for name in arrival.controls:
             at = arrival.dataset.column_names.index(name)
             arrival.controls[name] = total((arrival.controls[name], str(pc.sum(columns[at]).as_py() or 0)))
