@@ -4,13 +4,16 @@ BIN := .venv/bin
 BARE := PYTHONPATH=src $(PYTHON) -m dataops.lab.demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-clean test all-tests test-fast soak lint up down docs bench bench-analysis lock venv
+.PHONY: help demo demo-live demo-clean test all-tests test-fast soak lint up down docs bench bench-analysis lock venv
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo:  ## install, load, refuse a bad delivery, run the DAGs, tie the totals (about 4 minutes; resumes)
 	@$(BARE).install
+
+demo-live: venv  ## the same from a live PostgreSQL that people work in; both sides are equal in the end
+	@$(BIN)/python -m dataops.lab.demo.live
 
 demo-clean: down  ## remove everything the demo wrote, except .venv
 	@$(BARE).clean

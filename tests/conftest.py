@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-import psycopg
 import pytest
 
+from dataops.lab.live import server as servers
+from dataops.lab.live.server import PostgresServer
 from dataops.ledger.workspace import Workspace
 from dataops.warehouse import duckdb_file
 from tests.support.shop import workspace
@@ -25,7 +17,6 @@ from tests.support.shop import workspace
 PROJECT = Path(__file__).resolve().parents[1]
 SHIPPED_LOG_BYTES = duckdb_file.LOG_BYTES
 MARKERS = {"unit", "integration", "e2e", "faults"}
-KNOWN_PLACES = ("/usr/lib/postgresql/17/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/15/bin")
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -46,123 +37,9 @@ def _shares_a_module(item: pytest.Item) -> bool:
     return any(kind.scope in {"module", "class", "package"} for kind in made)
 
 
-def free_port() -> int:
-    """A port of the loopback interface that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@dataclass
-class PostgresServer:
-    """A server of our own in a temporary folder, run by an unprivileged user, since PostgreSQL refuses root."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = field(default=None)
-    fsync: str = "off"  # whoever is killed, the machine's memory stays; on where a test is about the disk
-
-    def start(self) -> None:
-        """Starts the postmaster as our own child and waits until it answers."""
-        binary = _program("postgres")
-        command = [
-            binary,
-            "-D",
-            str(self.folder / "data"),
-            "-p",
-            str(self.port),
-            "-c",
-            "listen_addresses=127.0.0.1",
-            "-c",
-            f"unix_socket_directories={self.folder}",
-            "-c",
-            f"fsync={self.fsync}",
-            "-c",
-            "max_connections=50",
-        ]
-        self.process = subprocess.Popen(
-            command,
-            stdout=(self.folder / "log").open("ab"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            **_as_other(),
-        )
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                psycopg.connect(self.url("postgres"), connect_timeout=2).close()
-            except psycopg.OperationalError:
-                time.sleep(0.1)
-            else:
-                return
-        raise RuntimeError((self.folder / "log").read_text()[-2000:])
-
-    def kill(self) -> None:
-        """Kill -9 of the postmaster; its children end with it, and it is reaped so that it can start again."""
-        if self.process:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-    def stop(self) -> None:
-        """A fast shutdown."""
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(timeout=60)
-
-    def url(self, database: str) -> str:
-        return f"postgresql://dataops:secret@127.0.0.1:{self.port}/{database}"
-
-    def create_database(self, name: str) -> str:
-        """A fresh database; returns its URL."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-            connection.execute(f'CREATE DATABASE "{name}"')
-        return self.url(name)
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name) or next((f"{p}/{name}" for p in KNOWN_PLACES if Path(p, name).exists()), None)
-    if found is None:
-        raise RuntimeError(f"{name} is not installed; the tests need a real PostgreSQL (apt-get install postgresql)")
-    return found
-
-
-def _as_other() -> dict[str, object]:
-    if os.geteuid() != 0:
-        return {}
-    user = pwd.getpwnam("postgres")
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-
-
 def new_postgres() -> PostgresServer:
-    """A server with a database cluster of its own, not yet started."""
-    folder = Path(tempfile.mkdtemp(prefix="dataops-pg-"))
-    if os.geteuid() == 0:
-        os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
-    secret = folder / "secret"
-    secret.write_text("secret")
-    secret.chmod(0o644)
-    subprocess.run(
-        [
-            _program("initdb"),
-            "-D",
-            str(folder / "data"),
-            "-U",
-            "dataops",
-            "--pwfile",
-            str(secret),
-            "-A",
-            "scram-sha-256",
-            "--locale=C.UTF-8",
-            "-E",
-            "UTF8",
-        ],
-        check=True,
-        capture_output=True,
-        cwd=folder,
-        **_as_other(),
-    )
-    return PostgresServer(folder, free_port())
+    """A server of the tests' own, not yet started."""
+    return servers.new_postgres("secret")
 
 
 @pytest.fixture(scope="session")
@@ -171,8 +48,7 @@ def postgres() -> Iterator[PostgresServer]:
     server = new_postgres()
     server.start()
     yield server
-    server.stop()
-    shutil.rmtree(server.folder, ignore_errors=True)
+    server.remove()
 
 
 @pytest.fixture

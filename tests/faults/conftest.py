@@ -80,7 +80,7 @@ class Shared:
                 assert started.process
                 self._server.write_text(f"{started.process.pid} {started.port} {started.folder}")
             _, port, folder = self._server.read_text().split()
-        return PostgresServer(Path(folder), int(port))
+        return PostgresServer(Path(folder), int(port), "secret")
 
 
 def _stop(pid: int) -> None:

@@ -376,7 +376,7 @@ def _platform_rules(layer: str, table: str, contract: ContractFile, file: str) -
         says = "every value can be read as its type"
         yield Rule(f"{READABLE}:{table}", table, "platform", "critical", says, why, file, "readable", columns)
     why = f"A cut or half-empty delivery of {table} would look like mass deletion."
-    says = "a whole delivery loses no more published rows than allowed"
+    says = "a delivery loses no more published rows than allowed"
     yield Rule(
         f"{DELETIONS}:{table}", table, "platform", "critical", says, why, file, "deletions", contract.platform.key
     )
