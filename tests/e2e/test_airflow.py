@@ -389,7 +389,7 @@ def test_the_readers_copy_follows_every_publication_in_a_task_of_its_own(install
 def test_the_nightly_look_tries_what_waits_and_proves_the_receipts(installation: Installation) -> None:
     run = installation.run("data_quality", LAST)
     assert run.state == "success", run
-    assert run.in_state("success") == ["audit", "receipts", "would_pass"]
+    assert run.in_state("success") == ["audit", "receipts", "reconcile", "would_pass"]
 
 
 def test_the_nightly_backup_is_proven_and_can_be_restored_from(installation: Installation) -> None:

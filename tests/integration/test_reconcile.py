@@ -14,6 +14,7 @@ from dataops.pipeline import jobs
 from dataops.sources import Window
 from tests.conftest import PostgresServer
 from tests.support.live_shop import LiveShop, live_shop
+from tests.support.shop import small_shop
 
 pytestmark = [pytest.mark.integration, pytest.mark.quick]
 DAY = Window.parse("2014-05-04..2014-05-05")
@@ -102,6 +103,17 @@ def test_a_source_that_was_restored_is_not_read_before_it_is_compared(shop: Live
     assert reconcile(shop) == ["published"]
     assert shop.is_equal()
     assert shop.load(DAY).publication.status == "unchanged"
+
+
+def test_the_nightly_comparison_loads_what_differs_and_leaves_files_alone(shop: LiveShop) -> None:
+    shop.run("UPDATE sales.sales_order SET customer_id = 3, modified = '2014-06-01' WHERE order_id = 2")
+    with shop.source() as source:
+        done = jobs.reconcile_live(shop.work, source)
+    assert {group: [load.publication.status for load in loads] for group, loads in done.items()} == {
+        "sales": ["published"]
+    }
+    assert shop.is_equal()
+    assert jobs.reconcile_live(shop.work, small_shop()) == {}
 
 
 def test_nothing_can_be_compared_before_anything_was_loaded(tmp_path: Path, postgres: PostgresServer) -> None:

@@ -185,3 +185,19 @@ class Docs(Consumer):
         from dataops.outlets.site import data_docs
 
         self.log.info("%s", work.settings.paths.shown(data_docs.build(work)))
+
+
+class Reconcile(Job):
+    """Compares what was loaded with a live source and loads what differs; the watchdog announces what is published."""
+
+    def work_on(self, work: Workspace, context: Any) -> None:  # noqa: ANN401, ARG002
+        from dataops.lab.faulty_source import open_source
+        from dataops.pipeline import jobs
+
+        with jobs.source_of(work, None, open_source) as source:
+            done = jobs.reconcile_live(work, source)
+            if not done:
+                self.log.info("%s does not change by itself, or nothing was loaded from it", source.name)
+        for group, loads in done.items():
+            said = [f"{load.batch_id}: {load.publication.status if load.publication else 'held'}" for load in loads]
+            self.log.info("%s: %s", group, "; ".join(said) or "as its source has it")

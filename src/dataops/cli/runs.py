@@ -26,7 +26,10 @@ def load(
         str | None, typer.Option("--window", metavar="A..B", help="from A up to and without B, dates or times in UTC")
     ] = None,
     source: Annotated[
-        str | None, typer.Option("--source", metavar="URL", help="csv:<folder, zip or tar>, generator:?scale=1&seed=7")
+        str | None,
+        typer.Option(
+            "--source", metavar="URL", help="csv:<folder, zip or tar>, postgresql://…, mssql://…, generator:…"
+        ),
     ] = None,
     as_json: Json = False,
 ) -> int:

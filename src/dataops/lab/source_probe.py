@@ -23,9 +23,10 @@ def probe(source: Source, catalog: Catalog) -> Iterator[Finding]:
         for remark in source.remarks():
             yield Finding(remark.level, remark.subject, remark.fact, remark.advice)
     loaded = [group for group in catalog.groups.values() if group.is_loaded]
-    for group in loaded:
-        yield _tables(source, group)
-    yield from _speed(source, [dataset for group in loaded for dataset in group.datasets])
+    tables = [_tables(source, group) for group in loaded]
+    yield from tables
+    if isinstance(source, Server) and all(finding.level == "ok" for finding in tables):
+        yield _speed(source, source, [dataset for group in loaded for dataset in group.datasets])
 
 
 def _tables(source: Source, group: Group) -> Finding:
@@ -53,11 +54,9 @@ def _first(source: Source, drift: Drift) -> None:
         return
 
 
-def _speed(source: Source, datasets: list[Dataset]) -> Iterator[Finding]:
+def _speed(source: Source, server: Server, datasets: list[Dataset]) -> Finding:
     """Rows per second of the largest table, and how long all of them would take at that."""
-    if not isinstance(source, Server):
-        return
-    sizes = {d.table: source.estimated_rows(str(d.contract.platform.source)) or 0 for d in datasets}
+    sizes = {d.table: server.estimated_rows(str(d.contract.platform.source)) or 0 for d in datasets}
     largest = max(datasets, key=lambda dataset: sizes[dataset.table])
     began, rows = time.monotonic(), 0
     for batch in source.read(Request(str(largest.contract.platform.source), arrow_schema(largest.columns))):
@@ -67,4 +66,4 @@ def _speed(source: Source, datasets: list[Dataset]) -> Iterator[Finding]:
     rate = rows / max(time.monotonic() - began, 1e-3)
     total = sum(sizes.values())
     everything = f"; all {total:,} rows in about {max(total / rate, 1):,.0f} s" if rate and total else ""
-    yield Finding("ok", "speed", f"{rate:,.0f} rows/s of {largest.contract.platform.source}{everything}")
+    return Finding("ok", "speed", f"{rate:,.0f} rows/s of {largest.contract.platform.source}{everything}")

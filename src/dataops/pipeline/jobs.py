@@ -15,7 +15,7 @@ from dataops.declared.errors import DataRejected, DeclarationError, PlatformErro
 from dataops.declared.failpoint import failpoint
 from dataops.gate import gate
 from dataops.gate.verdict import Verdict
-from dataops.ledger import batches, numbering
+from dataops.ledger import batches, numbering, readings
 from dataops.ledger.schema import writing
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import history, reconcile, transforms
@@ -23,7 +23,7 @@ from dataops.pipeline import publish as publishing
 from dataops.pipeline import replay as replaying
 from dataops.pipeline.audit import run as auditing
 from dataops.pipeline.audit.run import Audited
-from dataops.pipeline.intake import extraction
+from dataops.pipeline.intake import extraction, known
 from dataops.pipeline.publish import Published
 from dataops.pipeline.reconcile import Difference
 from dataops.pipeline.replay import Replayed
@@ -127,12 +127,30 @@ def load(work: Workspace, group: str, window: Window | None, source: Source, *, 
 def differences(work: Workspace, group: str, source: Source, *, values: bool = False) -> Differences:
     """What of the group is not as its source has it, by keys and stamps or by all values, and the windows to load."""
     found = work.catalog.group(group)
+    if not found.is_loaded:
+        raise DeclarationError(f"{group} is built from published data; it has no source to be compared with")
+    with writing(work.warehouse, found.datasets):
+        """Its tables are there."""
     with work.warehouse.lock(group, "reconcile"):
         compare = reconcile.compare_values if values else reconcile.compare
         differing = compare(work, source, found)
     with work.warehouse.reading() as connection:
         loaded = batches.loaded_windows(connection, group)
     return Differences(tuple(differing), tuple(reconcile.windows(work, source, found, differing, loaded)))
+
+
+def reconcile_live(work: Workspace, source: Source) -> dict[str, list[Load]]:
+    """Loads what differs of every group that was loaded from a source that changes by itself; loads by group."""
+    done: dict[str, list[Load]] = {}
+    if source.position() is None:
+        return done
+    for name, group in work.catalog.groups.items():
+        with work.warehouse.reading() as connection:
+            is_loaded = group.is_loaded and readings.last(connection, name) is not None
+        if is_loaded and any(known.is_windowed(dataset) for dataset in group.datasets):
+            found = differences(work, name, source)
+            done[name] = [load(work, name, window, source, renewed=True) for window in found.windows]
+    return done
 
 
 @_in_a_session

@@ -155,14 +155,14 @@ def _has_rows(work: Workspace, source: Source, group: Group, dataset: Dataset, w
 
 def _compared(side: Side) -> Difference:
     began, difference = time.monotonic(), Difference(side.dataset)
-    ranges = _doubtful(side, difference.cost)
+    ranges = doubtful(side, difference.cost)
     if ranges is None or ranges:
-        _read(side, ranges, difference)
+        read_both(side, ranges, difference)
     difference.seconds = time.monotonic() - began
     return difference
 
 
-def _doubtful(side: Side, cost: Cost) -> Ranges | None:
+def doubtful(side: Side, cost: Cost) -> Ranges | None:
     """Ranges of the first key column in which something differs; None where only reading would tell."""
     first = side.dataset.key[0]
     kind = side.schema([first]).field(0).type
@@ -177,6 +177,7 @@ def _doubtful(side: Side, cost: Cost) -> Ranges | None:
             lambda ranges, low, size: _theirs(side, ranges, low, size) or SUMS.empty_table(),
             partial(_ours, side, connection),
             whole,
+            blocks.first_size(_extent(side, connection), whole),
             cost,
         )
 
@@ -196,6 +197,14 @@ def _added(parts: Sequence[pa.Table]) -> pa.Table:
     return together.rename_columns(SUMS.names).cast(SUMS)
 
 
+def _extent(side: Side, connection: Connection) -> tuple[int, int] | None:
+    """The least and the greatest of the first key column that we know; None without rows."""
+    first = f'k."{side.dataset.key[0]}"'
+    everything = known.rows(side.group, side.dataset, side.columns, side.loaded)
+    low, high = connection.exec_driver_sql(f"SELECT MIN({first}), MAX({first}) FROM ({everything}) AS k").one()
+    return None if low is None else (int(low), int(high))
+
+
 def _ours(side: Side, connection: Connection, ranges: Ranges, low: int, size: int) -> pa.Table:
     names = [f"c{n}" for n in range(len(side.columns))]
     values = (
@@ -213,14 +222,14 @@ def _number(side: Side, column: str) -> str:
         return f'k."{column}"'
     if side.work.warehouse.dialect == "duckdb":
         return f'EPOCH_US(k."{column}")'
-    return f'CAST(EXTRACT(EPOCH FROM k."{column}") * 1000000 AS BIGINT)'
+    return f"CAST(ROUND(date_part('epoch', k.\"{column}\") * 1000000) AS BIGINT)"
 
 
 def _in_ranges(at: str, ranges: Ranges) -> str:
     return " OR ".join(f"({at} >= {low:d} AND {at} < {high:d})" for low, high in ranges)
 
 
-def _read(side: Side, ranges: Ranges | None, difference: Difference) -> None:
+def read_both(side: Side, ranges: Ranges | None, difference: Difference) -> None:
     """Reads both sides in these ranges, or whole, and notes what differs."""
     platform = side.dataset.contract.platform
     extra = [platform.cursor] if platform.cursor and platform.cursor not in side.columns else []

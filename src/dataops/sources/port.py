@@ -140,10 +140,10 @@ SUMS = pa.schema([("block", pa.int64()), ("rows", pa.int64()), ("first", pa.int6
 class Position:
     """Where a source that goes on by itself stood at a moment, as it says so itself.
 
-    `identity` is the database's own: another one after a restore; `mark` never becomes less while it is the same.
-    `now` is the clock that stamps its rows. `oldest` is the number of the first transaction that may still change
-    something unseen, `next` that of the first one to begin after it; equal where nobody is writing. `caveat` says why
-    what is read is not of one moment, if it is not.
+    `identity` is the database's own: another one after a restore; `mark` and `next` never become less while it is the
+    same. `now` is the clock that stamps its rows. `oldest` is the number of the first transaction that may still
+    change something unseen, `next` that of the first one to begin after it; equal where nobody is writing. `caveat`
+    says why what is read is not of one moment, if it is not.
     """
 
     identity: str

@@ -50,6 +50,17 @@ NO_MEMORY = (
 )
 
 
+@contextmanager
+def _one_thread(connection: Connection) -> Iterator[None]:
+    """A stream comes from one place: more threads write it no faster, and each holds row groups in memory."""
+    before = connection.exec_driver_sql("SELECT current_setting('threads')").scalar_one()
+    connection.exec_driver_sql("SET threads = 1")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql(f"SET threads = {int(before)}")
+
+
 class DuckDBWarehouse:
     """One file. `published` is the copy of the published layers that long-lived readers open.
 
@@ -162,7 +173,8 @@ class DuckDBWarehouse:
         with self.transaction() as connection:
             raw = connection.connection.dbapi_connection
             raw.register("arriving", reader)  # type: ignore[union-attr]
-            connection.exec_driver_sql(f"INSERT INTO {RAW}.{table} ({names}) SELECT {names} FROM arriving")
+            with _one_thread(connection):
+                connection.exec_driver_sql(f"INSERT INTO {RAW}.{table} ({names}) SELECT {names} FROM arriving")
             raw.unregister("arriving")  # type: ignore[union-attr]
 
     def fetch(self, connection: Connection, sql: str, schema: pa.Schema) -> pa.Table:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def _program(name: str) -> str:
     return found
 
 
-def _as_other() -> dict[str, Any]:
+def _as_other() -> Mapping[str, Any]:
     if os.geteuid() != 0:
         return {}
     user = pwd.getpwnam(ACCOUNT)

@@ -27,10 +27,10 @@ class Cost:
     lines: int = 0
 
 
-def differing(theirs: Ask, ours: Ask, whole: tuple[int, int], cost: Cost) -> Ranges:
-    """Ranges within `whole`, each of a few values, in which rows differ."""
-    low, high = whole
-    size = max((high - low) // CUT, SMALL)
+def differing(theirs: Ask, ours: Ask, whole: tuple[int, int], size: int, cost: Cost) -> Ranges:
+    """Ranges within `whole`, each of a few values, in which rows differ; `size` values in a block at first."""
+    low = whole[0]
+    size = max(size, SMALL)
     ranges: Ranges = (whole,)
     while True:
         there, here = theirs(ranges, low, size), ours(ranges, low, size)
@@ -40,6 +40,12 @@ def differing(theirs: Ask, ours: Ask, whole: tuple[int, int], cost: Cost) -> Ran
         if not ranges or size <= SMALL:
             return ranges
         size = max(size // CUT, SMALL)
+
+
+def first_size(values: tuple[int, int] | None, whole: tuple[int, int]) -> int:
+    """How large the first blocks are: as many as one likes to compare where the values lie that are known."""
+    low, high = values or whole
+    return max((high - low) // CUT, SMALL)
 
 
 def _unequal(there: pa.Table, here: pa.Table) -> list[int]:

@@ -43,7 +43,10 @@ def before(connection: Connection, group: Group) -> Before:
 
 def refuse_going_back(source: Source, group: Group, known: Reading | None, now: Position | None) -> None:
     """Raises DataRejected when the source is another database than before, or stands before what was read of it."""
-    if known is None or now is None or (known.identity == now.identity and now.mark >= known.mark):
+    if known is None or now is None:
+        return
+    goes_on = now.mark >= known.mark and now.next >= known.next
+    if known.identity == now.identity and goes_on:
         return
     what = "is another database than" if known.identity != now.identity else "went back behind what was read"
     raise DataRejected(

@@ -32,7 +32,7 @@ BUSY = ("53300", "57P03", "08006", "08001", "08000", "08003", "08004")
 """States of an error that may be gone a moment later: too many connections, starting up, connection lost."""
 GONE = ("42703", "42P01", "0A000")
 """A column or table that the catalogue had a moment ago, and a plan that fits no more."""
-BATCH_BYTES = 4 * 2**20
+BATCH_BYTES = 2**20
 APART = 60  # seconds between two clocks that are worth a word
 
 _TABLES = """SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -48,10 +48,10 @@ SELECT b.attname, t.typname, b.modifier FROM base b JOIN pg_type t ON t.oid = b.
 WHERE t.typtype <> 'd' ORDER BY b.attnum"""
 _VERSION = "SELECT c.oid || ' ' || c.relfilenode FROM pg_class c WHERE c.oid = to_regclass(%(table)s)"
 _POSITION = """SELECT
-  (SELECT system_identifier FROM pg_control_system()) || '/' || (SELECT oid FROM pg_database WHERE datname = current_database()),
+  (SELECT oid::text FROM pg_database WHERE datname = current_database()),
   (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint,
   clock_timestamp() AT TIME ZONE %(zone)s,
-  pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint"""  # noqa: E501
+  pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint"""
 
 
 _ABOUT = """SELECT current_setting('server_version'), pg_is_in_recovery(), current_setting('is_superuser') = 'on',
@@ -351,7 +351,7 @@ class _Dialect:
         return f"(SELECT * FROM unnest({', '.join(arrays)}) AS u({', '.join(f'k{n}' for n in range(len(columns)))}))"
 
     def microseconds(self, value: str) -> str:
-        return f"CAST(EXTRACT(EPOCH FROM {value}) * 1000000 AS BIGINT)"
+        return f"CAST(ROUND(date_part('epoch', {value}) * 1000000) AS BIGINT)"
 
     def problem(self, column: Column, value: str) -> str:
         unfit = str(column.unfit).format(value)
