@@ -37,8 +37,6 @@ class History:
         kinds = (self.insert, self.insert, self.insert, self.update, self.delete, self.move, self.renumber)
         for _ in range(PER_STEP):
             self.chance.choice(kinds)()
-                (self.insert, self.insert, self.insert, self.update, self.delete, self.move, self.renumber)
-            )()
 
     def insert(self) -> None:
         """Now and then with a quantity that is held, and now and then committed later."""
