@@ -64,7 +64,7 @@ class Corrected:
             if request.source_table == "Sales.SalesOrderDetail" and row.get("sales_order_detail_id") == line:
                 row |= {"order_qty": row["order_qty"] + 1, "line_total": row["line_total"] + price}
             if request.source_table == "Sales.SalesOrderHeader" and row.get("sales_order_id") == order:
-                row |= {name: row[name] + price for name in ("sub_total", "total_due")}
+                row |= {name: row[name] + price for name in ("sub_total", "total_due") if name in row}
         return pa.Table.from_pylist(rows, reader.schema).to_reader()
 
 
