@@ -104,3 +104,27 @@ def test_a_group_that_is_built_or_unknown_cannot_be_compared(shell: Shell) -> No
         done = shell("reconcile", group)
         assert done.returncode == 2, (group, done.stderr)
         assert "Traceback" not in done.stderr
+
+
+def test_a_long_window_is_loaded_piece_by_piece_and_goes_on_where_it_was(shell: Shell) -> None:
+    assert shell("load", "reference").returncode == 0
+    first = shell("backfill", "sales", "--window", "2014-05-01..2014-05-03", "--by", "1d")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.splitlines()[1:] == [
+        "2014-05-01..2014-05-02\tpublished\tsales-20140501",
+        "2014-05-02..2014-05-03\tpublished\tsales-20140502",
+    ]
+    shell.shop.run(*shell.shop.order(9, 3, qty=5000))
+    rest = shell("backfill", "sales", "--window", "2014-05-01..2014-05-05", "--by", "1d", "--json")
+    document = json.loads(rest.stdout)
+    assert (rest.returncode, document["left_out"]) == (1, 2)
+    assert [(w["batch"], w["outcome"]) for w in document["windows"]] == [
+        ("sales-20140503", "held"), ("sales-20140504", "published"),
+    ]  # fmt: skip
+    again = shell("backfill", "sales", "--window", "2014-05-01..2014-05-03", "--by", "1d", "--again")
+    assert [line.split("\t")[1] for line in again.stdout.splitlines()[1:]] == ["unchanged", "unchanged"]
+    for wrong in (
+        ["reference", "--window", "2014-05-01..2014-05-03"],
+        ["sales", "--window", "2014-05-01..2014-05-03", "--by", "x"],
+    ):
+        assert shell("backfill", *wrong).returncode == 2

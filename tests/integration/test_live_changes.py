@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from dataops.sources import Window
+from dataops.lab.faulty_source import Faulty
+from dataops.pipeline import jobs
+from dataops.sources import Source, Window
+from dataops.sources.port import Position
 from tests.conftest import PostgresServer
 from tests.support.live_shop import MAY, LiveShop, live_shop
 
@@ -89,3 +94,33 @@ def test_a_delivery_that_lost_more_than_is_allowed_is_held(shop: LiveShop) -> No
     held = again.load(MAY)
     assert held.publication is None
     assert "3 of 4 published rows of the window are gone" in str(held.verdict)
+
+
+class Recording(Faulty):
+    """The source, with what Change Tracking of a SQL Server would have kept."""
+
+    def __init__(self, inner: Source, gone: dict[str, list[tuple[int, ...]]]) -> None:
+        super().__init__(inner, {})
+        self._gone = gone
+
+    def position(self) -> Position | None:
+        position = super().position()
+        return replace(position, deletions=7) if position else None
+
+    def deleted(self, source_table: str, key: pa.Schema, since: int) -> pa.Table | None:
+        assert since == 7
+        rows = [dict(zip(key.names, values, strict=True)) for values in self._gone.get(source_table, [])]
+        return pa.Table.from_pylist(rows, schema=key)
+
+
+def test_deletions_that_the_source_keeps_come_with_any_window(shop: LiveShop) -> None:
+    """Of an order of another day; of a line of a third, whose order comes whole; of one that is there again."""
+    with shop.source() as source:
+        jobs.load(shop.work, "sales", ONE_DAY, Recording(source, {}))
+    shop.run("DELETE FROM sales.order_line WHERE order_id = 1", "DELETE FROM sales.sales_order WHERE order_id = 1")
+    shop.run("DELETE FROM sales.order_line WHERE order_id = 2 AND line_id = 2")
+    shop.run("UPDATE sales.sales_order SET sub_total = 10 WHERE order_id = 2")
+    kept = {"Sales.SalesOrder": [(1,), (3,)], "Sales.OrderLine": [(1, 1), (1, 2), (2, 2)]}
+    with shop.source() as source:
+        jobs.load(shop.work, "sales", ONE_DAY, Recording(source, kept))
+    assert shop.is_equal()

@@ -7,6 +7,7 @@ DATAOPS_TEST_MSSQL_URL is set.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from dataops.sources.install_script import FileFormat
 from dataops.sources.port import Request
 
 LENGTHS = {"nvarchar": 1000, "nchar": 30, "varchar": 128}
+ASKED = (" sys.", "@@DBTS", "SERVERPROPERTY", "CHANGE_TRACKING")
+"""Words of questions about the database rather than its rows."""
 _DUCKDB = {
     "bit": "BOOLEAN", "tinyint": "SMALLINT", "datetime": "TIMESTAMP", "money": "DECIMAL(19,4)", "xml": "VARCHAR",
     "smallmoney": "DECIMAL(10,4)", "uniqueidentifier": "UUID", "varbinary": "BLOB", "geography": "BLOB",
@@ -49,6 +52,11 @@ class SqlServerDouble:
     allows_snapshot: bool = True
     rowversion: int = 2000
     active: int | None = None
+    tracked: int | None = None
+    """the number of Change Tracking, where it is on"""
+    tracked_since: int | None = None
+    gone: list[tuple[int, int]] = field(default_factory=list)
+    """number and order of each deletion"""
     created: str = "2026-01-01T00:00:00"
     fails: Callable[[str], None] = lambda _: None
     formats: dict[str, FileFormat] = field(default_factory=dict)
@@ -90,13 +98,17 @@ class SqlServerDouble:
     def answer(self, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """What the catalogue says."""
         now = datetime.now(tz=UTC).replace(tzinfo=None)
+        active = self.active or self.rowversion + 1
         known: dict[str, list[tuple[Any, ...]]] = {
             sqlserver._TABLES: [tuple(name.split(".")) for name in self.formats],
             sqlserver._COLUMNS: list(self._columns(".".join(map(str, parameters)))),
             sqlserver._DATABASE: [(1 if self.allows_snapshot else 0, 1, self.created, 5, None)],
-            sqlserver._POSITION: [(now + timedelta(hours=1), now, self.active or self.rowversion + 1, self.rowversion)],
+            sqlserver._POSITION: [
+                (now + timedelta(hours=1), now, self.active or self.rowversion + 1, self.rowversion, self.tracked)
+            ],
             sqlserver._ABOUT: [("16.0.4165.4", now, 0, 0, "TCP")],
             sqlserver._ROWS_OF: [(1000,)],
+            sqlserver._TRACKED_SINCE: [(self.tracked_since,)],
         }
         if sql in known:
             return known[sql]
@@ -158,7 +170,11 @@ class _Cursor:
     def execute(self, sql: str, *parameters: Any) -> None:
         self.server.statements.append(sql)
         self.server.fails(sql)
-        if sql.startswith("SELECT") and " sys." not in sql and "@@DBTS" not in sql and "SERVERPROPERTY" not in sql:
+        if sql.startswith("SELECT") and "CHANGETABLE" in sql:
+            since = int(re.findall(r"\], (\d+)\)", sql)[0])
+            keys = [order for number, order in self.server.gone if number > since]
+            self.own.execute("SELECT UNNEST(?::INTEGER[]) AS k0", [keys])
+        elif sql.startswith("SELECT") and not any(word in sql for word in ASKED):
             self.own.execute(translated(sql), list(parameters))
         else:
             self.rows = self.server.answer(sql, parameters)

@@ -9,6 +9,7 @@ import typer
 
 from dataops.cli import runs
 from dataops.cli.audit import audit
+from dataops.cli.backfill import backfill
 from dataops.cli.batches import batches
 from dataops.cli.check import check
 from dataops.cli.doctor import doctor
@@ -75,6 +76,7 @@ def options(
 COMMANDS: tuple[Callable[..., int], ...] = (
     *runs.COMMANDS,
     status,
+    backfill,
     reconcile,
     audit,
     watch,

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dataops.cli.progress import Progress
 from dataops.cli.screen import Screen
 from dataops.declared.errors import VerdictError
 
 if TYPE_CHECKING:
     from dataops.facts.outcome import OutcomeDocument
     from dataops.ledger.workspace import Workspace
+    from dataops.sources import Source
 
 Group = Annotated[str, typer.Argument(metavar="GROUP", help="reference, sales, inventory, …: a file in checkpoints/")]
 Batch = Annotated[str | None, typer.Option("--batch", metavar="ID", help="a batch; default: the group's newest")]
@@ -49,12 +51,23 @@ def load(
     span = Window.parse(window) if window else None
     work = open_workspace()
     url = source or work.settings.source_url or _found_source(work, screen)
-    with screen.working(f"loading {group}"), jobs.source_of(work, url, open_source) as opened:
-        done = jobs.load(work, group, span, opened)
+    with screen.working(f"loading {group}") as say, jobs.source_of(work, url, open_source) as opened:
+        progress = Progress(say, f"loading {group}", total=_expected(work, group, opened) if span is None else None)
+        done = jobs.load(work, group, span, opened, tell=progress.tell)
         jobs.renew_copy(work)
     return _report(
         screen, work, outcome.of(work, "load", done.batch_id, done.verdict, done.publication), as_json=as_json
     )
+
+
+def _expected(work: Workspace, group: str, source: Source) -> int | None:
+    """Rows of a whole load, as far as the source knows."""
+    from dataops.sources.port import Server
+
+    if not isinstance(source, Server):
+        return None
+    tables = [str(dataset.contract.platform.source) for dataset in work.catalog.group(group).datasets]
+    return sum(source.estimated_rows(table) or 0 for table in tables) or None
 
 
 def _found_source(work: Workspace, screen: Screen) -> str:

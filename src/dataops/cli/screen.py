@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -82,16 +82,15 @@ class Screen:
         Console(no_color="NO_COLOR" in os.environ, highlight=False).print(table)
 
     @contextmanager
-    def working(self, what: str) -> Iterator[None]:
-        """Shows on a terminal that something is being done."""
+    def working(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Shows on a terminal that something is being done; what is yielded changes the words."""
         if self.quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-            with nullcontext():
-                yield
+            yield lambda _: None
             return
         from rich.console import Console
 
-        with Console(stderr=True, no_color="NO_COLOR" in os.environ).status(what):
-            yield
+        with Console(stderr=True, no_color="NO_COLOR" in os.environ).status(what) as status:
+            yield status.update
 
 
 def confirm(question: str) -> None:

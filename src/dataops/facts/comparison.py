@@ -59,6 +59,31 @@ class ComparisonDocument(Document):
         return [d for d in self.datasets if d.ahead or d.behind or d.differs]
 
 
+class BackfillDocument(Document):
+    """A long window, loaded piece by piece."""
+
+    document: ClassVar[str] = "backfill"
+    group: str
+    source: str
+    windows: tuple[WindowLoad, ...]
+    left_out: int
+    """pieces that stood already"""
+    exit_code: int
+
+
+def back_filled(group: str, source: str, loads: Sequence[tuple[Window, Load]], left_out: int) -> BackfillDocument:
+    """Of the pieces that were loaded."""
+    windows = tuple(_loads([window for window, _ in loads], [load for _, load in loads]))
+    return BackfillDocument(
+        group=group, source=source, windows=windows, left_out=left_out, exit_code=_code(w.outcome for w in windows)
+    )
+
+
+def _code(outcomes: Iterable[str | None]) -> int:
+    known = set(outcomes)
+    return ERROR if "error" in known else HELD if "held" in known else 0
+
+
 def of(group: str, source: str, found: Differences, loads: Sequence[Load] | None) -> ComparisonDocument:
     """`loads`: one per window; None: nothing was to be loaded."""
     datasets = tuple(
@@ -70,8 +95,7 @@ def of(group: str, source: str, found: Differences, loads: Sequence[Load] | None
     )  # fmt: skip
     windows = tuple(_loads(found.windows, loads))
     differing = any(d.ahead or d.behind or d.differs for d in datasets)
-    outcomes = {window.outcome for window in windows}
-    code = ERROR if "error" in outcomes else HELD if "held" in outcomes or (loads is None and differing) else 0
+    code = HELD if loads is None and differing else _code(window.outcome for window in windows)
     return ComparisonDocument(group=group, source=source, datasets=datasets, windows=windows, exit_code=code)
 
 

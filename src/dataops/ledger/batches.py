@@ -270,6 +270,14 @@ def loaded_windows(connection: Connection, group: str) -> list[Window] | None:
     return merged
 
 
+def standing_windows(connection: Connection, group: str) -> set[Window]:
+    """The windows of batches that stand, each as it was asked for."""
+    c = t.batches.c
+    stands = (c.group_name == group) & c.state.in_(list(STANDS)) & ~c.source.in_([REPLAYED, BUILT])
+    spans = connection.execute(sa.select(c.window_start, c.window_end).where(stands & c.window_start.is_not(None)))
+    return {Window(start, end) for start, end in spans}
+
+
 def deliveries(connection: Connection, group: str) -> list[datetime]:
     """When the group was delivered well, with a difference or without, oldest first."""
     c = t.batches.c

@@ -22,16 +22,17 @@ class Reading(Record):
     now: datetime
     oldest: int
     next: int
+    deletions: int | None = None
     settled: datetime
 
     @property
     def position(self) -> Position:
-        return Position(self.identity, self.mark, self.now, self.oldest, self.next)
+        return Position(self.identity, self.mark, self.now, self.oldest, self.next, deletions=self.deletions)
 
 
 def note(connection: Connection, batch: int, position: Position, settled: datetime) -> None:
     """Of a batch that is sealed now."""
-    row = {name: getattr(position, name) for name in ("identity", "mark", "now", "oldest", "next")}
+    row = {name: getattr(position, name) for name in ("identity", "mark", "now", "oldest", "next", "deletions")}
     connection.execute(t.readings.insert().values(batch=batch, settled=settled, **row))
 
 

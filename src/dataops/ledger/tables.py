@@ -344,5 +344,6 @@ readings = sa.Table(  # where a live source stood when a batch was read from it;
     sa.Column("now", sa.DateTime, nullable=False),
     sa.Column("oldest", sa.BigInteger, nullable=False),
     sa.Column("next", sa.BigInteger, nullable=False),
+    sa.Column("deletions", sa.BigInteger),  # up to which number the source keeps deletions, where it does
     sa.Column("settled", sa.DateTime, nullable=False),  # until when nothing changes unseen any more
 )

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
@@ -24,6 +25,7 @@ from dataops.pipeline import replay as replaying
 from dataops.pipeline.audit import run as auditing
 from dataops.pipeline.audit.run import Audited
 from dataops.pipeline.intake import extraction, known
+from dataops.pipeline.intake.landing import Tell
 from dataops.pipeline.publish import Published
 from dataops.pipeline.reconcile import Difference
 from dataops.pipeline.replay import Replayed
@@ -115,11 +117,14 @@ def extract(work: Workspace, group: str, window: Window | None, source: Source) 
 
 
 @_in_a_session
-def load(work: Workspace, group: str, window: Window | None, source: Source, *, renewed: bool = False) -> Load:
-    """Extract, gate and publish under one lock. `renewed`: see `extraction.extract`."""
+def load(
+    work: Workspace, group: str, window: Window | None, source: Source, *, renewed: bool = False,
+    tell: Tell | None = None,
+) -> Load:  # fmt: skip
+    """Extract, gate and publish under one lock. `renewed` and `tell`: see `extraction.extract`."""
     found = work.catalog.group(group)
     with work.warehouse.lock(group, "load"):
-        batch_id = extraction.extract(work, found, source, window, renewed=renewed)
+        batch_id = extraction.extract(work, found, source, window, renewed=renewed, tell=tell)
         return gate_and_publish(work, batch_id)
 
 
@@ -137,6 +142,19 @@ def differences(work: Workspace, group: str, source: Source, *, values: bool = F
     with work.warehouse.reading() as connection:
         loaded = batches.loaded_windows(connection, group)
     return Differences(tuple(differing), tuple(reconcile.windows(work, source, found, differing, loaded)))
+
+
+def to_back_fill(work: Workspace, group: str, window: Window, length: timedelta, *, again: bool) -> list[Window]:
+    """Pieces of the window, oldest first; without `again` those that stand already are left out.
+
+    Raises DeclarationError for a group of which no window can be loaded.
+    """
+    found = work.catalog.group(group)
+    if not found.is_loaded or not any(known.is_windowed(dataset) for dataset in found.datasets):
+        raise DeclarationError(f"{group} is not loaded by windows; run: dataops load {group}")
+    with writing(work.warehouse, found.datasets) as connection:
+        stand = set() if again else batches.standing_windows(connection, group)
+    return [piece for piece in window.pieces(length) if piece not in stand]
 
 
 def reconcile_live(work: Workspace, source: Source) -> dict[str, list[Load]]:

@@ -6,7 +6,7 @@ Nothing here knows a file format, a database or a warehouse; both ends of an ext
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import pyarrow as pa
@@ -37,6 +37,14 @@ class Window:
         if window.start >= window.end:
             raise DeclarationError(f"window '{text}' is empty: its start is not before its end; {_EXAMPLE}")
         return window
+
+    def pieces(self, length: timedelta) -> "list[Window]":
+        """The same time in windows of this length, the last one perhaps shorter."""
+        made, start = [], self.start
+        while start < self.end:
+            made.append(Window(start, min(start + length, self.end)))
+            start += length
+        return made
 
     def __str__(self) -> str:
         """As `parse` reads it; the time of day only where there is one."""
@@ -143,7 +151,8 @@ class Position:
     `identity` is the database's own: another one after a restore; `mark` and `next` never become less while it is the
     same. `now` is the clock that stamps its rows. `oldest` is the number of the first transaction that may still
     change something unseen, `next` that of the first one to begin after it; equal where nobody is writing. `caveat`
-    says why what is read is not of one moment, if it is not.
+    says why what is read is not of one moment, if it is not. `deletions` is the number up to which the database keeps
+    deletions, where it does.
     """
 
     identity: str
@@ -152,6 +161,7 @@ class Position:
     oldest: int
     next: int
     caveat: str = ""
+    deletions: int | None = None
 
     def settled(self, earlier: "Position | None", settled_then: datetime | None) -> datetime:
         """Until when no change can come to light any more that was not there at this reading.
@@ -184,6 +194,15 @@ class Server(Protocol):
 
     def estimated_rows(self, source_table: str) -> int | None:
         """How many rows the server believes the table to have; None where it does not know."""
+        ...
+
+
+@runtime_checkable
+class Recorder(Protocol):
+    """A source that keeps which rows were deleted."""
+
+    def deleted(self, source_table: str, key: pa.Schema, since: int) -> pa.Table | None:
+        """Keys of rows that were deleted after this number; None where it is not kept, or no longer for so long."""
         ...
 
 

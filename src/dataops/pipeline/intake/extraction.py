@@ -24,6 +24,7 @@ from dataops.ledger.workspace import Workspace
 from dataops.pipeline import leftovers
 from dataops.pipeline.intake import landing, live
 from dataops.pipeline.intake.drift import Drift, DriftRejectedError
+from dataops.pipeline.intake.landing import Tell
 from dataops.sources.port import Source, Window
 from dataops.warehouse import tables
 
@@ -31,10 +32,15 @@ MIN_FREE_BYTES = 64 * 2**20
 CLOCK_STEP = timedelta(hours=1)  # more than time servers correct
 
 
-def extract(work: Workspace, group: Group, source: Source, window: Window | None, *, renewed: bool = False) -> str:
+def extract(
+    work: Workspace, group: Group, source: Source, window: Window | None, *, renewed: bool = False,
+    tell: Tell | None = None,
+) -> str:  # fmt: skip
     """Lands a new batch of `group` and returns its id. The caller holds the group's lock.
 
-    `renewed`: the source may be another database than before, or have gone back; whoever says so compares everything.
+    `tell` is told of rows as they come. `renewed`: the source may be another database than before, or have gone back;
+    whoever says so compares everything.
+
     Raises DataRejected for what the source got wrong, PlatformError when source or warehouse break off; in both
     cases nothing of the batch can be judged or published.
     """
@@ -53,8 +59,8 @@ def extract(work: Workspace, group: Group, source: Source, window: Window | None
             live.refuse_going_back(source, group, known.last, position)
         before = _agreed(work, group, source, batch.seq)
         selection = live.with_changes(selection, group, known, position)
-        selection = replace(selection, now=position.now if position else None)
-        selection, gone = live.gone(work, source, group, selection)
+        selection = replace(selection, now=position.now if position else None, tell=tell)
+        selection, gone = live.gone(work, source, group, selection, known)
         arrivals = [landing.land(work, source, group, before[d.table], selection, batch.seq) for d in group.datasets]
         for dataset in group.datasets:
             landing.refuse_change(dataset, before[dataset.table].found, landing.columns_of(source, dataset))

@@ -5,7 +5,7 @@ Knows nothing of the ledger; a batch is opened and sealed in `batches`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -29,6 +29,9 @@ KEY_BYTES = 2_600  # a row of an index fits into a third of PostgreSQL's pages o
 SUMMABLE_DIGITS = 28  # ten thousand million such numbers fit into the 38 digits of a decimal sum
 
 
+Tell = Callable[[str, int], None]
+
+
 @dataclass(frozen=True)
 class Selection:
     """Which rows a load asks for: those in the window (None: all), and by table those outside of it that it names.
@@ -41,6 +44,8 @@ class Selection:
     changed: Mapping[str, Changed] = field(default_factory=dict)
     now: datetime | None = None
     """what the source's own clock says; None where it has none"""
+    tell: Tell | None = None
+    """is told of each batch of rows: the table, and how many have come of it"""
 
 
 @dataclass
@@ -111,7 +116,7 @@ def land(work: Workspace, source: Source, group: Group, drift: Drift, selection:
     reader = source.read(request(dataset, group, drift.readable, selection))
     arrival = Arrival(dataset, controls=dict.fromkeys(dataset.control, Decimal(0)), notes=drift.notes())
     landed = pa.schema([*schema, ("_batch", pa.int64()), ("_row", pa.int64()), ("_problems", pa.string())])
-    rows = _stamped(reader, arrival, landed, seq, selection.now)
+    rows = _told(_stamped(reader, arrival, landed, seq, selection.now), arrival, selection.tell)
     stream = pa.RecordBatchReader.from_batches(landed, _watched(rows, arrival))
     try:
         work.warehouse.land(dataset.table, stream)
@@ -122,6 +127,13 @@ def land(work: Workspace, source: Source, group: Group, drift: Drift, selection:
         arrival.notes.append(f"rows that say they changed later than it is: {arrival.ahead}, up to {arrival.newest}")
     failpoint("table_landed")
     return arrival
+
+
+def _told(stream: Iterator[pa.RecordBatch], arrival: Arrival, tell: Tell | None) -> Iterator[pa.RecordBatch]:
+    for batch in stream:
+        if tell:
+            tell(arrival.dataset.table, arrival.rows)
+        yield batch
 
 
 def _watched(stream: Iterator[pa.RecordBatch], arrival: Arrival) -> Iterator[pa.RecordBatch]:

@@ -19,7 +19,7 @@ from dataops.ledger import batches, readings
 from dataops.ledger.readings import Reading
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline.intake.landing import Selection
-from dataops.sources.port import Also, Changed, Position, Request, Source, Touched, Window
+from dataops.sources.port import Also, Changed, Position, Recorder, Request, Source, Touched, Window
 from dataops.warehouse.arrow_types import arrow_schema
 from dataops.warehouse.tables import place, quoted
 
@@ -102,40 +102,65 @@ def _changed(group: Group, root: Dataset, until: datetime, within: tuple[Window,
 
 
 def gone(
-    work: Workspace, source: Source, group: Group, selection: Selection
+    work: Workspace, source: Source, group: Group, selection: Selection, known: Before
 ) -> tuple[Selection, Mapping[str, pa.Table]]:
-    """Keys by table that the window should have brought and the source has no more.
+    """Keys by table that the window should have brought, or the source says it deleted, and that it has no more.
 
-    What it has elsewhere now is asked for as well: the selection that is returned names those.
+    What it has elsewhere now is asked for as well, and parents of children that went: the selection names those.
     """
     keys: dict[str, pa.Table] = {}
     if selection.window is not None:
         for dataset in group.datasets:
             if dataset.contract.platform.deletes == "compare":
-                selection, keys[dataset.table] = _gone(work, source, dataset, selection, selection.window)
+                told = _deleted(source, dataset, known)
+                selection, keys[dataset.table] = _gone(work, source, dataset, selection, selection.window, told)
+                selection = _with_parents(source, group, dataset, selection, known)
     return selection, keys
 
 
-def _gone(
-    work: Workspace, source: Source, dataset: Dataset, selection: Selection, window: Window
-) -> tuple[Selection, pa.Table]:
+def _key(dataset: Dataset) -> pa.Schema:
     schema = arrow_schema(column for column in dataset.columns if column.name in dataset.key)
-    schema = pa.schema([schema.field(name) for name in dataset.key])
+    return pa.schema([schema.field(name) for name in dataset.key])
+
+
+def _deleted(source: Source, dataset: Dataset, known: Before) -> pa.Table:
+    """What the source keeps of deletions since the last reading that stands; empty where it keeps nothing."""
+    since = known.standing.deletions if known.standing else None
+    schema, found = _key(dataset), None
+    if isinstance(source, Recorder) and since is not None:
+        found = source.deleted(str(dataset.contract.platform.source), schema, since)
+    return schema.empty_table() if found is None else found
+
+
+def _with_parents(source: Source, group: Group, root: Dataset, selection: Selection, known: Before) -> Selection:
+    """The selection, with the parents of children that were deleted: they are judged whole."""
+    parents: list[tuple[object, ...]] = []
+    for child, columns in group.followers(root):
+        if set(columns) <= set(child.key):
+            parents += _as_keys(_deleted(source, child, known).select(list(columns)))
+    return _named(selection, root, parents)
+
+
+def _named(selection: Selection, root: Dataset, keys: Sequence[tuple[object, ...]]) -> Selection:
+    """The selection, with more rows of a dataset that come whatever the window is."""
+    before = selection.also.get(root.table)
+    named = tuple(dict.fromkeys([*(before.keys if before else ()), *keys]))
+    return replace(selection, also={**selection.also, root.table: Also(root.key, named)}) if named else selection
+
+
+def _gone(
+    work: Workspace, source: Source, dataset: Dataset, selection: Selection, window: Window, told: pa.Table
+) -> tuple[Selection, pa.Table]:
+    schema = _key(dataset)
     expected = _published(work, dataset, window, schema)
-    if not expected.num_rows:
-        return selection, expected
-    cursor = str(dataset.contract.platform.cursor)
-    asked = Request(str(dataset.contract.platform.source), schema, window, cursor)
-    missing = _without(expected, source.read(asked).read_all())
+    asked = Request(str(dataset.contract.platform.source), schema, window, str(dataset.contract.platform.cursor))
+    missing = _without(expected, source.read(asked).read_all()) if expected.num_rows else expected
+    missing = pa.concat_tables([missing, told]).group_by(list(dataset.key)).aggregate([])
     if not missing.num_rows:
         return selection, missing
-    also = Also(dataset.key, _as_keys(missing))
-    lost = _without(missing, source.read(replace(asked, also=also)).read_all())
-    elsewhere = _as_keys(_without(missing, lost))
-    known = selection.also.get(dataset.table)
-    named = tuple(dict.fromkeys([*(known.keys if known else ()), *elsewhere]))
-    more = {dataset.table: Also(dataset.key, named)} if named else {}
-    return replace(selection, also={**selection.also, **more}), lost
+    there = source.read(replace(asked, also=Also(dataset.key, _as_keys(missing)))).read_all()
+    lost = _without(missing, there)
+    return _named(selection, dataset, _as_keys(_without(missing, lost))), lost
 
 
 def _published(work: Workspace, dataset: Dataset, window: Window, schema: pa.Schema) -> pa.Table:

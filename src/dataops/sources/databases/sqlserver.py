@@ -50,12 +50,12 @@ _DATABASE = """SELECT CAST(d.snapshot_isolation_state AS int), CAST(d.is_read_co
   CONVERT(varchar(30), d.create_date, 126), CAST(d.database_id AS int), CONVERT(varchar(36), r.recovery_fork_guid)
 FROM sys.databases AS d LEFT JOIN sys.database_recovery_status AS r ON r.database_id = d.database_id
 WHERE d.name = DB_NAME()"""
-_POSITION = (
-    """SELECT SYSDATETIME(), SYSUTCDATETIME(), CAST(MIN_ACTIVE_ROWVERSION() AS bigint), CAST(@@DBTS AS bigint)"""
-)
+_POSITION = """SELECT SYSDATETIME(), SYSUTCDATETIME(), CAST(MIN_ACTIVE_ROWVERSION() AS bigint), CAST(@@DBTS AS bigint),
+  CHANGE_TRACKING_CURRENT_VERSION()"""
 _ABOUT = """SELECT CONVERT(nvarchar(128), SERVERPROPERTY('ProductVersion')), SYSUTCDATETIME(),
   CAST(IS_SRVROLEMEMBER('sysadmin') AS int), CAST(HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'UPDATE') AS int),
   CONVERT(nvarchar(10), CONNECTIONPROPERTY('net_transport'))"""
+_TRACKED_SINCE = """SELECT CHANGE_TRACKING_MIN_VALID_VERSION(OBJECT_ID(?))"""
 _ROWS_OF = """SELECT SUM(p.rows) FROM sys.partitions AS p JOIN sys.objects AS o ON o.object_id = p.object_id
 JOIN sys.schemas AS s ON s.schema_id = o.schema_id WHERE p.index_id IN (0, 1) AND s.name = ? AND o.name = ?"""
 
@@ -128,6 +128,20 @@ class SqlServerSource:
         table = pa.Table.from_batches(batches) if batches else SUMS.empty_table()
         return table.rename_columns(SUMS.names).cast(SUMS)
 
+    def deleted(self, source_table: str, key: pa.Schema, since: int) -> pa.Table | None:
+        """By Change Tracking, where it is on for the table and keeps so long; its key must be the table's own."""
+        table = self._find(source_table)
+        place = self._writer.place(table)
+        oldest = self._row(_TRACKED_SINCE, place)[0]
+        if oldest is None or int(oldest) > since:
+            return None
+        columns = [table.column(name, self.name) for name in key.names]
+        own = ", ".join(f"{column.sql.format(f'd.[{column.name}]')} AS k{n}" for n, column in enumerate(columns))
+        sql = f"SELECT {own} FROM CHANGETABLE(CHANGES {place}, {since:d}) AS d WHERE d.SYS_CHANGE_OPERATION = 'D'"
+        batches = list(self._batches(Statement(sql), source_table))
+        found = pa.Table.from_batches(batches).rename_columns(key.names) if batches else key.empty_table()
+        return found.cast(key)
+
     def remarks(self) -> list[Remark]:
         """What `source test` tells of the server."""
         began = time.monotonic()
@@ -195,9 +209,10 @@ class SqlServerSource:
 
     def _stands(self, connection: Any) -> Position:  # noqa: ANN401  the driver's
         _, _, created, number, fork = self._row(_DATABASE)
-        local, utc, oldest, last = self._row(_POSITION, on=connection)
+        local, utc, oldest, last, tracked = self._row(_POSITION, on=connection)
         now = local if self._clock == "local" else utc
-        return Position(f"{number} {created} {fork or ''}".strip(), int(last), now, int(oldest), int(last) + 1)
+        identity = f"{number} {created} {fork or ''}".strip()
+        return Position(identity, int(last), now, int(oldest), int(last) + 1, deletions=tracked)
 
     def _find(self, source_table: str) -> Table:
         return self._tables.get(source_table) or self._table(source_table)

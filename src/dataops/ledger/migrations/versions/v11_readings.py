@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("now", sa.DateTime, nullable=False),
         sa.Column("oldest", sa.BigInteger, nullable=False),
         sa.Column("next", sa.BigInteger, nullable=False),
+        sa.Column("deletions", sa.BigInteger),
         sa.Column("settled", sa.DateTime, nullable=False),
         schema="ops",
     )
