@@ -30,7 +30,8 @@ test-fast: venv  ## unit and small integration tests, for the working day (at mo
 soak: venv  ## random histories with kills, 20 minutes per engine, all detection; SEED, SECONDS, KILLS (of each engine, 300)
 	DATAOPS_TEST_KILLS=$(or $(KILLS),300) DATAOPS_TEST_DETECTION=all $(BIN)/python -m pytest -n 2 --dist loadgroup \
 	  tests/faults/test_f01_kill.py tests/faults/test_detection.py -k "random_kills or detection"
-	DATAOPS_TEST_HISTORIES=20 $(BIN)/python -m pytest -n 2 tests/integration/test_invariants.py tests/faults/test_f13_order.py
+	DATAOPS_TEST_HISTORIES=20 $(BIN)/python -m pytest -n 2 tests/integration/test_invariants.py tests/faults/test_f13_order.py \
+	  tests/integration/test_live_converges.py
 	$(BIN)/python -m tests.support.soak --seconds $(or $(SECONDS),1200) $(if $(SEED),--seed $(SEED))
 
 lint: venv  ## ruff, mypy --strict, import contracts

@@ -103,9 +103,7 @@ class SqlServerDouble:
             sqlserver._TABLES: [tuple(name.split(".")) for name in self.formats],
             sqlserver._COLUMNS: list(self._columns(".".join(map(str, parameters)))),
             sqlserver._DATABASE: [(1 if self.allows_snapshot else 0, 1, self.created, 5, None)],
-            sqlserver._POSITION: [
-                (now + timedelta(hours=1), now, self.active or self.rowversion + 1, self.rowversion, self.tracked)
-            ],
+            sqlserver._POSITION: [(now + timedelta(hours=1), now, active, self.rowversion, self.tracked)],
             sqlserver._ABOUT: [("16.0.4165.4", now, 0, 0, "TCP")],
             sqlserver._ROWS_OF: [(1000,)],
             sqlserver._TRACKED_SINCE: [(self.tracked_since,)],
