@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from dataops.lab.faulty_source import Faulty
+from dataops.ledger import publications, readings
 from dataops.pipeline import jobs
 from dataops.sources import Source, Window
 from dataops.sources.port import Position
@@ -50,6 +51,48 @@ def test_a_row_that_commits_after_it_was_stamped_is_found(shop: LiveShop) -> Non
         late.execute(statement)
     assert shop.load(ONE_DAY).publication.status == "unchanged"
     late.commit()
+    assert shop.load(ONE_DAY).publication.status == "published"
+    assert shop.is_equal()
+
+
+def test_what_a_transaction_stamped_long_before_it_wrote_is_found_by_looking_back(shop: LiveShop) -> None:
+    """F19: it had no number when others were read; only the overlap reaches back to its beginning."""
+    late = shop.begin()
+    late.execute("SELECT now()")
+    for _ in range(2):
+        shop.load(ONE_DAY)
+    for statement in shop.order(7, 2):
+        late.execute(statement)
+    late.commit()
+    assert shop.load(ONE_DAY).publication.status == "published"
+    assert shop.is_equal()
+
+
+def test_new_errors_on_other_days_count_for_the_quota(shop: LiveShop) -> None:
+    """What waited before is no reason to hold today's rows; what broke since is."""
+    shop.run(*shop.order(5, 5, lines=4), *shop.order(6, 6, lines=4))
+    assert shop.load().publication.status == "published"
+    shop.run("UPDATE sales.order_line SET qty = 5000, modified = now() AT TIME ZONE 'UTC' WHERE order_id <> 4")
+    assert shop.load(ONE_DAY).publication is None
+
+
+def test_after_a_roll_back_what_it_took_back_is_looked_for_again(shop: LiveShop) -> None:
+    """Changes since the last reading that stands, which is that of the publication gone back to."""
+
+    def standing() -> int | None:
+        with shop.work.warehouse.reading() as connection:
+            found = readings.last(connection, "sales", standing=True)
+        return found.batch if found else None
+
+    with shop.work.warehouse.reading() as connection:
+        first = publications.last(connection, "sales")
+    shop.run("UPDATE sales.sales_order SET customer_id = 3, modified = now() AT TIME ZONE 'UTC' WHERE order_id = 1")
+    assert shop.load(ONE_DAY).publication.status == "published"
+    assert shop.load(ONE_DAY).publication.status == "unchanged"
+    assert standing() != first.batch
+    jobs.roll_back(shop.work, "sales", first.publication_id, "by mistake")
+    assert standing() == first.batch
+    assert not shop.is_equal()
     assert shop.load(ONE_DAY).publication.status == "published"
     assert shop.is_equal()
 

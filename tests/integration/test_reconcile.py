@@ -87,6 +87,20 @@ def test_a_change_that_nobody_stamped_is_found_by_its_values(shop: LiveShop) -> 
     assert differences(shop, values=True) == ({"order_line": (0, 0, 2)}, ["2014-05-02..2014-05-03"])
 
 
+def test_an_exchange_of_stamps_is_a_difference(shop: LiveShop) -> None:
+    """Rows, and the sum of anything about them, stay the same."""
+    stamps = "SELECT modified FROM sales.sales_order WHERE order_id = %s"
+    with psycopg.connect(shop.url) as connection:
+        connection.execute("UPDATE sales.sales_order SET modified = '2014-05-01' WHERE order_id = 2")
+        connection.execute("UPDATE sales.sales_order SET modified = '2014-05-09' WHERE order_id = 3")
+    reconcile(shop)
+    with psycopg.connect(shop.url) as connection:
+        two, three = (connection.execute(stamps, (order,)).fetchone() for order in (2, 3))
+        connection.execute("UPDATE sales.sales_order SET modified = %s WHERE order_id = 2", three)
+        connection.execute("UPDATE sales.sales_order SET modified = %s WHERE order_id = 3", two)
+    assert differences(shop)[0] == {"sales_order": (0, 0, 2)}
+
+
 def test_a_source_that_was_restored_is_not_read_before_it_is_compared(shop: LiveShop, postgres: PostgresServer) -> None:
     """F23: an older backup under the same address."""
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as server:
