@@ -43,7 +43,7 @@ def reconcile(shop: LiveShop) -> list[str]:
     """Loads what differs; the status of each."""
     with shop.source() as source:
         found = jobs.differences(shop.work, "sales", source)
-        done = [jobs.load(shop.work, "sales", window, source, renewed=True) for window in found.windows]
+        done = jobs.load_differences(shop.work, "sales", source, found)
     return [load.publication.status if load.publication else "held" for load in done]
 
 
@@ -117,6 +117,22 @@ def test_a_source_that_was_restored_is_not_read_before_it_is_compared(shop: Live
     assert reconcile(shop) == ["published"]
     assert shop.is_equal()
     assert shop.load(DAY).publication.status == "unchanged"
+
+
+def test_a_source_that_was_restored_and_is_the_same_is_read_on_after_a_comparison(
+    shop: LiveShop, postgres: PostgresServer
+) -> None:
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as server:
+        server.execute("DROP DATABASE IF EXISTS live_same WITH (FORCE)")
+        server.execute("CREATE DATABASE live_same TEMPLATE live_shop")
+        server.execute("DROP DATABASE live_shop WITH (FORCE)")
+        server.execute("ALTER DATABASE live_same RENAME TO live_shop")
+    with pytest.raises(DataRejected, match="is another database"):
+        shop.load(DAY)
+    assert reconcile(shop) == []
+    shop.run("UPDATE sales.sales_order SET customer_id = 3, modified = now() AT TIME ZONE 'UTC' WHERE order_id = 2")
+    assert shop.load(DAY).publication.status == "published"
+    assert shop.is_equal()
 
 
 def test_the_nightly_comparison_loads_what_differs_and_leaves_files_alone(shop: LiveShop) -> None:

@@ -43,7 +43,7 @@ def reconcile(
     work = open_workspace()
     with screen.working(f"comparing {group}"), jobs.source_of(work, source, open_source) as opened:
         found = jobs.differences(work, group, opened, values=values)
-        loads = None if dry_run else [jobs.load(work, group, span, opened, renewed=True) for span in found.windows]
+        loads = None if dry_run else jobs.load_differences(work, group, opened, found)
         if loads:
             jobs.renew_copy(work)
         document = comparison.of(group, opened.name, found, loads)

@@ -36,6 +36,14 @@ def note(connection: Connection, batch: int, position: Position, settled: dateti
     connection.execute(t.readings.insert().values(batch=batch, settled=settled, **row))
 
 
+def renew(connection: Connection, group: str, position: Position) -> None:
+    """Everything was compared at this position and is the same: the group counts as read there."""
+    for standing in (False, True):
+        if found := last(connection, group, standing=standing):
+            connection.execute(t.readings.delete().where(t.readings.c.batch == found.batch))
+            note(connection, found.batch, position, position.now)
+
+
 def last(connection: Connection, group: str, *, standing: bool = False) -> Reading | None:
     """The group's newest; with `standing` of a batch whose rows are what is published, or were before a later one."""
     mine = t.batches.c.group_name == group

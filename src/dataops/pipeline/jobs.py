@@ -30,7 +30,7 @@ from dataops.pipeline.publish import Published
 from dataops.pipeline.reconcile import Difference
 from dataops.pipeline.replay import Replayed
 from dataops.pipeline.transforms import Build
-from dataops.sources import Source, Window, open_source
+from dataops.sources import Position, Source, Window, open_source
 
 
 class Opener(Protocol):
@@ -60,6 +60,8 @@ class Differences:
 
     datasets: tuple[Difference, ...]
     windows: tuple[Window, ...]
+    position: Position | None
+    """where the source stood, if it changes by itself"""
 
 
 def _in_a_session(verb: Callable[Concatenate[Workspace, P], T]) -> Callable[Concatenate[Workspace, P], T]:
@@ -138,10 +140,18 @@ def differences(work: Workspace, group: str, source: Source, *, values: bool = F
         """Its tables are there."""
     with work.warehouse.lock(group, "reconcile"):
         compare = reconcile.compare_values if values else reconcile.compare
-        differing = compare(work, source, found)
+        differing, position = compare(work, source, found)
     with work.warehouse.reading() as connection:
         loaded = batches.loaded_windows(connection, group)
-    return Differences(tuple(differing), tuple(reconcile.windows(work, source, found, differing, loaded)))
+    return Differences(tuple(differing), tuple(reconcile.windows(work, source, found, differing, loaded)), position)
+
+
+def load_differences(work: Workspace, group: str, source: Source, found: Differences) -> list[Load]:
+    """Loads the windows that differ; where none does, the group counts as read where the source stood."""
+    if not found.windows and found.position is not None:
+        with writing(work.warehouse) as connection:
+            readings.renew(connection, group, found.position)
+    return [load(work, group, window, source, renewed=True) for window in found.windows]
 
 
 def to_back_fill(work: Workspace, group: str, window: Window, length: timedelta, *, again: bool) -> list[Window]:
@@ -167,7 +177,7 @@ def reconcile_live(work: Workspace, source: Source) -> dict[str, list[Load]]:
             is_loaded = group.is_loaded and readings.last(connection, name) is not None
         if is_loaded and any(known.is_windowed(dataset) for dataset in group.datasets):
             found = differences(work, name, source)
-            done[name] = [load(work, name, window, source, renewed=True) for window in found.windows]
+            done[name] = load_differences(work, name, source, found)
     return done
 
 

@@ -25,7 +25,7 @@ from dataops.pipeline.intake import blocks, known, landing
 from dataops.pipeline.intake.blocks import Cost, Ranges
 from dataops.sources.arrow import pc
 from dataops.sources.checksums import grouped
-from dataops.sources.port import SUMS, Also, Between, Request, Source, Window
+from dataops.sources.port import SUMS, Also, Between, Position, Request, Source, Window
 from dataops.warehouse.arrow_types import arrow_type
 
 NEAR = timedelta(days=3)  # days that lie so close are loaded together with those between them
@@ -81,8 +81,8 @@ class Side:
             yield landing.request(self.dataset, self.group, self.schema(names), landing.Selection(window), between)
 
 
-def compare(work: Workspace, source: Source, group: Group) -> list[Difference]:
-    """Of every dataset of the group that windows choose from; others are compared by each load.
+def compare(work: Workspace, source: Source, group: Group) -> tuple[list[Difference], Position | None]:
+    """Of every dataset of the group that windows choose from, and as of when; others are compared by each load.
 
     Raises DataRejected where nothing was loaded yet, and what the source raises.
     """
@@ -93,19 +93,19 @@ def compare(work: Workspace, source: Source, group: Group) -> list[Difference]:
     sides = [Side(work, source, group, d, loaded) for d in group.datasets if known.is_windowed(d)]
     with source.snapshot([str(d.contract.platform.source) for d in group.datasets]):
         landing.agreed(source, group)
-        return [_compared(side) for side in sides]
+        return [_compared(side) for side in sides], source.position()
 
 
-def compare_values(work: Workspace, source: Source, group: Group) -> list[Difference]:
+def compare_values(work: Workspace, source: Source, group: Group) -> tuple[list[Difference], Position | None]:
     """The same by reading everything: also what changed without a stamp, and sources that tell no sums."""
-    found = []
+    found, position = [], source.position()
     for totals, findings in reconciliation.compare(work, source, group):
         rows = {finding.kind: finding.rows for finding in findings}
         ahead, behind, differs = (rows.get(kind) or 0 for kind in SIDES)
         lines = totals.source[0] + totals.published[0]
         if known.is_windowed(totals.dataset):
             found.append(Difference(totals.dataset, ahead, behind, differs, set(totals.days), Cost(2, int(lines))))
-    return found
+    return found, position
 
 
 def windows(

@@ -149,8 +149,7 @@ def _reconciled(screen: Screen, work: Workspace) -> None:
     with jobs.source_of(work) as source:
         found = jobs.differences(work, "sales", source)
         _show(screen, found)
-        for window in found.windows:
-            done = jobs.load(work, "sales", window, source)
+        for window, done in zip(found.windows, jobs.load_differences(work, "sales", source, found), strict=True):
             if done.publication is None:
                 raise DemoError(f"{window} was held; see: dataops batches show {done.batch_id}")
             screen.note(f"loaded {window}: {done.publication.publication_id or 'nothing new'}")
