@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,7 +17,6 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import create_engine
-from tests.support.proxy import proxied
 
 import measuring
 from dataops.declared import settings
@@ -152,6 +152,9 @@ def _compare(url: str, home: Path, rows: int) -> None:
     with psycopg.connect(url) as connection:
         step = rows // 100
         connection.execute("DELETE FROM sales.sales_order_detail WHERE sales_order_detail_id %% %s = 7", (step,))
+    sys.path.insert(0, str(PROJECT))
+    from tests.support.proxy import proxied
+
     with proxied(url) as proxy:
         source = open_source(proxy.through(url))
         side = reconcile.Side(work, source, group, group.dataset(DATASET), None)
