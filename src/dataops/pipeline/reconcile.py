@@ -170,16 +170,9 @@ def doubtful(side: Side, cost: Cost) -> Ranges | None:
         return None
     bits = min(kind.bit_width - 1, WIDEST)
     whole = (-(1 << bits), 1 << bits)
-    if _theirs(side, (whole,), whole[0], 1 << bits) is None:
-        return None
     with side.work.warehouse.reading() as connection:
-        return blocks.differing(
-            lambda ranges, low, size: _theirs(side, ranges, low, size) or SUMS.empty_table(),
-            partial(_ours, side, connection),
-            whole,
-            blocks.first_size(_extent(side, connection), whole),
-            cost,
-        )
+        size = blocks.first_size(_extent(side, connection), whole)
+        return blocks.differing(partial(_theirs, side), partial(_ours, side, connection), whole, size, cost)
 
 
 def _theirs(side: Side, ranges: Ranges, low: int, size: int) -> pa.Table | None:

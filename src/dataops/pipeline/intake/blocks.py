@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 Ranges = tuple[tuple[int, int], ...]
-Ask = Callable[[Ranges, int, int], pa.Table]
-"""Sums (`sources.port.SUMS`) of the rows in these ranges, by blocks from a first value on, of so many values each."""
+Ask = Callable[[Ranges, int, int], pa.Table | None]
+"""Sums (`sources.port.SUMS`) of the rows in these ranges, by blocks from a first value on, of so many values each.
+
+None where a side cannot tell.
+"""
 
 CUT = 1024  # blocks that a block is cut into
 SMALL = 64  # values of a block that is read rather than cut
@@ -27,13 +30,15 @@ class Cost:
     lines: int = 0
 
 
-def differing(theirs: Ask, ours: Ask, whole: tuple[int, int], size: int, cost: Cost) -> Ranges:
+def differing(theirs: Ask, ours: Ask, whole: tuple[int, int], size: int, cost: Cost) -> Ranges | None:
     """Ranges within `whole`, each of a few values, in which rows differ; `size` values in a block at first."""
     low = whole[0]
     size = max(size, SMALL)
     ranges: Ranges = (whole,)
     while True:
         there, here = theirs(ranges, low, size), ours(ranges, low, size)
+        if there is None or here is None:
+            return None
         cost.questions += 2
         cost.lines += there.num_rows + here.num_rows
         ranges = _few([(low + block * size, low + (block + 1) * size) for block in _unequal(there, here)])

@@ -89,17 +89,20 @@ class PostgresSource:
     @contextmanager
     def snapshot(self, source_tables: Sequence[str]) -> Iterator[None]:
         """Everything is read as of one moment, in which no table may be rewritten or get another shape."""
-        with self._answering(), self._connected() as holder:
-            holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            [self._snapshot] = holder.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
-            try:
+        with self._connected() as holder:
+            with self._answering():
+                holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                [self._snapshot] = holder.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
                 self._position = _position(holder, self._zone)
-                before = [_described(holder, *self._called(name, holder)) for name in source_tables]
+                described = [_described(holder, *self._called(name, holder)) for name in source_tables]
+            before = [table for table in described if table]
+            try:
                 yield
-                after = [_described(self._catalogue(), table.schema, table.name) for table in before if table]
             finally:
                 self._snapshot = self._position = None
-        if changed := changed_between([table for table in before if table], after):
+            with self._answering():
+                after = [_described(self._catalogue(), table.schema, table.name) for table in before]
+        if changed := changed_between(before, after):
             raise PlatformError(
                 f"{self.name} changed while it was read: {'; '.join(changed)}. The batch mixes two shapes, so it cannot"
                 " be judged; nothing was published. Run this again."
