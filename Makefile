@@ -57,7 +57,8 @@ bench-analysis: venv
 bench: venv  ## measure load, gate, publish and build
 	$(BIN)/python benchmarks/run.py
 
-lock: venv  ## compile requirements.txt from pyproject.toml
+# After a dependency has changed in pyproject.toml; not in `make help`.
+lock: venv
 	$(BIN)/python -m uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-strip-extras --no-emit-index-url --no-header --quiet --output-file requirements.txt
 	$(BARE).lock requirements.txt
