@@ -45,7 +45,7 @@ class Progress:
             self.say(self.line(table, now - self._began))
 
     def line(self, table: str, seconds: float) -> str:
-        """`loading sales 2011-06-01..2011-07-01 (3 of 37): order_line, 120,000 rows, 45,000 rows/s, 4 min left`."""
+        """`loading sales 2026-06-01..2026-07-01 (3 of 37): order_line, 120,000 rows, 45,000 rows/s, 4 min left`."""
         here, rows = sum(self._rows.values()), self._before + sum(self._rows.values())
         of = f" ({self.piece} of {self.pieces})" if self.pieces > 1 else ""
         rate = f", {rows / seconds:,.0f} rows/s" if seconds >= 1 else ""
