@@ -14,7 +14,7 @@ from tests.support.sqlserver_double import SqlServerDouble, error
 
 from dataops.declared.errors import DataRejected, DeclarationError, PlatformError
 from dataops.sources import open_source
-from dataops.sources.databases import sqlserver, sqlserver_types
+from dataops.sources.databases import database, sqlserver_types
 from dataops.sources.port import Also, Changed, Follow, Position, Recorder, Request, Source, Touched, Window
 
 pytestmark = pytest.mark.unit
@@ -44,7 +44,7 @@ def double() -> SqlServerDouble:
 
 @pytest.fixture
 def source(double: SqlServerDouble, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
-    monkeypatch.setattr(sqlserver, "PAUSE", 0.0)
+    monkeypatch.setattr(database, "PAUSE", 0.0)
     double.allows_snapshot, double.fails, double.active = True, lambda _: None, None
     double.statements.clear()
     double.addresses.clear()

@@ -16,24 +16,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 from sqlalchemy.engine import URL
 
-from dataops.declared.errors import DataRejected, PlatformError
+from dataops.declared.errors import PlatformError
 from dataops.sources.databases import postgres_types
-from dataops.sources.databases.reading import typed
-from dataops.sources.databases.statements import Keys, Writer
-from dataops.sources.databases.tables import Column, Table, called, changed_between
-from dataops.sources.port import SUMS, Position, Remark, Request, delivered
+from dataops.sources.databases.database import APART, Database, patiently
+from dataops.sources.databases.statements import Keys, Statement
+from dataops.sources.databases.tables import Column, Table, called
+from dataops.sources.port import Position, Remark
 
 if TYPE_CHECKING:
     import psycopg
 
-ATTEMPTS = 4
-PAUSE = 0.5  # seconds before the second attempt; twice as long before each further one
 BUSY = ("53300", "57P03", "08006", "08001", "08000", "08003", "08004")
 """States of an error that may be gone a moment later: too many connections, starting up, connection lost."""
 GONE = ("42703", "42P01", "0A000")
 """A column or table that the catalogue had a moment ago, and a plan that fits no more."""
 BATCH_BYTES = 2**20
-APART = 60  # seconds between two clocks that are worth a word
 
 _TABLES = """SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
@@ -64,27 +61,54 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %(schema)s AND c.relname = %(name)s"""
 
 
-class PostgresSource:
-    """A PostgreSQL database that goes on while it is read. Not for use by two threads at once."""
+class _Dialect:
+    """PostgreSQL's way to write things."""
+
+    def quoted(self, name: str) -> str:
+        return '"{}"'.format(name.replace('"', '""'))
+
+    def moment(self, value: datetime, column: Column) -> str:
+        return (
+            f"TIMESTAMPTZ '{value.isoformat(' ')}+00'" if column.is_absolute else f"TIMESTAMP '{value.isoformat(' ')}'"
+        )
+
+    def keys(self, columns: Sequence[Column], keys: Keys, parameters: list[str]) -> str:  # noqa: ARG002  COPY has none
+        from psycopg import sql
+
+        arrays = (
+            f"{sql.Literal([key[at] for key in keys]).as_string()}::{_ARRAYS.get(column.type, 'text')}[]"
+            for at, column in enumerate(columns)
+        )
+        return f"(SELECT * FROM unnest({', '.join(arrays)}) AS u({', '.join(f'k{n}' for n in range(len(columns)))}))"
+
+    def microseconds(self, value: str) -> str:
+        return f"CAST(ROUND(date_part('epoch', {value}) * 1000000) AS BIGINT)"
+
+    def problem(self, column: Column, value: str) -> str:
+        unfit = str(column.unfit).format(value)
+        says = f"'{_safe(column.label)}: ''' || {value}::text || ''' is no time of our calendar'"
+        return f"CASE WHEN {unfit} THEN {says} END"
+
+    def joined(self, problems: Sequence[str]) -> str:
+        return f"NULLIF(concat_ws('; ', {', '.join(problems)}), '')" if problems else "NULL::text"
+
+
+class PostgresSource(Database):
+    """A PostgreSQL database."""
+
+    dialect = _Dialect()
 
     def __init__(self, url: URL, zone: str = "UTC", timeout: int = 3600) -> None:
         """`zone`: of the clock that stamps rows without one; `timeout`: seconds that one statement may take."""
-        self._url = url
+        super().__init__(url, timeout)
         self._zone = zone
-        self._timeout = timeout
         self._own: psycopg.Connection[Any] | None = None
         self._snapshot: str | None = None
-        self._position: Position | None = None
-        self._tables: dict[str, Table] = {}
 
     @property
     def name(self) -> str:
         """`postgresql host:port/database`."""
         return f"postgresql {self._url.host or 'local'}:{self._url.port or 5432}/{self._url.database}"
-
-    def schema(self, source_table: str) -> pa.Schema:
-        """Columns as the server has them now, also inside a snapshot."""
-        return self._table(source_table).arrow_schema
 
     @contextmanager
     def snapshot(self, source_tables: Sequence[str]) -> Iterator[None]:
@@ -102,24 +126,12 @@ class PostgresSource:
                 self._snapshot = self._position = None
             with self._answering():
                 after = [_described(self._catalogue(), table.schema, table.name) for table in before]
-        if changed := changed_between(before, after):
-            raise PlatformError(
-                f"{self.name} changed while it was read: {'; '.join(changed)}. The batch mixes two shapes, so it cannot"
-                " be judged; nothing was published. Run this again."
-            )
+        self._refuse_change(before, after)
 
     def position(self) -> Position:
         """Where the log, the clock and the transactions stand."""
         with self._answering():
             return self._position or _position(self._catalogue(), self._zone)
-
-    def read(self, request: Request) -> pa.RecordBatchReader:
-        """Rows in no order of their own; see `Source.read`."""
-        statement = self._writer.select(request)
-        table = self._find(request.source_table)
-        columns = [table.column(name, self.name) for name in request.schema.names]
-        batches = self._streamed(statement.sql, columns, request)
-        return pa.RecordBatchReader.from_batches(delivered(request.schema), batches)
 
     def remarks(self) -> list[Remark]:
         """What `source test` tells of the server."""
@@ -173,24 +185,7 @@ class PostgresSource:
             self._own.close()
             self._own = None
 
-    @property
-    def _writer(self) -> Writer:
-        return Writer(_Dialect(), self._find, self.name)
-
-    def sums(self, request: Request, low: int, size: int) -> pa.Table | None:
-        """One scan at the server; a line per block comes over."""
-        statement = self._writer.sums(request, low, size)
-        if statement is None:
-            return None
-        found = self._batches(statement.sql, request.source_table)
-        table = pa.Table.from_batches(batches) if (batches := list(found)) else SUMS.empty_table()
-        return table.rename_columns(SUMS.names).cast(SUMS)
-
-    def _streamed(self, sql: str, columns: Sequence[Column], request: Request) -> Iterator[pa.RecordBatch]:
-        for batch in self._batches(sql, request.source_table):
-            yield typed(batch, columns, request.schema)
-
-    def _batches(self, sql: str, source_table: str) -> Iterator[pa.RecordBatch]:
+    def _batches(self, statement: Statement, source_table: str) -> Iterator[pa.RecordBatch]:
         """What a query gives, in the snapshot if there is one."""
         from adbc_driver_manager import Error as AdbcError
         from adbc_driver_postgresql import dbapi
@@ -201,23 +196,15 @@ class PostgresSource:
                 if self._snapshot:
                     cursor.execute(f"SET TRANSACTION SNAPSHOT '{self._snapshot}'")
                 cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
-                cursor.execute(sql)
+                cursor.execute(statement.sql)
                 yield from cursor.fetch_record_batch()
         except (AdbcError, OSError, pa.ArrowException) as error:  # a stream that is cut off tells it by Arrow's errors
             self._raise(error, str(getattr(error, "sqlstate", "") or ""), f"reading {source_table}: ")
 
-    def _find(self, source_table: str) -> Table:
-        """As it was when it was last looked at; reading asks for what `schema` has told."""
-        return self._tables.get(source_table) or self._table(source_table)
-
-    def _table(self, source_table: str) -> Table:
+    def _table_now(self, source_table: str) -> Table | None:
         with self._answering():
             catalogue = self._catalogue()
-            found = _described(catalogue, *self._called(source_table, catalogue))
-        if found is None:
-            raise DataRejected(f"{self.name}: {source_table} is gone")
-        self._tables[source_table] = found
-        return found
+            return _described(catalogue, *self._called(source_table, catalogue))
 
     def _called(self, source_table: str, connection: psycopg.Connection[Any]) -> tuple[str, str]:
         return called(source_table, connection.execute(_TABLES).fetchall(), self.name)
@@ -239,19 +226,11 @@ class PostgresSource:
                 connection.close()
 
     def _connect(self) -> psycopg.Connection[Any]:
-        """Tries again for a moment where the server may only be busy. Raises PlatformError."""
         import psycopg
 
-        pause = PAUSE
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return psycopg.connect(self._address(), connect_timeout=10, prepare_threshold=None)
-            except psycopg.OperationalError as error:
-                if attempt == ATTEMPTS or not _may_pass(error):
-                    self._raise(error, error.sqlstate or "")
-                time.sleep(pause)
-                pause *= 2
-        raise PlatformError(f"{self.name} cannot be reached")
+        address = self._address()
+        with self._answering():
+            return patiently(lambda: psycopg.connect(address, connect_timeout=10, prepare_threshold=None), _may_pass)
 
     def _address(self) -> str:
         """For libpq: read only, in UTC, with limits that the server keeps."""
@@ -305,9 +284,10 @@ class PostgresSource:
         raise PlatformError(f"{self.name} cannot be read: {doing}{first}\nNothing was published.") from error
 
 
-def _may_pass(error: psycopg.OperationalError) -> bool:
+def _may_pass(error: Exception) -> bool:
     """Whether it may be gone a moment later; without a state the connection did not come about, or it was refused."""
-    return error.sqlstate in BUSY or (error.sqlstate is None and "authentication" not in str(error))
+    state = getattr(error, "sqlstate", None)
+    return state in BUSY or (state is None and "authentication" not in str(error))
 
 
 def _said_of_clock(server: float) -> Remark:
@@ -331,38 +311,6 @@ def _described(connection: psycopg.Connection[Any], schema: str, name: str) -> T
 
 def _position(connection: psycopg.Connection[Any], zone: str) -> Position:
     return Position(*(connection.execute(_POSITION, {"zone": zone}).fetchone() or ()))
-
-
-class _Dialect:
-    """PostgreSQL's way to write things."""
-
-    def quoted(self, name: str) -> str:
-        return '"{}"'.format(name.replace('"', '""'))
-
-    def moment(self, value: datetime, column: Column) -> str:
-        return (
-            f"TIMESTAMPTZ '{value.isoformat(' ')}+00'" if column.is_absolute else f"TIMESTAMP '{value.isoformat(' ')}'"
-        )
-
-    def keys(self, columns: Sequence[Column], keys: Keys, parameters: list[str]) -> str:  # noqa: ARG002  COPY has none
-        from psycopg import sql
-
-        arrays = (
-            f"{sql.Literal([key[at] for key in keys]).as_string()}::{_ARRAYS.get(column.type, 'text')}[]"
-            for at, column in enumerate(columns)
-        )
-        return f"(SELECT * FROM unnest({', '.join(arrays)}) AS u({', '.join(f'k{n}' for n in range(len(columns)))}))"
-
-    def microseconds(self, value: str) -> str:
-        return f"CAST(ROUND(date_part('epoch', {value}) * 1000000) AS BIGINT)"
-
-    def problem(self, column: Column, value: str) -> str:
-        unfit = str(column.unfit).format(value)
-        says = f"'{_safe(column.label)}: ''' || {value}::text || ''' is no time of our calendar'"
-        return f"CASE WHEN {unfit} THEN {says} END"
-
-    def joined(self, problems: Sequence[str]) -> str:
-        return f"NULLIF(concat_ws('; ', {', '.join(problems)}), '')" if problems else "NULL::text"
 
 
 _ARRAYS: dict[pa.DataType, str] = {

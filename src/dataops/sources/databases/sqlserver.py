@@ -17,17 +17,14 @@ from typing import Any, Literal
 import pyarrow as pa
 from sqlalchemy.engine import URL
 
-from dataops.declared.errors import DataRejected, PlatformError
+from dataops.declared.errors import PlatformError
 from dataops.sources.databases import sqlserver_types
-from dataops.sources.databases.reading import typed
-from dataops.sources.databases.statements import Keys, Statement, Writer
-from dataops.sources.databases.tables import Column, Table, called, changed_between
-from dataops.sources.port import SUMS, Position, Remark, Request, delivered
+from dataops.sources.databases.database import APART, Database, patiently
+from dataops.sources.databases.statements import Keys, Statement
+from dataops.sources.databases.tables import Column, Table, called
+from dataops.sources.port import Position, Remark
 
-ATTEMPTS = 4
-PAUSE = 0.5  # seconds before the second attempt; twice as long before each further one
 ROWS = 16_384  # of a batch
-APART = 60  # seconds between two clocks that are worth a word
 TRANSIENT = {
     "is not currently available": 40613, "has reached its limit": 10928, "The service is currently busy": 40501,
     "was deadlocked": 1205, "Error code 0x2749": 10061, "Login timeout expired": 258, "TCP Provider": 10053,
@@ -60,33 +57,58 @@ _ROWS_OF = """SELECT SUM(p.rows) FROM sys.partitions AS p JOIN sys.objects AS o 
 JOIN sys.schemas AS s ON s.schema_id = o.schema_id WHERE p.index_id IN (0, 1) AND s.name = ? AND o.name = ?"""
 
 
-class SqlServerSource:
-    """A SQL Server database that goes on while it is read. Not for use by two threads at once."""
+class _Dialect:
+    """T-SQL's way to write things."""
+
+    def quoted(self, name: str) -> str:
+        return "[{}]".format(name.replace("]", "]]"))
+
+    def moment(self, value: datetime, column: Column) -> str:
+        kind = "datetimeoffset" if column.is_absolute else "datetime2(6)"
+        return f"CAST('{value.isoformat()}{'+00:00' if column.is_absolute else ''}' AS {kind})"
+
+    def keys(self, columns: Sequence[Column], keys: Keys, parameters: list[str]) -> str:
+        """One parameter of JSON, however many keys there are: a server takes 2,100 of them."""
+        parameters.append(json.dumps([[_plain(value) for value in key] for key in keys]))
+        shape = ", ".join(
+            f"k{at} {_KEYS.get(column.type, 'nvarchar(4000)')} '$[{at}]'" for at, column in enumerate(columns)
+        )
+        return f"(SELECT * FROM OPENJSON(?) WITH ({shape}))"
+
+    def microseconds(self, value: str) -> str:
+        return f"DATEDIFF_BIG(microsecond, CAST('1970-01-01' AS datetime2(6)), {value})"
+
+    def problem(self, column: Column, value: str) -> str:
+        """Every value of every type fits."""
+        raise NotImplementedError(f"{column.name}: {value}")
+
+    def joined(self, problems: Sequence[str]) -> str:
+        return ", ".join(problems) or "CAST(NULL AS nvarchar(1))"
+
+
+class SqlServerSource(Database):
+    """A SQL Server database."""
+
+    dialect = _Dialect()
 
     def __init__(self, url: URL, clock: str = "local", timeout: int = 3600) -> None:
         """`clock`: whether rows are stamped by the server's local time or by UTC; `timeout`: seconds per statement."""
-        self._url = url
+        super().__init__(url, timeout)
         self._clock = clock
-        self._timeout = timeout
         self._own: Any = None
         self._reader: Any = None
-        self._position: Position | None = None
-        self._tables: dict[str, Table] = {}
 
     @property
     def name(self) -> str:
         """`mssql host:port/database`."""
         return f"mssql {self._url.host or 'localhost'}:{self._url.port or 1433}/{self._url.database}"
 
-    def schema(self, source_table: str) -> pa.Schema:
-        """Columns as the server has them now, also inside a snapshot."""
-        return self._table(source_table).arrow_schema
-
     @contextmanager
     def snapshot(self, source_tables: Sequence[str]) -> Iterator[None]:
         """Of one moment where the database allows SNAPSHOT; else table by table, which the position says."""
         catalogue = self._catalogue()
-        before = [self._described(*self._called(name)) for name in source_tables]
+        described = [self._described(*self._called(name)) for name in source_tables]
+        before = [table for table in described if table]
         state, *_ = self._row(_DATABASE)
         self._reader = self._connect(autocommit=state != 1)
         try:
@@ -100,33 +122,11 @@ class SqlServerSource:
             with suppress(Exception):  # it may have been cut off
                 self._reader.close()
             self._reader = None
-        after = [self._described(table.schema, table.name) for table in before if table]
-        if changed := changed_between([table for table in before if table], after):
-            raise PlatformError(
-                f"{self.name} changed while it was read: {'; '.join(changed)}. The batch mixes two shapes, so it cannot"
-                " be judged; nothing was published. Run this again."
-            )
+        self._refuse_change(before, [self._described(table.schema, table.name) for table in before])
 
     def position(self) -> Position:
         """Where the clock and row versions stand."""
         return self._position or self._stands(self._catalogue())
-
-    def read(self, request: Request) -> pa.RecordBatchReader:
-        """Rows in no order of their own; see `Source.read`."""
-        statement = self._writer.select(request)
-        table = self._find(request.source_table)
-        columns = [table.column(name, self.name) for name in request.schema.names]
-        batches = self._streamed(statement, columns, request)
-        return pa.RecordBatchReader.from_batches(delivered(request.schema), batches)
-
-    def sums(self, request: Request, low: int, size: int) -> pa.Table | None:
-        """One scan at the server; a line per block comes over."""
-        statement = self._writer.sums(request, low, size)
-        if statement is None:
-            return None
-        batches = list(self._batches(statement, request.source_table))
-        table = pa.Table.from_batches(batches) if batches else SUMS.empty_table()
-        return table.rename_columns(SUMS.names).cast(SUMS)
 
     def deleted(self, source_table: str, key: pa.Schema, since: int) -> pa.Table | None:
         """By Change Tracking, where it is on for the table and keeps so long; its key must be the table's own."""
@@ -138,9 +138,7 @@ class SqlServerSource:
         columns = [table.column(name, self.name) for name in key.names]
         own = ", ".join(f"{column.sql.format(f'd.[{column.name}]')} AS k{n}" for n, column in enumerate(columns))
         sql = f"SELECT {own} FROM CHANGETABLE(CHANGES {place}, {since:d}) AS d WHERE d.SYS_CHANGE_OPERATION = 'D'"
-        batches = list(self._batches(Statement(sql), source_table))
-        found = pa.Table.from_batches(batches).rename_columns(key.names) if batches else key.empty_table()
-        return found.cast(key)
+        return self._fetched(Statement(sql), source_table, key)
 
     def remarks(self) -> list[Remark]:
         """What `source test` tells of the server."""
@@ -180,14 +178,6 @@ class SqlServerSource:
                 self._own.close()
             self._own = None
 
-    @property
-    def _writer(self) -> Writer:
-        return Writer(_Dialect(), self._find, self.name)
-
-    def _streamed(self, statement: Statement, columns: Sequence[Column], request: Request) -> Iterator[pa.RecordBatch]:
-        for batch in self._batches(statement, request.source_table):
-            yield typed(batch, columns, request.schema)
-
     def _batches(self, statement: Statement, source_table: str) -> Iterator[pa.RecordBatch]:
         """What a query gives, in the snapshot if there is one."""
         connection = self._reader or self._catalogue()
@@ -214,15 +204,8 @@ class SqlServerSource:
         identity = f"{number} {created} {fork or ''}".strip()
         return Position(identity, int(last), now, int(oldest), int(last) + 1, deletions=tracked)
 
-    def _find(self, source_table: str) -> Table:
-        return self._tables.get(source_table) or self._table(source_table)
-
-    def _table(self, source_table: str) -> Table:
-        found = self._described(*self._called(source_table))
-        if found is None:
-            raise DataRejected(f"{self.name}: {source_table} is gone, or the login may not see its columns")
-        self._tables[source_table] = found
-        return found
+    def _table_now(self, source_table: str) -> Table | None:
+        return self._described(*self._called(source_table))
 
     def _called(self, source_table: str) -> tuple[str, str]:
         return called(source_table, [tuple(row) for row in self._rows(_TABLES)], self.name)
@@ -257,22 +240,16 @@ class SqlServerSource:
         return self._own
 
     def _connect(self, *, autocommit: bool) -> Any:  # noqa: ANN401  the driver's
-        """Tries again for a moment where the server may only be busy. Raises PlatformError."""
         import mssql_python
 
-        pause = PAUSE
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                made = mssql_python.connect(self._address(), autocommit=autocommit, timeout=10)
-            except mssql_python.Error as error:
-                if attempt == ATTEMPTS or not any(words in str(error) for words in TRANSIENT):
-                    self._raise(error, "")
-                time.sleep(pause)
-                pause *= 2
-            else:
-                made.timeout = self._timeout
-                return made
-        raise PlatformError(f"{self.name} cannot be reached")
+        address = self._address()
+        with self._answering():
+            made = patiently(
+                lambda: mssql_python.connect(address, autocommit=autocommit, timeout=10),
+                lambda error: any(words in str(error) for words in TRANSIENT),
+            )
+        made.timeout = self._timeout
+        return made
 
     def _address(self) -> str:
         """For the driver: encrypted unless the address says else, read only by intent."""
@@ -324,35 +301,6 @@ _NOT_ONE_MOMENT = "read table by table, not as of one moment: the database does 
 def _escaped(text: str) -> str:
     """A value in a connection string."""
     return "{" + text.replace("}", "}}") + "}" if set(text) & set(";{}[]()?*=!@ ") else text
-
-
-class _Dialect:
-    """T-SQL's way to write things."""
-
-    def quoted(self, name: str) -> str:
-        return "[{}]".format(name.replace("]", "]]"))
-
-    def moment(self, value: datetime, column: Column) -> str:
-        kind = "datetimeoffset" if column.is_absolute else "datetime2(6)"
-        return f"CAST('{value.isoformat()}{'+00:00' if column.is_absolute else ''}' AS {kind})"
-
-    def keys(self, columns: Sequence[Column], keys: Keys, parameters: list[str]) -> str:
-        """One parameter of JSON, however many keys there are: a server takes 2,100 of them."""
-        parameters.append(json.dumps([[_plain(value) for value in key] for key in keys]))
-        shape = ", ".join(
-            f"k{at} {_KEYS.get(column.type, 'nvarchar(4000)')} '$[{at}]'" for at, column in enumerate(columns)
-        )
-        return f"(SELECT * FROM OPENJSON(?) WITH ({shape}))"
-
-    def microseconds(self, value: str) -> str:
-        return f"DATEDIFF_BIG(microsecond, CAST('1970-01-01' AS datetime2(6)), {value})"
-
-    def problem(self, column: Column, value: str) -> str:
-        """Every value of every type fits."""
-        raise NotImplementedError(f"{column.name}: {value}")
-
-    def joined(self, problems: Sequence[str]) -> str:
-        return ", ".join(problems) or "CAST(NULL AS nvarchar(1))"
 
 
 _KEYS: dict[pa.DataType, str] = {

@@ -16,8 +16,8 @@ class Column:
     """A column as the server has it.
 
     `name` is the server's own and `label` the port's; `sql` reads the value, with `{}` for the column, and `unfit` is
-    the condition on it under which no value of `type` can be made, which `sql` then reads as NULL. `arrives` is the
-    type in which the driver hands it over, if another one. `is_absolute`: a moment with a zone.
+    the condition on it under which no value of `type` can be made, which `sql` then reads as NULL.
+    `is_absolute`: a moment with a zone.
     """
 
     name: str
@@ -25,7 +25,6 @@ class Column:
     type: pa.DataType
     sql: str = "{}"
     unfit: str | None = None
-    arrives: pa.DataType | None = None
     is_absolute: bool = False
 
 
