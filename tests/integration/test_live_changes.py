@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from dataops.lab.faulty_source import Faulty
 from dataops.ledger import publications, readings
 from dataops.pipeline import jobs
 from dataops.sources import Source, Window
-from dataops.sources.port import Position
+from dataops.sources.port import Position, Request
 from tests.conftest import PostgresServer
 from tests.support.live_shop import MAY, LiveShop, live_shop
 
@@ -68,6 +69,36 @@ def test_what_a_transaction_stamped_long_before_it_wrote_is_found_by_looking_bac
     late.commit()
     assert shop.load(ONE_DAY).publication.status == "published"
     assert shop.is_equal()
+
+
+class Asked(Faulty):
+    """The source, and since when it was asked for changes."""
+
+    def __init__(self, inner: Source) -> None:
+        super().__init__(inner, {})
+        self.since: list[datetime] = []
+
+    def read(self, request: Request) -> pa.RecordBatchReader:
+        self.since += [request.changed.since] if request.changed else []
+        return super().read(request)
+
+
+def test_as_long_as_a_writer_is_at_work_every_load_looks_back_before_it(shop: LiveShop) -> None:
+    with shop.work.warehouse.reading() as connection:
+        before = readings.last(connection, "sales")
+    late = shop.begin()
+    late.execute("UPDATE sales.sales_order SET customer_id = 3 WHERE order_id = 1")
+    with shop.source() as source:
+        asked = Asked(source)
+        for _ in range(3):
+            jobs.load(shop.work, "sales", ONE_DAY, asked)
+    assert asked.since == [before.now - timedelta(hours=1)] * 3
+    late.commit()
+    with shop.source() as source:
+        asked = Asked(source)
+        for _ in range(2):
+            jobs.load(shop.work, "sales", ONE_DAY, asked)
+    assert asked.since[1] > before.now - timedelta(hours=1)
 
 
 def test_new_errors_on_other_days_count_for_the_quota(shop: LiveShop) -> None:

@@ -72,6 +72,14 @@ def test_deletions_on_any_day_are_found_and_loaded(shop: LiveShop) -> None:
     assert shop.is_equal()
 
 
+def test_a_day_that_is_empty_now_is_loaded_with_days_around_it(shop: LiveShop) -> None:
+    """Alone it would be an empty delivery, which is held."""
+    shop.run("DELETE FROM sales.order_line WHERE order_id = 1", "DELETE FROM sales.sales_order WHERE order_id = 1")
+    assert differences(shop)[1] == ["2014-05-01..2014-05-03"]
+    assert reconcile(shop) == ["published"]
+    assert shop.is_equal()
+
+
 def test_what_waits_in_quarantine_is_known_and_no_difference(shop: LiveShop) -> None:
     shop.run(*shop.order(9, 20, lines=1, qty=5000), *shop.order(10, 21, qty=900))
     assert reconcile(shop) == ["published"]

@@ -62,6 +62,7 @@ class SqlServerDouble:
     formats: dict[str, FileFormat] = field(default_factory=dict)
     statements: list[str] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
+    autocommits: list[bool] = field(default_factory=list)
     database: duckdb.DuckDBPyConnection = field(default_factory=duckdb.connect)
 
     def fill(self, files: Path, tables: list[str]) -> None:
@@ -92,6 +93,7 @@ class SqlServerDouble:
 
     def _connect(self, address: str, **options: Any) -> _Connection:
         self.addresses.append(address)
+        self.autocommits.append(bool(options["autocommit"]))
         self.fails("connect")
         return _Connection(self, bool(options["autocommit"]))
 

@@ -48,6 +48,7 @@ def source(double: SqlServerDouble, monkeypatch: pytest.MonkeyPatch) -> Iterator
     double.allows_snapshot, double.fails, double.active = True, lambda _: None, None
     double.statements.clear()
     double.addresses.clear()
+    double.autocommits.clear()
     with double.connected():
         opened = open_source(URL)
         yield opened
@@ -108,6 +109,7 @@ def test_a_group_is_read_in_one_transaction_of_isolation_snapshot(source: Source
     with source.snapshot([ORDERS]):
         position = source.position()
     assert "SET TRANSACTION ISOLATION LEVEL SNAPSHOT" in double.statements
+    assert double.autocommits == [True, False]  # the catalogue's connection, and that of the snapshot
     assert position is not None
     assert position.caveat == ""
 

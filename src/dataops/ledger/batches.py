@@ -17,7 +17,7 @@ from dataops.ledger import tables as t
 from dataops.ledger.enums import SETTLED, STANDS, BatchState, VerdictName
 from dataops.ledger.reading import Record, every, one
 from dataops.ledger.workspace import Workspace
-from dataops.sources.port import Window
+from dataops.sources.port import Window, merged
 
 REPLAYED = "quarantine"
 """The source of a batch that brings waiting rows back."""
@@ -261,13 +261,7 @@ def loaded_windows(connection: Connection, group: str) -> list[Window] | None:
     spans = connection.execute(sa.select(c.window_start, c.window_end).where(stands).order_by(c.window_start)).all()
     if any(start is None for start, _ in spans):
         return None
-    merged: list[Window] = []
-    for start, end in spans:
-        if merged and start <= merged[-1].end:
-            merged[-1] = Window(merged[-1].start, max(end, merged[-1].end))
-        else:
-            merged.append(Window(start, end))
-    return merged
+    return merged(Window(start, end) for start, end in spans)
 
 
 def standing_windows(connection: Connection, group: str) -> set[Window]:

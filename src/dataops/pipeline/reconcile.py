@@ -25,7 +25,7 @@ from dataops.pipeline.intake import blocks, known, landing
 from dataops.pipeline.intake.blocks import Cost, Ranges
 from dataops.sources.arrow import pc
 from dataops.sources.checksums import grouped
-from dataops.sources.port import SUMS, Also, Between, Position, Request, Source, Window
+from dataops.sources.port import SUMS, Also, Between, Position, Request, Source, Window, merged
 from dataops.warehouse.arrow_types import arrow_type
 
 NEAR = timedelta(days=3)  # days that lie so close are loaded together with those between them
@@ -124,17 +124,7 @@ def windows(
         for s in spans
         if w.start < s.end and s.start < w.end
     )
-    return _together(_with_rows(work, source, group, window, span) for window, span in cut)
-
-
-def _together(found: Iterable[Window]) -> list[Window]:
-    made: list[Window] = []
-    for window in sorted(found, key=lambda w: w.start):
-        if made and window.start - made[-1].end <= NEAR:
-            made[-1] = Window(made[-1].start, max(made[-1].end, window.end))
-        else:
-            made.append(window)
-    return made
+    return merged((_with_rows(work, source, group, window, span) for window, span in cut), NEAR)
 
 
 def _with_rows(work: Workspace, source: Source, group: Group, window: Window, within: Window) -> Window:

@@ -3,7 +3,7 @@
 Nothing here knows a file format, a database or a warehouse; both ends of an extract import these words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -49,6 +49,17 @@ class Window:
     def __str__(self) -> str:
         """As `parse` reads it; the time of day only where there is one."""
         return f"{_spelled(self.start)}..{_spelled(self.end)}"
+
+
+def merged(windows: Iterable[Window], near: timedelta = timedelta(0)) -> list[Window]:
+    """The same times in windows further apart than `near`, oldest first."""
+    made: list[Window] = []
+    for window in sorted(windows, key=lambda w: w.start):
+        if made and window.start - made[-1].end <= near:
+            made[-1] = Window(made[-1].start, max(made[-1].end, window.end))
+        else:
+            made.append(window)
+    return made
 
 
 _EXAMPLE = "for the whole of 1 May 2026 write 2026-05-01..2026-05-02 (the end is not included)"

@@ -6,7 +6,7 @@ last reading that stands, whatever its window.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ from dataops.ledger import batches, readings
 from dataops.ledger.readings import Reading
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline.intake.landing import Selection
-from dataops.sources.port import Also, Changed, Position, Recorder, Request, Source, Touched, Window
+from dataops.sources.port import Also, Changed, Position, Recorder, Request, Source, Touched, Window, merged
 from dataops.warehouse.arrow_types import arrow_schema
 from dataops.warehouse.tables import place, quoted
 
@@ -69,25 +69,11 @@ def with_changes(selection: Selection, group: Group, known: Before, now: Positio
     if window is None or now is None or standing is None or standing.identity != now.identity:
         return selection
     until = min(standing.settled, now.now)
-    within = tuple(_merged([*known.loaded, window])) if known.loaded else ()
+    within = tuple(merged([*known.loaded, window])) if known.loaded else ()
     changed = {
         root.table: found for root in group.datasets if (found := _changed(group, root, until, within)) is not None
     }
     return replace(selection, changed=changed)
-
-
-def _merged(windows: Sequence[Window]) -> Iterator[Window]:
-    """The same times in windows that neither overlap nor touch."""
-    current: Window | None = None
-    for window in sorted(windows, key=lambda w: w.start):
-        if current is None or window.start > current.end:
-            if current is not None:
-                yield current
-            current = window
-        else:
-            current = Window(current.start, max(current.end, window.end))
-    if current is not None:
-        yield current
 
 
 def _changed(group: Group, root: Dataset, until: datetime, within: tuple[Window, ...]) -> Changed | None:

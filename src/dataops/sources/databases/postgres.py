@@ -44,10 +44,11 @@ _COLUMNS = """WITH RECURSIVE base AS (
 SELECT b.attname, t.typname, b.modifier FROM base b JOIN pg_type t ON t.oid = b.type
 WHERE t.typtype <> 'd' ORDER BY b.attnum"""
 _VERSION = "SELECT c.oid || ' ' || c.relfilenode FROM pg_class c WHERE c.oid = to_regclass(%(table)s)"
+_AT_WORK = """SELECT clock_timestamp() AT TIME ZONE %(zone)s,
+  (SELECT array_agg(transactionid::text::bigint) FROM pg_locks WHERE locktype = 'transactionid' AND granted)"""
 _POSITION = """SELECT
   (SELECT oid::text FROM pg_database WHERE datname = current_database()),
   (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint,
-  clock_timestamp() AT TIME ZONE %(zone)s,
   pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint"""
 
 
@@ -115,9 +116,10 @@ class PostgresSource(Database):
         """Everything is read as of one moment, in which no table may be rewritten or get another shape."""
         with self._connected() as holder:
             with self._answering():
+                at_work = _at_work(self._catalogue(), self._zone)
                 holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 [self._snapshot] = holder.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
-                self._position = _position(holder, self._zone)
+                self._position = _position(holder, *at_work)
                 described = [_described(holder, *self._called(name, holder)) for name in source_tables]
             before = [table for table in described if table]
             try:
@@ -131,7 +133,8 @@ class PostgresSource(Database):
     def position(self) -> Position:
         """Where the log, the clock and the transactions stand."""
         with self._answering():
-            return self._position or _position(self._catalogue(), self._zone)
+            catalogue = self._catalogue()
+            return self._position or _position(catalogue, *_at_work(catalogue, self._zone))
 
     def remarks(self) -> list[Remark]:
         """What `source test` tells of the server."""
@@ -309,8 +312,25 @@ def _described(connection: psycopg.Connection[Any], schema: str, name: str) -> T
     return Table(schema, name, tuple(columns), version[0])
 
 
-def _position(connection: psycopg.Connection[Any], zone: str) -> Position:
-    return Position(*(connection.execute(_POSITION, {"zone": zone}).fetchone() or ()))
+def _at_work(connection: psycopg.Connection[Any], zone: str) -> tuple[datetime, list[int]]:
+    """When, by the server's clock, and the short numbers of the transactions that are changing something.
+
+    Asked before the snapshot is taken: of one that is begun in between, everything is later than this moment. The
+    snapshot alone would not do: its `xmax` is one more than the last transaction that has *ended*.
+    """
+    [(now, numbers)] = connection.execute(_AT_WORK, {"zone": zone}).fetchall()
+    return now, numbers or []
+
+
+def _position(connection: psycopg.Connection[Any], now: datetime, at_work: Sequence[int]) -> Position:
+    [(identity, mark, oldest, after)] = connection.execute(_POSITION).fetchall()
+    known = [_whole_number(number, after) for number in at_work]
+    return Position(identity, mark, now, min([oldest, *known]), max([after, *(number + 1 for number in known)]))
+
+
+def _whole_number(number: int, near: int) -> int:
+    """Of a transaction by its 32 bits and the whole number of another one of about the same time."""
+    return near + (number - near + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
 _ARRAYS: dict[pa.DataType, str] = {
