@@ -10,9 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from dataops.declared.errors import DataRejected
 from dataops.lab.faulty_source import Faulty
-from dataops.ledger import publications, readings
+from dataops.ledger import batches, publications, readings
+from dataops.ledger.workspace import open_workspace
 from dataops.pipeline import jobs
+from dataops.pipeline.intake import extraction
 from dataops.sources import Source, Window
 from dataops.sources.port import Position, Request
 from tests.conftest import PostgresServer
@@ -164,8 +167,6 @@ def test_a_delivery_that_lost_more_than_is_allowed_is_held(shop: LiveShop) -> No
     file = shop.work.settings.paths.checkpoints / "sales.yml"
     file.write_text(file.read_text("utf-8").replace("deletions: 100%", "deletions: 50%"), "utf-8")
     shop.run("DELETE FROM sales.order_line WHERE order_id > 1", "DELETE FROM sales.sales_order WHERE order_id > 1")
-    from dataops.ledger.workspace import open_workspace
-
     again = LiveShop(shop.url, open_workspace(shop.work.settings))
     held = again.load(MAY)
     assert held.publication is None
@@ -175,9 +176,10 @@ def test_a_delivery_that_lost_more_than_is_allowed_is_held(shop: LiveShop) -> No
 class Recording(Faulty):
     """The source, with what Change Tracking of a SQL Server would have kept."""
 
-    def __init__(self, inner: Source, gone: dict[str, list[tuple[int, ...]]]) -> None:
+    def __init__(self, inner: Source, gone: dict[str, list[tuple[int, ...]]], forgot: str = "") -> None:
         super().__init__(inner, {})
         self._gone = gone
+        self._forgot = forgot
 
     def position(self) -> Position | None:
         position = super().position()
@@ -185,8 +187,88 @@ class Recording(Faulty):
 
     def deleted(self, source_table: str, key: pa.Schema, since: int) -> pa.Table | None:
         assert since == 7
+        if source_table == self._forgot:
+            return None
         rows = [dict(zip(key.names, values, strict=True)) for values in self._gone.get(source_table, [])]
         return pa.Table.from_pylist(rows, schema=key)
+
+
+def trusting(shop: LiveShop) -> LiveShop:
+    """The same shop, whose contract of orders takes the source's word for what was deleted."""
+    file = shop.work.settings.paths.contracts / "raw" / "sales_order.yml"
+    file.write_text(file.read_text("utf-8").replace("deletes: compare", "deletes: from_source"), "utf-8")
+    return LiveShop(shop.url, open_workspace(shop.work.settings))
+
+
+def test_where_the_source_is_trusted_its_record_alone_says_what_is_gone(shop: LiveShop) -> None:
+    """What was deleted behind its back is found by the comparison."""
+    shop = trusting(shop)
+    with shop.source() as source:
+        jobs.load(shop.work, "sales", ONE_DAY, Recording(source, {}))
+    for order in (1, 2):
+        shop.run(f"DELETE FROM sales.order_line WHERE order_id = {order}")
+        shop.run(f"DELETE FROM sales.sales_order WHERE order_id = {order}")
+    with shop.source() as source:
+        recording = Recording(source, {"Sales.SalesOrder": [(1,)], "Sales.OrderLine": [(1, 1), (1, 2)]})
+        jobs.load(shop.work, "sales", MAY, recording)
+        assert [row[0] for row in shop.published("sales_order")] == [2, 3, 4]
+        found = jobs.differences(shop.work, "sales", source)
+        assert jobs.load_differences(shop.work, "sales", source, found)
+    assert shop.is_equal()
+
+
+@pytest.mark.parametrize("forgot", ["Sales.SalesOrder", "Sales.OrderLine"])
+def test_a_source_without_a_record_of_deletions_cannot_be_trusted_with_them(shop: LiveShop, forgot: str) -> None:
+    """Neither for the orders nor for the lines that go with them."""
+    shop = trusting(shop)
+    with shop.source() as source, pytest.raises(DataRejected, match=f"no record of what was deleted from {forgot}"):
+        jobs.load(shop.work, "sales", ONE_DAY, Recording(source, {}, forgot=forgot))
+    with pytest.raises(DataRejected, match=r"Switch Change Tracking on .* deletes: compare"):
+        shop.load(ONE_DAY)
+
+
+class Restless(Faulty):
+    """The source, of which rows change while they are read, as often as it says."""
+
+    def __init__(self, inner: Source, moves: int) -> None:
+        super().__init__(inner, {})
+        self.moves = moves
+        self.readings = 0
+
+    def position(self) -> Position | None:
+        position = super().position()
+        return replace(position, caveat="table by table") if position else None
+
+    def has_moved(self) -> bool:
+        self.readings += 1
+        return self.readings <= self.moves
+
+
+@pytest.mark.parametrize(("moves", "readings", "notes"), [(0, 1, 0), (2, 3, 0), (9, 3, 2)])
+def test_what_moved_while_it_was_read_is_read_again_a_few_times(
+    shop: LiveShop, moves: int, readings: int, notes: int
+) -> None:
+    """F20, where no snapshot is to be had: of one moment without a word, or else each dataset says that it is not."""
+    shop.run("UPDATE sales.sales_order SET customer_id = 3, modified = now() AT TIME ZONE 'UTC' WHERE order_id = 1")
+    with shop.source() as source:
+        restless = Restless(source, moves)
+        done = jobs.load(shop.work, "sales", MAY, restless)
+    assert restless.readings == readings
+    assert done.publication.status == "published"
+    assert shop.is_equal()
+    with shop.work.warehouse.reading() as connection:
+        brought = batches.datasets(connection, batches.newest_number(connection, "sales"))
+        seqs = connection.exec_driver_sql("SELECT DISTINCT _batch FROM raw.sales_order").all()
+    assert sum("table by table" in dataset.notes for dataset in brought.values()) == notes
+    assert len(seqs) <= 2  # nothing is left of a reading that did not count
+
+
+def test_a_long_reading_is_not_repeated(shop: LiveShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extraction, "QUICK", 0.0)
+    with shop.source() as source:
+        restless = Restless(source, 9)
+        jobs.load(shop.work, "sales", MAY, restless)
+    assert restless.readings == 1
 
 
 def test_deletions_that_the_source_keeps_come_with_any_window(shop: LiveShop) -> None:

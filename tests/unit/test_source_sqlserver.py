@@ -15,7 +15,7 @@ from tests.support.sqlserver_double import SqlServerDouble, error
 from dataops.declared.errors import DataRejected, DeclarationError, PlatformError
 from dataops.sources import open_source
 from dataops.sources.databases import database, sqlserver_types
-from dataops.sources.port import Also, Changed, Follow, Position, Recorder, Request, Source, Touched, Window
+from dataops.sources.port import Also, Changed, Follow, Position, Recorder, Request, Source, Touched, Watchful, Window
 
 pytestmark = pytest.mark.unit
 URL = "mssql://reader:s3cr;et}@sql.example:1433/AdventureWorks"
@@ -27,7 +27,7 @@ SINCE_2019 = {
     "CAST", "CONVERT", "COALESCE", "COUNT", "SUM", "UPPER", "SWITCHOFFSET", "DATEDIFF_BIG", "OPENJSON", "EXISTS",
     "SYSDATETIME", "SYSUTCDATETIME", "MIN_ACTIVE_ROWVERSION", "SERVERPROPERTY", "CONNECTIONPROPERTY", "DB_NAME",
     "IS_SRVROLEMEMBER", "HAS_PERMS_BY_NAME", "CHANGE_TRACKING_CURRENT_VERSION", "CHANGE_TRACKING_MIN_VALID_VERSION",
-    "OBJECT_ID", "CHANGETABLE",
+    "OBJECT_ID", "CHANGETABLE", "COUNT_BIG", "BINARY_CHECKSUM",
 }  # fmt: skip
 """Functions of SQL Server 2019, of those that are used; each is in Microsoft's reference of Transact-SQL."""
 SYNTAX = {"FROM", "IN", "AND", "OR", "WITH", "WHERE", "AS", "NOT", "ON", "JOIN", "THEN", "SELECT", "BY", "WHEN"}
@@ -97,6 +97,11 @@ def test_every_statement_is_t_sql_of_functions_that_a_server_of_2019_has(
     source.estimated_rows(ORDERS)  # type: ignore[attr-defined]
     asked = {sql for sql in double.statements if sql.startswith("SELECT")}
     assert len(asked) >= 7
+    double.allows_snapshot = False
+    with source.snapshot([ORDERS, LINES]):
+        source.read(everything(source)).read_all()
+    asked |= {sql for sql in double.statements if sql.startswith("SELECT")}
+    assert any("BINARY_CHECKSUM" in sql for sql in asked)
     kinds = [
         sqlserver_types.column("c", base, 8, 18, 2).sql
         for base in [*sqlserver_types._PLAIN, "varchar", "char", "nvarchar"]
@@ -122,8 +127,41 @@ def test_a_database_that_does_not_allow_it_is_read_table_by_table_and_says_so(
     with source.snapshot([ORDERS]):
         position = source.position()
         assert source.read(Request(ORDERS, source.schema(ORDERS), DAY, "order_date")).read_all().num_rows
+        assert isinstance(source, Watchful)
+        assert not source.has_moved()
     assert position is not None
     assert "not as of one moment" in position.caveat
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM Sales.SalesOrderHeader WHERE sales_order_id = 43659",
+        "UPDATE Sales.SalesOrderHeader SET comment = 'x' WHERE sales_order_id % 1000 = 1",
+        """UPDATE Sales.SalesOrderHeader AS o SET sub_total = other.sub_total FROM Sales.SalesOrderHeader AS other
+        WHERE o.sales_order_id IN (43659, 43661) AND other.sales_order_id = 43659 + 43661 - o.sales_order_id""",
+    ],
+    ids=["deleted", "changed", "exchanged"],
+)
+def test_it_knows_whether_what_it_read_table_by_table_is_of_one_moment(
+    source: Source, double: SqlServerDouble, change: str
+) -> None:
+    """F20: two rows that exchange a value are a change as well."""
+    double.allows_snapshot = False
+    assert isinstance(source, Watchful)
+    with source.snapshot([ORDERS, LINES]):
+        names = ("sales_order_id", "comment", "sub_total")
+        source.read(Request(ORDERS, pa.schema([source.schema(ORDERS).field(name) for name in names]))).read_all()
+        source.read(Request(LINES, source.schema(LINES), DAY, follow=Follow(KEY, ORDERS, KEY, "order_date"))).read_all()
+        assert not source.has_moved()
+        double.database.execute("CREATE OR REPLACE TEMP TABLE saved AS FROM Sales.SalesOrderHeader")
+        double.database.execute(change)
+        assert source.has_moved()
+    double.database.execute("DELETE FROM Sales.SalesOrderHeader")
+    double.database.execute("INSERT INTO Sales.SalesOrderHeader FROM saved")
+    double.database.execute("DROP TABLE saved")
+    with source.snapshot([ORDERS]):
+        assert not source.has_moved()
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ class Platform(Strict):
     cursor: str | None = None
     follows: str | None = None
     changes: Changes | None = None
-    deletes: Literal["never", "compare"] = "never"  # whether a window speaks for rows of it that the source has no more
+    deletes: Literal["never", "compare", "from_source"] = "never"  # how rows that the source has no more are found
     references: dict[str, Reference] = Field(default_factory=dict)
     control: tuple[str, ...] = ()
     pii: tuple[str, ...] = ()

@@ -217,6 +217,15 @@ class Recorder(Protocol):
         ...
 
 
+@runtime_checkable
+class Watchful(Protocol):
+    """A source that cannot always be read as of one moment, but knows whether that made a difference."""
+
+    def has_moved(self) -> bool:
+        """Inside a snapshot with a caveat: whether rows that were read in it are not what they were."""
+        ...
+
+
 class Source(Protocol):
     """Where rows come from."""
 

@@ -5,9 +5,11 @@ A batch that is not sealed cannot be judged; what a crashed load left behind is 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import pyarrow as pa
 from sqlalchemy.engine import Connection
@@ -25,10 +27,11 @@ from dataops.pipeline import leftovers
 from dataops.pipeline.intake import landing, live
 from dataops.pipeline.intake.drift import Drift, DriftRejectedError
 from dataops.pipeline.intake.landing import Tell
-from dataops.sources.port import Source, Window
+from dataops.sources.port import Source, Watchful, Window
 from dataops.warehouse import tables
 
 MIN_FREE_BYTES = 64 * 2**20
+MORE_READINGS, QUICK = 2, 120.0  # of a source that moved meanwhile; seconds that a reading took to be worth another
 CLOCK_STEP = timedelta(hours=1)  # more than time servers correct
 
 
@@ -39,11 +42,24 @@ def extract(
     """Lands a new batch of `group` and returns its id. The caller holds the group's lock.
 
     `tell` is told of rows as they come. `renewed`: the source may be another database than before, or have gone back;
-    whoever says so compares everything.
+    whoever says so compares everything. What changed while it was read is read again, if that did not take long.
 
     Raises DataRejected for what the source got wrong, PlatformError when source or warehouse break off; in both
     cases nothing of the batch can be judged or published.
     """
+    repeated = partial(_extract, work, group, source, window, renewed=renewed, tell=tell)
+    for _ in range(MORE_READINGS):
+        if batch_id := repeated(within=QUICK):
+            return batch_id
+    return str(repeated(within=0.0))
+
+
+def _extract(
+    work: Workspace, group: Group, source: Source, window: Window | None, *, renewed: bool, tell: Tell | None,
+    within: float,
+) -> str | None:  # fmt: skip
+    """One reading; None where the source changed in the middle of it and it took less than `within` seconds."""
+    began = time.monotonic()
     _require_room(work)
     with writing(work.warehouse, work.catalog.datasets.values()) as connection:
         _require_clock(connection)
@@ -57,16 +73,19 @@ def extract(
         position = source.position()
         if not renewed:
             live.refuse_going_back(source, group, known.last, position)
+            live.require_record(source, group, known, position)
         before = _agreed(work, group, source, batch.seq)
         selection = live.with_changes(selection, group, known, position)
         selection = replace(selection, now=position.now if position else None, tell=tell)
-        selection, gone = live.gone(work, source, group, selection, known)
+        selection, gone = live.gone(work, source, group, selection, known, compare=renewed)
         arrivals = [landing.land(work, source, group, before[d.table], selection, batch.seq) for d in group.datasets]
         for dataset in group.datasets:
             landing.refuse_change(dataset, before[dataset.table].found, landing.columns_of(source, dataset))
-    if position and position.caveat:
-        for arrival in arrivals:
-            arrival.notes.append(position.caveat)
+        caveat = position.caveat if position and _has_moved(source) else ""
+    if caveat and time.monotonic() - began < within:
+        return None
+    for arrival in arrivals:
+        arrival.notes += [caveat] if caveat else []
     failpoint("batch_landed")
     with work.warehouse.transaction() as connection:
         _seal(connection, batch.seq, arrivals, window)
@@ -80,6 +99,11 @@ def extract(
     failpoint("batch_sealed")
     gate.show(work, batch.batch_id)
     return batch.batch_id
+
+
+def _has_moved(source: Source) -> bool:
+    """Whether what was read may not be of one moment; of a source that cannot tell, it may."""
+    return source.has_moved() if isinstance(source, Watchful) else True
 
 
 def _agreed(work: Workspace, group: Group, source: Source, seq: int) -> dict[str, Drift]:

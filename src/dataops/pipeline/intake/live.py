@@ -88,20 +88,50 @@ def _changed(group: Group, root: Dataset, until: datetime, within: tuple[Window,
 
 
 def gone(
-    work: Workspace, source: Source, group: Group, selection: Selection, known: Before
+    work: Workspace, source: Source, group: Group, selection: Selection, known: Before, *, compare: bool = False
 ) -> tuple[Selection, Mapping[str, pa.Table]]:
     """Keys by table that the window should have brought, or the source says it deleted, and that it has no more.
 
     What it has elsewhere now is asked for as well, and parents of children that went: the selection names those.
+    `compare`: windows are compared also where the contract trusts the source's record of deletions.
     """
     keys: dict[str, pa.Table] = {}
-    if selection.window is not None:
-        for dataset in group.datasets:
-            if dataset.contract.platform.deletes == "compare":
-                told = _deleted(source, dataset, known)
-                selection, keys[dataset.table] = _gone(work, source, dataset, selection, selection.window, told)
-                selection = _with_parents(source, group, dataset, selection, known)
+    for dataset in group.datasets:
+        policy = dataset.contract.platform.deletes
+        if selection.window is None or policy == "never":
+            continue
+        told, expected = _deleted(source, dataset, known), _key(dataset).empty_table()
+        if policy == "compare" or compare:
+            expected = _published(work, dataset, selection.window, expected.schema)
+        selection, keys[dataset.table] = _gone(source, dataset, selection, expected, told)
+        selection = _with_parents(source, group, dataset, selection, known)
     return selection, keys
+
+
+def require_record(source: Source, group: Group, known: Before, now: Position | None) -> None:
+    """Raises DataRejected where a contract says `deletes: from_source` and the source has no such record.
+
+    Neither of the dataset nor of those that follow it may deletions since the last reading that stands be unknown.
+    """
+    for root in group.datasets:
+        if root.contract.platform.deletes != "from_source":
+            continue
+        for dataset in (root, *(child for child, _ in group.followers(root))):
+            if not _is_recorded(source, dataset, known, now):
+                raise DataRejected(
+                    f"{source.name} keeps no record of what was deleted from {dataset.contract.platform.source}, or"
+                    f" none since the last load of {group.name}; the contract of {root.table} says deletes:"
+                    f" from_source.\nNothing was loaded. Switch Change Tracking on for the table, or write deletes:"
+                    f" compare; then, for what was missed meanwhile: dataops reconcile {group.name}"
+                )
+
+
+def _is_recorded(source: Source, dataset: Dataset, known: Before, now: Position | None) -> bool:
+    before = known.standing.deletions if known.standing else None
+    since = before if before is not None else now.deletions if now else None
+    if since is None or not isinstance(source, Recorder):
+        return False
+    return source.deleted(str(dataset.contract.platform.source), _key(dataset), since) is not None
 
 
 def _key(dataset: Dataset) -> pa.Schema:
@@ -135,11 +165,10 @@ def _named(selection: Selection, root: Dataset, keys: Sequence[tuple[object, ...
 
 
 def _gone(
-    work: Workspace, source: Source, dataset: Dataset, selection: Selection, window: Window, told: pa.Table
+    source: Source, dataset: Dataset, selection: Selection, expected: pa.Table, told: pa.Table
 ) -> tuple[Selection, pa.Table]:
-    schema = _key(dataset)
-    expected = _published(work, dataset, window, schema)
-    asked = Request(str(dataset.contract.platform.source), schema, window, str(dataset.contract.platform.cursor))
+    platform = dataset.contract.platform
+    asked = Request(str(platform.source), expected.schema, selection.window, str(platform.cursor))
     missing = _without(expected, source.read(asked).read_all()) if expected.num_rows else expected
     missing = pa.concat_tables([missing, told]).group_by(list(dataset.key)).aggregate([])
     if not missing.num_rows:

@@ -22,7 +22,7 @@ from dataops.sources.databases import sqlserver_types
 from dataops.sources.databases.database import APART, Database, patiently
 from dataops.sources.databases.statements import Keys, Statement
 from dataops.sources.databases.tables import Column, Table, called
-from dataops.sources.port import Position, Remark
+from dataops.sources.port import Position, Remark, Request
 
 ROWS = 16_384  # of a batch
 TRANSIENT = {
@@ -52,6 +52,9 @@ _POSITION = """SELECT SYSDATETIME(), SYSUTCDATETIME(), CAST(MIN_ACTIVE_ROWVERSIO
 _ABOUT = """SELECT CONVERT(nvarchar(128), SERVERPROPERTY('ProductVersion')), SYSUTCDATETIME(),
   CAST(IS_SRVROLEMEMBER('sysadmin') AS int), CAST(HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'UPDATE') AS int),
   CONVERT(nvarchar(10), CONNECTIONPROPERTY('net_transport'))"""
+_STATE_OF = """SELECT COUNT_BIG(*), SUM(CAST(r.b AS bigint)), SUM(CAST(r.b AS bigint) * r.b % 2147483647)
+FROM (SELECT BINARY_CHECKSUM(*) AS b FROM ({}) AS r) AS r"""
+"""Of a query's rows; the squares see what the plain sum does not, such as two rows that exchange a value."""
 _TRACKED_SINCE = """SELECT CHANGE_TRACKING_MIN_VALID_VERSION(OBJECT_ID(?))"""
 _ROWS_OF = """SELECT SUM(p.rows) FROM sys.partitions AS p JOIN sys.objects AS o ON o.object_id = p.object_id
 JOIN sys.schemas AS s ON s.schema_id = o.schema_id WHERE p.index_id IN (0, 1) AND s.name = ? AND o.name = ?"""
@@ -97,6 +100,7 @@ class SqlServerSource(Database):
         self._clock = clock
         self._own: Any = None
         self._reader: Any = None
+        self._watched: list[tuple[Statement, Any]] | None = None  # where a reading is not of one moment
 
     @property
     def name(self) -> str:
@@ -116,13 +120,25 @@ class SqlServerSource(Database):
                 self._run(self._reader, "SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
             caveat = "" if state == 1 else _NOT_ONE_MOMENT
             self._position = replace(self._stands(self._reader if state == 1 else catalogue), caveat=caveat)
+            self._watched = [] if caveat else None
             yield
         finally:
-            self._position = None
+            self._position = self._watched = None
             with suppress(Exception):  # it may have been cut off
                 self._reader.close()
             self._reader = None
         self._refuse_change(before, [self._described(table.schema, table.name) for table in before])
+
+    def read(self, request: Request) -> pa.RecordBatchReader:
+        """Rows in no order of their own; see `Source.read`. Where nothing holds them still, they are summed before."""
+        if self._watched is not None:
+            statement = self._writer.select(request)
+            self._watched.append((statement, self._state_of(statement)))
+        return super().read(request)
+
+    def has_moved(self) -> bool:
+        """Whether what was read is another now. Where nothing is, all of it is as of this moment."""
+        return any(self._state_of(statement) != was for statement, was in self._watched or ())
 
     def position(self) -> Position:
         """Where the clock and row versions stand."""
@@ -196,6 +212,10 @@ class SqlServerSource(Database):
         finally:
             reader.close()
             cursor.close()
+
+    def _state_of(self, statement: Statement) -> Any:  # noqa: ANN401  the driver's
+        """Number of rows and two sums of them."""
+        return self._row(_STATE_OF.format(statement.sql), *statement.parameters)
 
     def _stands(self, connection: Any) -> Position:  # noqa: ANN401  the driver's
         _, _, created, number, fork = self._row(_DATABASE)
@@ -295,7 +315,10 @@ class SqlServerSource(Database):
         raise PlatformError(f"{self.name} cannot be read: {doing}{first}\nNothing was published.") from error
 
 
-_NOT_ONE_MOMENT = "read table by table, not as of one moment: the database does not allow SNAPSHOT isolation"
+_NOT_ONE_MOMENT = (
+    "read table by table, not as of one moment: rows changed meanwhile, and the database does not allow SNAPSHOT"
+    " isolation"
+)
 
 
 def _escaped(text: str) -> str:
