@@ -36,9 +36,14 @@ GATED = ["gx_checkpoint", "publish", "soda_scan", "verdict"]
 ASKED = ["decide", "agree"]  # wait for a person
 
 LOOK = """
-import json, sys
+import json, sys, pendulum
 from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
 bag = DagBag(sys.argv[1])
+def filled(dag):
+    days = [pendulum.datetime(2014, 5, day) for day in (1, 4)]
+    kept = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+    return [run.partition_key for run in kept.iter_dagrun_infos_between(*days)] if kept.timetable.periodic else []
 def told(task):
     return {"group": task.task_group.group_id, "upstream": sorted(task.upstream_task_ids), "pool": task.pool,
             "owner": task.owner, "retries": task.retries,
@@ -47,7 +52,7 @@ def told(task):
             "outlets": [a.name for a in task.outlets]}
 print(json.dumps({"errors": bag.import_errors, "dags": {d.dag_id: {
     "doc": d.doc_md, "catchup": d.catchup, "active": d.max_active_runs, "timetable": type(d.timetable).__name__,
-    "summary": getattr(d.timetable, "expression", None), "tags": sorted(d.tags),
+    "summary": getattr(d.timetable, "expression", None), "tags": sorted(d.tags), "filled": filled(d),
     "tasks": {t.task_id: told(t) for t in d.tasks}}
     for d in bag.dags.values()}}))
 """
@@ -207,6 +212,13 @@ def test_a_dag_file_is_schedule_wiring_and_documentation_only(file: Path) -> Non
     assert len(code) <= 15
     imports = [line for line in code if line.startswith(("import ", "from "))]
     assert all(line.startswith(("from airflow.sdk import", "from dataops.airflow")) for line in imports)
+
+
+def test_airflows_own_back_fill_makes_a_run_for_each_day_of_the_range(found: dict[str, Any]) -> None:
+    """The end is not included; each run's window is the day of its partition."""
+    days = ["2014-05-01", "2014-05-02", "2014-05-03"]
+    assert found["dags"]["sales_etl"]["filled"] == days
+    assert [window_of(day, None) for day in days][-1] == "2014-05-03..2014-05-04"
 
 
 def test_a_partition_is_one_day_and_an_hour_means_its_day() -> None:

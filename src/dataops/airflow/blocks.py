@@ -68,8 +68,8 @@ PATIENT: Options = {"poke_interval": 300, "timeout": 24 * 3600}
 def each(cron: str, key_format: str = "%Y-%m-%d") -> CronPartitionTimetable | PartitionedAtRuntime:
     """A partition per interval of `cron`, in UTC; a run at the end of an interval is for the interval that ended.
 
-    With `AIRFLOW__DATAOPS__CRON=off` runs start only by hand, by back-fill or by assets: for sample data that ended
-    long ago, where today's partition would always be held for want of rows.
+    With `AIRFLOW__DATAOPS__CRON=off` runs start only by hand or by assets: for sample data that ended long ago, where
+    today's partition would always be held for want of rows. Airflow back-fills nothing then, for want of a schedule.
     """
     if os.environ.get("AIRFLOW__DATAOPS__CRON", "on").lower() == "off":
         return PartitionedAtRuntime()

@@ -37,6 +37,7 @@ from dataops.warehouse.duckdb_file import (
     is_damaged,
     is_held,
     read_all,
+    room,
 )
 from dataops.warehouse.locks import file_lock
 from dataops.warehouse.port import Consumer, Dialect
@@ -51,14 +52,22 @@ NO_MEMORY = (
 
 
 @contextmanager
-def _one_thread(connection: Connection) -> Iterator[None]:
-    """A stream comes from one place: more threads write it no faster, and each holds row groups in memory."""
-    before = connection.exec_driver_sql("SELECT current_setting('threads')").scalar_one()
+def one_stream(connection: Connection) -> Iterator[None]:
+    """A stream comes from one place: more threads write it no faster, and each holds row groups in memory.
+
+    Nor do more than 300 MB: what is written goes to disk, and what is kept of it would only be evicted later.
+    """
+    asked = "SELECT current_setting('threads'), current_setting('memory_limit')"
+    threads, memory = connection.exec_driver_sql(asked).one()
+    number, unit = memory.split()
+    same = f"{float(number) + 0.05:.2f} {unit}"  # it is told cut off after one digit
     connection.exec_driver_sql("SET threads = 1")
+    connection.exec_driver_sql(f"SET memory_limit = '{room(1, memory, least=1) or same}'")
     try:
         yield
     finally:
-        connection.exec_driver_sql(f"SET threads = {int(before)}")
+        connection.exec_driver_sql(f"SET threads = {int(threads)}")
+        connection.exec_driver_sql(f"SET memory_limit = '{same}'")
 
 
 class DuckDBWarehouse:
@@ -173,7 +182,7 @@ class DuckDBWarehouse:
         with self.transaction() as connection:
             raw = connection.connection.dbapi_connection
             raw.register("arriving", reader)  # type: ignore[union-attr]
-            with _one_thread(connection):
+            with one_stream(connection):
                 connection.exec_driver_sql(f"INSERT INTO {RAW}.{table} ({names}) SELECT {names} FROM arriving")
             raw.unregister("arriving")  # type: ignore[union-attr]
 

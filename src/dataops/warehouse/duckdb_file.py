@@ -85,10 +85,10 @@ class HeldError(Exception):
     """Another process has the file open, so it cannot be looked after now."""
 
 
-def room(threads: int, memory: str) -> str | None:
-    """300 MB for each thread, 600 MB at least; None where DuckDB would take no more by itself: it knows containers."""
+def room(threads: int, memory: str, least: int = 2) -> str | None:
+    """300 MB for each thread, `least` of them; None where DuckDB would take no more by itself: it knows containers."""
     number, unit = memory.split()
-    wanted = MEMORY_PER_THREAD * max(2, threads)
+    wanted = MEMORY_PER_THREAD * max(least, threads)
     return f"{wanted}MB" if float(number) * SIZES[unit] > wanted else None
 
 
