@@ -63,10 +63,9 @@ class Folder:
     """A delivery that is a plain folder; the marker may lie one level down."""
 
     def __init__(self, path: Path, marker: str) -> None:
-        roots = [path] if (path / marker).is_file() else sorted(found.parent for found in path.glob(f"*/{marker}"))
-        if not roots:
-            raise DataRejected(_no_marker(path.name, marker))
-        self._root = roots[0]
+        found = [path / marker] if (path / marker).is_file() else sorted(path.glob(f"*/{marker}"))
+        names = [file.relative_to(path).as_posix() for file in found]
+        self._root = path / _root(names, path.name, marker)
 
     def open(self, file: str) -> BinaryIO:
         """Stream of the file's bytes."""
@@ -93,12 +92,13 @@ class Zip:
     def __init__(self, path: Path, marker: str) -> None:
         self._zip = zipfile.ZipFile(path)
         self._name = path.name
-        self._root = _root(self._zip.namelist(), path.name, marker)
+        self._names = {_slashed(name): name for name in self._zip.namelist()}
+        self._root = _root(list(self._names), path.name, marker)
 
     def open(self, file: str) -> BinaryIO:
         """Stream of the member's bytes."""
         try:
-            return cast("BinaryIO", self._zip.open(self._root + file))
+            return cast("BinaryIO", self._zip.open(self._names[self._root + file]))
         except KeyError:
             raise DataRejected(_missing(file, self._name)) from None
         except (RuntimeError, NotImplementedError) as error:  # encrypted, or an unknown compression
@@ -127,10 +127,10 @@ class Tar:
 
     def _unpack(self, path: Path, marker: str) -> None:
         with tarfile.open(path) as tar:
-            root = _root([member.name for member in tar], path.name, marker)
+            root = _root([_slashed(member.name) for member in tar], path.name, marker)
         with tarfile.open(path) as tar:
             for member in tar:
-                file = member.name.removeprefix(root)
+                file = _slashed(member.name).removeprefix(root)
                 stream = tar.extractfile(member) if member.isfile() and "/" not in file else None
                 if stream is not None:
                     with stream, (Path(self._folder.name) / file).open("wb") as target:
@@ -153,11 +153,22 @@ class Tar:
 
 
 def _root(names: list[str], archive: str, marker: str) -> str:
-    """Folder prefix (with its slash, or empty) of the shallowest member named `marker`."""
+    """Folder prefix (with its slash, or empty) of the one shallowest member named `marker`. Raises DataRejected."""
     found = sorted((name.count("/"), name) for name in names if name.rpartition("/")[2] == marker)
     if not found:
         raise DataRejected(_no_marker(archive, marker))
-    return found[0][1].removesuffix(marker)
+    as_deep = [name.removesuffix(marker) for depth, name in found if depth == found[0][0]]
+    if len(as_deep) > 1:
+        raise DataRejected(
+            f"{archive} holds {len(as_deep)} deliveries, in {', '.join(as_deep)}; which one is meant cannot be known:"
+            " name the folder of one of them as the source"
+        )
+    return as_deep[0]
+
+
+def _slashed(name: str) -> str:
+    """A member's name, of whatever system wrote it."""
+    return name.replace("\\", "/").removeprefix("./")
 
 
 def _no_marker(where: str, marker: str) -> str:

@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from dataops.declared.errors import DataopsError
-from dataops.sources.install_script import parse_script
+from dataops.sources.install_script import InstallScript
 
 _COMMIT = "eddb7b339505eb791532581da967d5262483d762"  # the last one with the 2014 edition
 _BASE = (
@@ -45,10 +45,11 @@ def downloaded(cache: Path) -> tuple[Path | None, str]:
 
 def _fetch_all(target: Path) -> None:
     _fetch("instawdb.sql", target)
-    script = (target / "instawdb.sql").read_text("utf-8-sig")
-    for source_table, form in parse_script(script).items():
-        if source_table.startswith(_SCHEMAS) and form.file not in _UNUSED:
-            _fetch(form.file, target)
+    script = InstallScript((target / "instawdb.sql").read_text("utf-8-sig"))
+    files = [script.format_of(name).file for name in script.tables if name.startswith(_SCHEMAS)]
+    for file in files:
+        if file not in _UNUSED:
+            _fetch(file, target)
 
 
 _UNUSED = {"ProductPhoto.csv", "Document.csv", "Illustration.csv", "ProductDocument.csv", "Password.csv"}

@@ -13,8 +13,9 @@ from dataops.declared.errors import DataRejected, PlatformError
 from dataops.sources.archive import open_archive, readable
 from dataops.sources.arrow import pc
 from dataops.sources.delimited import Rows, read_rows
-from dataops.sources.install_script import FileColumn, FileFormat, parse_script
+from dataops.sources.install_script import FileColumn, FileFormat, InstallScript
 from dataops.sources.port import PROBLEMS, Follow, Request, Window, delivered
+from dataops.sources.quoted import read_quoted
 from dataops.sources.selection import needed_columns, parent_keys, wanted_rows
 from dataops.sources.values import joined_problems, read_values
 
@@ -28,7 +29,7 @@ class InstallCsv:
     def __init__(self, path: Path) -> None:
         self._archive = open_archive(path, _SCRIPT)
         self._name = f"csv:{path.resolve().name}"
-        self._formats: tuple[object, dict[str, FileFormat]] = (None, {})
+        self._script: tuple[object, InstallScript] | None = None
         self._keys: dict[tuple[Follow, Window, object], pa.Table] = {}
 
     @property
@@ -67,8 +68,7 @@ class InstallCsv:
 
     def tables(self) -> list[str]:
         """Every table that has a file, by its name at SQL Server."""
-        with readable(_SCRIPT), self._archive.open(_SCRIPT) as stream:
-            return sorted(parse_script(stream.read().decode("utf-8-sig", "replace")))
+        return sorted(self._read_script().tables)
 
     def close(self) -> None:
         """Close the archive; temporary files are removed."""
@@ -76,17 +76,20 @@ class InstallCsv:
 
     def format_of(self, source_table: str) -> FileFormat:
         """How the table's file is written, as `instawdb.sql` says at this moment. Raises DataRejected."""
-        version = self._archive.version(_SCRIPT)
-        if version is None or version != self._formats[0]:
-            with readable(_SCRIPT), self._archive.open(_SCRIPT) as stream:
-                self._formats = (version, parse_script(stream.read().decode("utf-8-sig", "replace")))
-        formats = self._formats[1]
-        if source_table not in formats:
+        script = self._read_script()
+        if source_table not in script.tables:
             raise DataRejected(
-                f"{self._name} has no table {source_table}: instawdb.sql loads {len(formats)} tables, not this one; "
-                "check `source:` in the contract"
+                f"{self._name} has no table {source_table}: instawdb.sql loads {len(script.tables)} tables, not this"
+                " one; check `source:` in the contract"
             )
-        return formats[source_table]
+        return script.format_of(source_table)
+
+    def _read_script(self) -> InstallScript:
+        version = self._archive.version(_SCRIPT)
+        if self._script is None or version is None or version != self._script[0]:
+            with readable(_SCRIPT), self._archive.open(_SCRIPT) as stream:
+                self._script = (version, InstallScript(stream.read().decode("utf-8-sig", "replace")))
+        return self._script[1]
 
     def _batches(self, request: Request, form: FileFormat) -> Iterator[pa.RecordBatch]:
         keys = self._parents(request)
@@ -94,7 +97,8 @@ class InstallCsv:
         chosen = [columns[name] for name in needed_columns(request)]
         wanted = {name: request.schema.field(name).type for name in request.schema.names}
         with readable(form.file), self._archive.open(form.file) as stream:
-            for number, rows in enumerate(read_rows(stream, form)):
+            cut = read_rows if form.written.quote is None else read_quoted
+            for number, rows in enumerate(cut(stream, form)):
                 if number == 0:
                     _refuse_other_edition(rows, form)
                 batch = wanted_rows(_typed(rows, chosen, wanted, form.file), request, keys)
@@ -136,10 +140,10 @@ def _require_columns(names: list[str], form: FileFormat) -> None:
 def _refuse_other_edition(rows: Rows, form: FileFormat) -> None:
     """Files of the 2025 edition in ASCII decode under a 2014 script, but their dates are eleven years off."""
     moments = [at for at, column in enumerate(form.columns) if column.sql_type == "datetime"]
-    if form.encoding != "cp1252" or not moments:
+    if form.written.encoding != "cp1252" or not moments:
         return
     lengths = pc.utf8_length(rows.column(moments[-1]))
-    if pc.all(pc.equal(lengths, _NEW_SPELLING)).as_py():
+    if len(lengths) and pc.all(pc.equal(lengths, _NEW_SPELLING)).as_py():
         raise DataRejected(
             f"{form.file} spells timestamps as the 2025 edition does ({rows.column(moments[-1])[0].as_py()}), but "
             "instawdb.sql is the 2014 edition's; files of two editions must not be mixed"

@@ -32,7 +32,8 @@ def read_values(text: pa.StringArray, column: FileColumn, wanted: pa.DataType, *
     text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
     clean, unreadable = _without_damage(text) if damaged else (text, None)
     spelled = _SPELLINGS.get(column.sql_type, _as_is)(clean)
-    values = cast_or_null(spelled, wanted)
+    is_moment = column.sql_type in _MOMENTS and pa.types.is_timestamp(wanted)
+    values = _MOMENTS[column.sql_type](spelled) if is_moment else cast_or_null(spelled, wanted)
     bad = pc.and_(pc.is_valid(spelled), pc.is_null(values))
     if unreadable is not None:
         bad = pc.or_(bad, unreadable)
@@ -61,11 +62,39 @@ def _xml(text: pa.StringArray) -> pa.StringArray:
     return pc.utf8_ltrim(text, characters="\ufeff")
 
 
+def _seven_digits(text: pa.StringArray) -> Array:
+    """Of datetime2's seven fraction digits six are kept, the last one rounded, as SQL Server does it."""
+    long = pc.equal(pc.utf8_length(text), len("2024-05-01 10:00:00.1234567"))
+    values = cast_or_null(pc.if_else(long, pc.utf8_slice_codeunits(text, 0, 26), text), _MICROSECONDS)
+    up = pc.fill_null(pc.and_(long, pc.match_substring_regex(text, "[5-9]$")), False)
+    return pc.if_else(up, pc.add(values, pa.scalar(1, pa.duration("us"))), values)
+
+
+def _with_offset(text: pa.StringArray) -> Array:
+    """Datetimeoffset as UTC; a value without an offset cannot be read."""
+    parts = pc.extract_regex(text, r"^(?P<at>[^+]*?) ?(?P<sign>[+-])(?P<hours>\d\d):(?P<minutes>\d\d)$")
+    numbers = [pc.struct_field(parts, name).cast(pa.int64()) for name in ("hours", "minutes")]
+    seconds = pc.add(pc.multiply(numbers[0], 3600), pc.multiply(numbers[1], 60))
+    signed = pc.if_else(pc.equal(pc.struct_field(parts, "sign"), "-"), pc.negate(seconds), seconds)
+    return pc.subtract(
+        _seven_digits(pc.struct_field(parts, "at")), signed.cast(pa.duration("s")).cast(pa.duration("us"))
+    )
+
+
+_MICROSECONDS = pa.timestamp("us")
+_MOMENTS: dict[str, Callable[[pa.StringArray], Array]] = {"datetime2": _seven_digits, "datetimeoffset": _with_offset}
+
+
 def _moment(text: pa.StringArray) -> pa.StringArray:
     """Nine fraction digits, of which SQL Server fills three, cut to the six that a microsecond holds."""
     nine = pc.and_(pc.equal(pc.utf8_length(text), 29), pc.ends_with(text, "000"))
     text = pc.if_else(nine, pc.utf8_slice_codeunits(text, 0, 26), text)
-    return pc.if_else(pc.starts_with(text, "0000"), "?", text)  # Arrow has a year 0, no calendar here has
+    return _in_the_calendar(text)
+
+
+def _in_the_calendar(text: pa.StringArray) -> pa.StringArray:
+    """Arrow has a year 0, no calendar here has."""
+    return pc.if_else(pc.starts_with(text, "0000"), "?", text)
 
 
 def _whole(text: pa.StringArray) -> pa.StringArray:
@@ -77,6 +106,9 @@ _SPELLINGS: dict[str, Callable[[pa.StringArray], pa.StringArray]] = {
     "uniqueidentifier": _identifier,
     "xml": _xml,
     "datetime": _moment,
+    "datetime2": _in_the_calendar,
+    "datetimeoffset": _in_the_calendar,
+    "smalldatetime": _in_the_calendar,
     "int": _whole,
     "smallint": _whole,
     "tinyint": _whole,
