@@ -8,6 +8,7 @@ import pytest
 
 from dataops.declared import settings
 from dataops.declared.errors import DeclarationError
+from dataops.declared.project import Project
 
 pytestmark = pytest.mark.unit
 
@@ -94,10 +95,27 @@ def test_a_mistake_in_the_project_s_file_is_named(project_file: Path, line: str,
     assert "project.yml, line" in str(caught.value)
 
 
-def test_a_project_without_its_file_says_what_to_write(project_file: Path) -> None:
+def test_a_folder_without_a_project_is_said_to_be_none(project_file: Path) -> None:
     project_file.unlink()
-    with pytest.raises(DeclarationError, match=r"project.yml is missing; say what is this project's own"):
+    with pytest.raises(DeclarationError, match=r"is no project: it has neither project.yml nor contracts/"):
         settings.load({}, project=project_file.parent)
+
+
+def test_a_project_may_say_nothing_of_itself(project_file: Path) -> None:
+    project_file.unlink()
+    (project_file.parent / "contracts").mkdir()
+    found = settings.load({}, project=project_file.parent).project
+    assert (found.known_as, found.zone, found.currency) == ("dataops", "UTC", "XXX")
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "owned"),
+    [("shop", "raw/parcel", True), ("shop", "shop/raw/parcel", True), ("shop", "other/raw/parcel", False),
+     (None, "other/raw/parcel", True), (None, "a/b/raw/parcel", False), ("shop", "shopraw/parcel", False),
+     ("shop", "raw/depot", False), ("shop", "curated/parcel", False)],
+)  # fmt: skip
+def test_a_dataset_has_the_projects_name_before_it_or_none(name: str | None, dataset: str, owned: bool) -> None:
+    assert Project(name=name).owns(dataset, "raw", "parcel") is owned
 
 
 @pytest.mark.parametrize(("text", "language"), [("fr", "fr"), ("fr_FR.UTF-8", "fr"), ("en_GB", "en"), ("", None)])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from airflow.sdk import Asset
 
-from dataops.declared.layers import BUILT, Kind, published_as
+from dataops.declared.layers import BUILT, FIRST_DAY, RAW, Kind, published_as
 
 READS = "READS"
 """The constant by which a consumer's DAG file says from whose publications it starts."""
@@ -60,7 +60,7 @@ def read_by(reads: Sequence[str]) -> tuple[str, ...]:
 
 def first_day() -> datetime:
     """The first day of the project's data."""
-    return datetime.fromisoformat(_value(project() / "project.yml", "first_day")).replace(tzinfo=UTC)
+    return datetime.fromisoformat(_value(project() / "project.yml", "first_day", FIRST_DAY)).replace(tzinfo=UTC)
 
 
 def consumers() -> dict[str, tuple[str, ...]]:
@@ -79,18 +79,19 @@ def reports(period: str) -> list[str]:
 
 
 def _group(file: Path) -> DeclaredGroup:
-    return DeclaredGroup(file.stem, _value(file, "layer"), Kind(_value(file, "kind")))
+    return DeclaredGroup(file.stem, _value(file, "layer", RAW), Kind(_value(file, "kind", Kind.LOADED)))
 
 
-def _value(file: Path, key: str) -> str:
+def _value(file: Path, key: str, otherwise: str = "") -> str:
     """The value of a key at the top of a file."""
-    match = re.search(rf"^{key}:\s*([\w-]+)", file.read_text(encoding="utf-8"), re.MULTILINE)
-    if match is None:
-        raise ValueError(f'{file.name}: "{key}" is missing')
-    return match[1]
+    match = re.search(rf"^{key}:\s*([\w-]+)", _text(file), re.MULTILINE)
+    return match[1] if match else otherwise
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 def _built_layers() -> tuple[str, ...]:
-    text = (project() / "project.yml").read_text(encoding="utf-8")
-    match = re.search(r"^built_layers:\s*\[([^\]]*)\]", text, re.MULTILINE)
+    match = re.search(r"^built_layers:\s*\[([^\]]*)\]", _text(project() / "project.yml"), re.MULTILINE)
     return tuple(part.strip() for part in match[1].split(",")) if match else BUILT

@@ -36,6 +36,7 @@ from dataops.declared.layers import RAW, Kind, Layers, kind_of, published_as
 from dataops.declared.metrics import Metric, Metrics
 from dataops.declared.models import Model, load_models
 from dataops.declared.paths import Paths
+from dataops.declared.project import Project
 from dataops.declared.yaml_files import read
 
 Engine = Literal["soda", "gx", "platform"]
@@ -292,7 +293,7 @@ def load(paths: Paths) -> Catalog:
     checkpoints = {path.stem: _checkpoint(path, paths, layers) for path in sorted(paths.checkpoints.glob("*.yml"))}
     _refuse_strays(paths, layers)
     metrics = metric_files.load(paths.metrics)
-    datasets = [_dataset(path, paths, project.name, metrics) for path in sorted(paths.contracts.glob("*/*.yml"))]
+    datasets = [_dataset(path, paths, project, metrics) for path in sorted(paths.contracts.glob("*/*.yml"))]
     _refuse_orphans(paths)
     _refuse_double_rules(datasets)
     groups = {name: _group(checkpoint, datasets, paths) for name, checkpoint in checkpoints.items()}
@@ -331,14 +332,15 @@ def _checkpoint(path: Path, paths: Paths, layers: Layers) -> CheckpointFile:
     return checkpoint
 
 
-def _dataset(path: Path, paths: Paths, project: str, metrics: Metrics) -> Dataset:
+def _dataset(path: Path, paths: Paths, project: Project, metrics: Metrics) -> Dataset:
     layer, table = path.parent.name, path.stem
     suite_path = paths.expectations / layer / path.name
     if not suite_path.exists():
         raise DeclarationError(f"{paths.shown(path)} has no suite; write {paths.shown(suite_path)}")
     contract = read(path, ContractFile, paths.shown(path))
     suite = read(suite_path, SuiteFile, paths.shown(suite_path))
-    _same_name(contract.dataset, f"{project}/{layer}/{table}", "dataset", paths.shown(path))
+    if not project.owns(contract.dataset, layer, table):
+        _same_name(contract.dataset, f"{layer}/{table}", "dataset", paths.shown(path))
     _same_name(suite.suite, f"{layer}.{table}", "suite", paths.shown(suite_path))
     _check_contract(contract, layer, paths.shown(path))
     suite = metric_rules.with_rules(suite, contract, table, paths.shown(path), metrics)

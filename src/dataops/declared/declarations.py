@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from dataops.declared.layers import Kind
+from dataops.declared.layers import RAW, Kind
 from dataops.declared.routing import Routing
 from dataops.declared.yaml_files import Strict
 
@@ -401,8 +401,8 @@ class CheckpointFile(Strict):
     """The file checkpoints/<group>.yml."""
 
     group: str
-    layer: str  # of its datasets, as in contracts/<layer>/
-    kind: Kind
+    layer: str = RAW  # of its datasets, as in contracts/<layer>/
+    kind: Kind = Kind.LOADED
     quota: Quota
     owner: str
     money: Annotated[str | None, Field(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+$")] = None

@@ -13,6 +13,7 @@ CANDIDATE = "candidate"
 QUARANTINE = "quarantine"
 LEDGER = "ops"
 BUILT = ("curated", "marts")
+FIRST_DAY = "2000-01-01"  # of the data, where project.yml says nothing
 """Layers that models make, unless project.yml lists others."""
 
 

@@ -67,9 +67,10 @@ def load_models(
     metrics: Metrics | None = None,
     parameters: Mapping[str, float] | None = None,
 ) -> tuple[Model, ...]:
-    """Every model below `folder` (transforms/), in build order. DeclarationError names the first bad file."""
-    if not folder.is_dir():
-        raise DeclarationError(f"{folder}: no such folder. Models are expected in transforms/<layer>/<table>.sql.")
+    """Every model below `folder` (transforms/), in build order; none where there is no such folder.
+
+    Raises DeclarationError naming the first bad file.
+    """
     stray = sorted(folder.glob("*.sql"))
     if stray:
         raise DeclarationError(f"{stray[0]}: a model belongs into a layer's folder, e.g. transforms/curated/.")

@@ -60,4 +60,4 @@ class Namespaces(Strict):
 def load(root: Path, project: Project) -> Namespaces:
     """The project's namespaces; without a file jobs are called after the project. Raises DeclarationError."""
     path = root / FILE
-    return read(path, Namespaces, FILE) if path.exists() else Namespaces(jobs=project.name)
+    return read(path, Namespaces, FILE) if path.exists() else Namespaces(jobs=project.known_as)

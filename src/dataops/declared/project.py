@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from dataops.declared.declarations import share
 from dataops.declared.errors import DeclarationError
-from dataops.declared.layers import BUILT, CANDIDATE, LEDGER, QUARANTINE, RAW, VALIDATED, Layers, is_history
+from dataops.declared.layers import BUILT, CANDIDATE, FIRST_DAY, LEDGER, QUARANTINE, RAW, VALIDATED, Layers, is_history
 from dataops.declared.routing import Messages, Zone
 from dataops.declared.yaml_files import Strict, read
 
@@ -47,19 +47,29 @@ class Timeouts(Strict):
 
 
 class Project(Strict):
-    """The file project.yml."""
+    """The file project.yml. All of it may be left out."""
 
-    name: Word  # the first part of every contract's `dataset`
-    title: str
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]  # ISO 4217
-    zone: Zone  # of the source's days
-    first_day: dt.date  # of the data; a back-fill may begin here
+    name: Word | None = None  # the first part of a contract's `dataset`, where it has three
+    title: str = "Data"
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "XXX"  # ISO 4217, where XXX is no currency
+    zone: Zone = "UTC"  # of the source's days
+    first_day: dt.date = dt.date.fromisoformat(FIRST_DAY)  # of the data; a back-fill may begin here
     language: Literal["en"] = "en"
     timeouts: Timeouts = Field(default_factory=Timeouts)
     parameters: dict[Word, Annotated[float, BeforeValidator(_number)]] = Field(default_factory=dict)  # of Python models
     messages: Messages = Field(default_factory=Messages)
     restated_above: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0  # money; a larger change is an incident
     built_layers: Annotated[tuple[Word, ...], AfterValidator(_layers), Field(min_length=1)] = BUILT
+
+    @property
+    def known_as(self) -> str:
+        """What others call it: in lineage."""
+        return self.name or "dataops"
+
+    def owns(self, dataset: str, layer: str, table: str) -> bool:
+        """Whether a contract may call its dataset so: `layer/table`, with the project's name before it or without."""
+        *before, found_layer, found_table = ["", *dataset.split("/")]
+        return [found_layer, found_table] == [layer, table] and before in ([""], ["", self.name or before[-1]])
 
     @property
     def message_zone(self) -> str:
@@ -72,10 +82,12 @@ class Project(Strict):
 
 
 def load(folder: Path) -> Project:
-    """The project of a folder. Raises DeclarationError naming file, line and key."""
+    """The project of a folder. Raises DeclarationError naming file, line and key, or for a folder without a project."""
     file = folder / NAME
-    if not file.exists():
+    if file.exists():
+        return read(file, Project, NAME)
+    if not any((folder / place).is_dir() for place in ("contracts", "checkpoints")):
         raise DeclarationError(
-            f"{NAME} is missing; say what is this project's own: name, title, currency, zone, first_day"
+            f"{folder} is no project: it has neither {NAME} nor contracts/; is DATAOPS_PROJECT right?"
         )
-    return read(file, Project, NAME)
+    return Project()

@@ -22,7 +22,7 @@ from dataops.outlets.lineage.openlineage import Writer
 def writer(work: Workspace) -> Writer:
     """Writes events under this installation's names. Raises DeclarationError where these mean nothing."""
     names = namespaces.load(work.settings.paths.project, work.settings.project)
-    naming = Naming(names, work.settings.warehouse_url, work.settings.project.name)
+    naming = Naming(names, work.settings.warehouse_url, work.settings.project.known_as)
     return Writer(naming, names.producer, work.settings.site_url)
 
 
