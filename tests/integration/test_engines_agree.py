@@ -74,6 +74,10 @@ RULES: list[tuple[str, dict[str, Any]]] = [
     ("expect_column_pair_values_a_to_be_greater_than_b", {"column_A": "d", "column_B": "e", "or_equal": True}),
     ("expect_column_pair_values_a_to_be_greater_than_b", {"column_A": "u", "column_B": "t"}),
     ("expect_column_pair_values_to_be_equal", {"column_A": "text", "column_B": "group"}),
+    (
+        "expect_column_pair_values_a_to_be_greater_than_b",
+        {"column_A": "e", "column_B": "d", "ignore_row_if": "either_value_is_missing"},
+    ),
     ("unexpected_rows_expectation", {"unexpected_rows_query": "SELECT b._row FROM {batch} b WHERE b.d <> b.e"}),
     (
         "unexpected_rows_expectation",
@@ -82,6 +86,14 @@ RULES: list[tuple[str, dict[str, Any]]] = [
     (
         "unexpected_rows_expectation",
         {"unexpected_rows_query": "SELECT b._row FROM {batch} b WHERE TRIM(b.text) = '' OR b.\"group\" LIKE '%z%'"},
+    ),
+    (  # braces of a text are its own; {batch} in one is no name
+        "unexpected_rows_expectation",
+        {"unexpected_rows_query": "SELECT b._row FROM {batch} b WHERE b.text !~ '^[A-Z]{1,2}$' AND b.text <> '{n}'"},
+    ),
+    (  # a join names a row as often as it has partners
+        "unexpected_rows_expectation",
+        {"unexpected_rows_query": "SELECT b._row FROM {batch} b JOIN {sample} o ON o.n = b.n AND o._row <> b._row"},
     ),
 ]
 
@@ -114,7 +126,7 @@ class Sample:
 
 
 def _declared(folder: Path) -> Path:
-    """A project of one dataset with one critical rule per item of RULES."""
+    """A project of one dataset with one rule per item of RULES, critical where it judges every row."""
     why = {"severity": "critical", "why": "It is a test."}
     columns: list[dict[str, Any]] = [{"name": n, "data_type": t} for n, t in zip(SCHEMA.names, TYPES, strict=True)]
     for column in columns:
@@ -136,7 +148,7 @@ def _declared(folder: Path) -> Path:
         {
             "type": kind,
             "kwargs": kwargs,
-            "severity": "critical",
+            "severity": "warning" if "column_A" in kwargs and "ignore_row_if" not in kwargs else "critical",
             "description": f"rule {number}",
             "notes": "It is a test.",
             "meta": {"rule": f"TST-{number:03d}"},

@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -364,10 +364,11 @@ def _check_contract(contract: ContractFile, layer: str, file: str) -> None:
     platform = contract.platform
     if (kind_of(layer) is Kind.LOADED) != (platform.source is not None):
         raise DeclarationError(f'{file}: "source" is for {RAW} contracts, and every {RAW} contract names one')
-    counted = any(item.type == "row_count" for item in contract.checks)
+    counted = any(item.needs_rows for item in contract.checks)
     if not counted and not platform.may_be_empty:
         raise DeclarationError(
-            f"{file}: no row_count check, so an empty batch would pass; add one, or say may_be_empty: true"
+            f"{file}: no critical row_count check that 0 rows fail, so an empty batch would pass; add one, or say"
+            " may_be_empty: true"
         )
 
 
@@ -413,6 +414,7 @@ def _suite_rules(suite: SuiteFile, table: str, file: str, contract: ContractFile
             close = difflib.get_close_matches(unknown[0], known, n=1)
             meant = f'; did you mean "{close[0]}"?' if close else ""
             raise DeclarationError(f"{file}, rule {item.meta.rule}: no column {unknown[0]!r} in {table}{meant}")
+        _require_judgeable(item, columns, contract, file)
         yield Rule(
             item.meta.rule,
             table,
@@ -425,6 +427,20 @@ def _suite_rules(suite: SuiteFile, table: str, file: str, contract: ContractFile
             columns,
             item,
             item.meta.baseline,
+        )
+
+
+def _require_judgeable(item: ExpectationItem, columns: Sequence[str], contract: ContractFile, file: str) -> None:
+    """A comparison with what is missing is neither true nor false: GX passes the row, so the author says whether to."""
+    if item.severity != "critical" or not item.type.startswith(("expect_column_pair_", "expect_multicolumn_")):
+        return
+    said = item.kwargs.get("ignore_row_if") in {"either_value_is_missing", "any_value_is_missing"}
+    if not said and (open_ := [name for name in columns if name not in contract.required]):
+        ignore = "either_value_is_missing" if "_pair_" in item.type else "any_value_is_missing"
+        raise DeclarationError(
+            f"{file}, rule {item.meta.rule}: a row without {' or '.join(open_)} could not be judged, and would pass;"
+            f" where that is right say ignore_row_if: {ignore}, else give the column a critical missing check in the"
+            " contract"
         )
 
 

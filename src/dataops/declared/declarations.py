@@ -5,7 +5,9 @@ Both engines forgive typos; these models do not. They know the files' form, not 
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -38,7 +40,7 @@ def share(value: object) -> float:
     """'5%' -> 0.05; 0.05 -> 0.05."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)?\s*%", value.strip()):
         value = float(value.strip().rstrip("%")) / 100
-    if isinstance(value, int | float) and 0 <= value <= 1:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value)
     raise ValueError(f"{value!r} is not a share such as 5% or 0.05, from 0 to 1")
 
@@ -55,6 +57,7 @@ def _refuse_baseline(severity: str, *, baseline: bool) -> None:
         raise ValueError("a critical rule has no baseline: what may not be published needs a waiver, which ends")
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 RuleId = Annotated[str, AfterValidator(_rule_id)]
 Sentence = Annotated[str, AfterValidator(_sentence)]
 Share = Annotated[float, BeforeValidator(share)]
@@ -187,12 +190,12 @@ class Attributes(Strict):
 class Threshold(Strict):
     """Soda's threshold, as far as contracts use it."""
 
-    must_be: float | None = None
-    must_not_be: float | None = None
-    must_be_greater_than: float | None = None
-    must_be_greater_than_or_equal: float | None = None
-    must_be_less_than: float | None = None
-    must_be_less_than_or_equal: float | None = None
+    must_be: Finite | None = None
+    must_not_be: Finite | None = None
+    must_be_greater_than: Finite | None = None
+    must_be_greater_than_or_equal: Finite | None = None
+    must_be_less_than: Finite | None = None
+    must_be_less_than_or_equal: Finite | None = None
     metric: Literal["count", "percent"] | None = None
     unit: Literal["day", "hour", "minute"] | None = None
 
@@ -201,6 +204,18 @@ class Threshold(Strict):
         if not any(name.startswith("must_") for name in self.model_fields_set):
             raise ValueError("a threshold says a bound, such as must_be_greater_than: 0")
         return self
+
+    def allows(self, value: float) -> bool:
+        """Whether the bounds are kept by this value."""
+        bounds = {name: getattr(self, name) for name in _KEPT if getattr(self, name) is not None}
+        return all(_KEPT[name](value, bound) for name, bound in bounds.items())
+
+
+_KEPT: dict[str, Callable[[float, float], bool]] = {
+    "must_be": operator.eq, "must_not_be": operator.ne, "must_be_greater_than": operator.gt,
+    "must_be_greater_than_or_equal": operator.ge, "must_be_less_than": operator.lt,
+    "must_be_less_than_or_equal": operator.le,
+}  # fmt: skip
 
 
 class _Check(Strict):
@@ -254,6 +269,23 @@ class CheckItem(Strict):
             raise ValueError(f"one check per item, one of {', '.join(CHECK_TYPES)}")
         return self
 
+    @model_validator(mode="after")
+    def _critical_tolerates_nothing(self) -> CheckItem:
+        """What a critical rule finds is not published; how much of it a batch may hold is the quota's business."""
+        threshold, strict = self.check.threshold, self.check.attributes.severity == "critical"
+        if strict and self.type in {"missing", "duplicate"} and threshold and threshold.allows(1):
+            raise ValueError(
+                f"a critical {self.type} check has no tolerance: the checkpoint's quota is; drop threshold"
+            )
+        return self
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether it is a critical row_count that 0 rows fail; without a threshold Soda wants one row at least."""
+        check = self.check
+        fails = not check.threshold or not check.threshold.allows(0)
+        return self.type == "row_count" and check.attributes.severity == "critical" and fails
+
     @property
     def type(self) -> str:
         return next(iter(self.model_fields_set)).rstrip("_")
@@ -269,8 +301,8 @@ class Column(Strict):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     data_type: ColumnType
-    numeric_precision: int | None = None
-    numeric_scale: int | None = None
+    numeric_precision: Annotated[int | None, Field(ge=1, le=38)] = None
+    numeric_scale: Annotated[int | None, Field(ge=0, le=38)] = None
     checks: tuple[CheckItem, ...] = ()
 
     @model_validator(mode="after")
@@ -311,15 +343,19 @@ class ContractFile(Strict):
         unique = (i.check for i in self.checks if i.type == "duplicate" and i.check.attributes.severity == "critical")
         if not any(set(getattr(check, "columns", None) or ()) == set(key) for check in unique):
             raise ValueError(f"no critical duplicate check over the key {', '.join(key)}")
-        required = {
+        if unguarded := [name for name in key if name not in self.required]:
+            raise ValueError(f"no critical missing check for {', '.join(unguarded)} of the key")
+        return self
+
+    @property
+    def required(self) -> set[str]:
+        """Columns of which a critical rule says that no value is missing."""
+        return {
             column.name
             for column in self.columns
             for item in column.checks
-            if item.type == "missing" and item.check.attributes.severity == "critical" and not item.check.threshold
+            if item.type == "missing" and item.check.attributes.severity == "critical"
         }
-        if unguarded := [name for name in key if name not in required]:
-            raise ValueError(f"no critical missing check for {', '.join(unguarded)} of the key")
-        return self
 
 
 class Meta(Strict):
@@ -360,6 +396,18 @@ class ExpectationItem(Strict):
     @model_validator(mode="after")
     def _no_baseline_for_critical(self) -> ExpectationItem:
         _refuse_baseline(self.severity, baseline=self.meta.baseline)
+        return self
+
+    @model_validator(mode="after")
+    def _judges_every_row(self) -> ExpectationItem:
+        if self.severity == "critical" and "mostly" in self.kwargs:
+            raise ValueError(
+                "a critical rule has no `mostly`: what it finds is not published, the quota is the tolerance"
+            )
+        if "row_condition" in self.kwargs:
+            raise ValueError("`row_condition` is not understood here: write unexpected_rows_expectation with a WHERE")
+        if any(braces in str(self.kwargs.get("unexpected_rows_query", "")) for braces in ("{{", "}}")):
+            raise ValueError("braces in SQL are written once, such as '^[0-9]{3}$'")
         return self
 
     @model_validator(mode="after")
@@ -408,7 +456,9 @@ class CheckpointFile(Strict):
     money: Annotated[str | None, Field(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+$")] = None
     family: Annotated[tuple[str, ...], BeforeValidator(_children)] = ()  # without which what they follow is not whole
     deletions: Share = 0.05
-    late_after_hours: Annotated[float | None, Field(gt=0)] = None  # without a good delivery; None: never late
+    late_after_hours: Annotated[float | None, Field(gt=0, le=24 * 366)] = (
+        None  # without a good delivery; None: never late
+    )
     routing: Routing | None = None  # who is told what happens to its batches; None: nobody
     reasons: Annotated[tuple[Sentence, ...], Field(min_length=1)] = REASONS  # that an incident may be closed for
     anomalies: Anomalies = Field(default_factory=Anomalies)

@@ -50,8 +50,8 @@ class Guard(Strict):
 class Range(Guard):
     """The figure of every row lies within these bounds, or there is none."""
 
-    min: float | None = None
-    max: float | None = None
+    min: Annotated[float | None, Field(allow_inf_nan=False)] = None
+    max: Annotated[float | None, Field(allow_inf_nan=False)] = None
 
     @model_validator(mode="after")
     def _has_a_bound(self) -> Range:
@@ -67,7 +67,7 @@ class Ties(Guard):
 class Change(Guard):
     """The figure of a whole period differs from the period before by no more than this; 0.5 is half of it."""
 
-    by: Annotated[float, Field(gt=0)]
+    by: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     severity: Severity = "warning"
 
 

@@ -49,13 +49,20 @@ def _explain(error: ValidationError, path: Path, shown: str, model: type[BaseMod
     """One line per mistake: file, line, rule if it stands in one, what is wrong."""
     tree = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
     lines = []
-    for item in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    for item in found:
+        if item["type"] == "too_short" and any(_is_within(other["loc"], item["loc"]) for other in found):
+            continue  # its entries were left out for their own mistakes
         keys = [key for key in item["loc"] if not _is_type_tag(key, tree, item["loc"])]
         where = f"{shown}, line {_line(tree, keys)}"
         if rule := _rule(tree, keys):
             where += f", rule {rule}"
         lines.append(f"{where}\n  {_problem(dict(item), keys, model)}")
     return "\n".join(lines)
+
+
+def _is_within(place: tuple[int | str, ...], around: tuple[int | str, ...]) -> bool:
+    return len(place) > len(around) and place[: len(around)] == around
 
 
 def _is_type_tag(key: int | str, tree: Any, loc: tuple[int | str, ...]) -> bool:  # noqa: ANN401
@@ -91,11 +98,15 @@ def _rule(tree: Any, keys: Sequence[int | str]) -> str | None:  # noqa: ANN401
 
 def _problem(item: dict[str, Any], keys: Sequence[int | str], model: type[BaseModel]) -> str:
     key = str(keys[-1]) if keys else "the file"
+    if keys and isinstance(keys[-1], int):
+        key = f"{' '.join(str(part) for part in keys[:-1] if isinstance(part, str))} no. {keys[-1] + 1}".strip()
     if item["type"] == "extra_forbidden":
         close = difflib.get_close_matches(key, _known_keys(model), n=1)
         return f'unknown key "{key}"' + (f'; did you mean "{close[0]}"?' if close else "")
     if item["type"] == "missing":
         return f'key "{key}" is missing'
+    if item["type"] == "too_short":
+        return f'"{key}" is empty; write at least {item["ctx"]["min_length"]}'
     return f'"{key}": {item["msg"].removeprefix("Value error, ")}'
 
 

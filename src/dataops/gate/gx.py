@@ -33,7 +33,7 @@ Relations = Mapping[str, str]  # table -> SQL of the relation that a rule sees u
 SETTING = "DATAOPS_RULE_SECONDS"
 ROWS_TYPE = "unexpected_rows_expectation"
 ROWS_LISTED = "unexpected_rows_query.table"  # GX's name for the rows themselves, beside their count
-PLACEHOLDER = re.compile(r"\{(\w+)\}")
+PLACEHOLDER = re.compile(r"'(?:[^']|'')*'|\{([A-Za-z_]\w*)\}")  # a text, whose braces are its own, or a name
 TOKEN = re.compile(r"zz_(\w+)_zz")  # what a placeholder is while the SQL is parsed
 CHEAPEST = {"result_format": "BOOLEAN_ONLY"}
 
@@ -190,8 +190,9 @@ def _expectation(rule: Rule, schema: Schema, relations: Relations, dialect: Dial
         raise DeclarationError(f"{rule.file}, rule {rule.id}: not an expectation")
     kwargs = dict(item.kwargs)
     if item.type == ROWS_TYPE:
-        # GX would put a subquery in place of {batch}, without an alias that DuckDB accepts.
-        kwargs["unexpected_rows_query"] = rows_query(rule, schema, relations, dialect, batch=f"candidate.{rule.table}")
+        # GX would put a subquery in place of {batch}, without an alias that DuckDB accepts; braces it reads as names.
+        query = rows_query(rule, schema, relations, dialect, batch=f"candidate.{rule.table}")
+        kwargs["unexpected_rows_query"] = query.replace("{", "{{").replace("}", "}}")
     try:
         return get_expectation_impl(item.type)(
             **kwargs, severity=item.severity, notes=item.notes, description=item.description, meta={"rule": rule.id}
@@ -204,7 +205,7 @@ def _expectation(rule: Rule, schema: Schema, relations: Relations, dialect: Dial
 
 
 def rows_query(rule: Rule, schema: Schema, relations: Relations, dialect: Dialect, batch: str) -> str:
-    """The rule's SQL in the warehouse's dialect, `{other_table}` replaced; `{batch}` becomes `batch`.
+    """The rule's failing rows, each once: its SQL in the warehouse's dialect, `{other_table}` and `{batch}` replaced.
 
     `{published}` is what is published of the rule's own dataset, before the batch.
 
@@ -214,13 +215,13 @@ def rows_query(rule: Rule, schema: Schema, relations: Relations, dialect: Dialec
     item = rule.expectation
     text = str(item.kwargs.get("unexpected_rows_query", "")) if item else ""
     try:
-        tree = select.parse(PLACEHOLDER.sub(r"zz_\1_zz", text))
+        tree = select.parse(PLACEHOLDER.sub(lambda found: f"zz_{found[1]}_zz" if found[1] else found[0], text))
         names = {node.name: _placeholder(node) for node in select.tables(tree)}
         _require_sense(tree, sorted(names.values()), relations)
         tables = {name: rule.table if name in {BATCH, PUBLISHED} else name for name in names.values()}
         columns = {token: schema[tables[name]] for token, name in names.items() if tables[name] in schema}
         places = {("", token): batch if name == BATCH else relations.get(name, name) for token, name in names.items()}
-        return render(tree, dialect, columns, places)
+        return f"SELECT DISTINCT q._row FROM ({render(tree, dialect, columns, places)}) AS q"  # a join may repeat it
     except SelectError as error:
         raise DeclarationError(f"{rule.file}, rule {rule.id}: {error.says}") from None
 
@@ -270,7 +271,7 @@ def _result(rule: Rule, found: Any, engine: Any, resolved: Mapping[Any, Any]) ->
     success = bool(found.success)
     if rule.type == ROWS_TYPE:
         failing = _value(needed["unexpected_rows_query.row_count"], resolved)
-        query = str(expectation.unexpected_rows_query)
+        query = str(expectation.unexpected_rows_query).replace("{{", "{").replace("}}", "}")
         return judged(
             rule, success, observed=str(failing), failing=failing, checked=checked, predicate=Predicate("rows", query)
         )

@@ -243,8 +243,18 @@ def judge(work: Workspace, batch_id: str) -> Verdict:
 
 @_in_a_session
 def run_gate(work: Workspace, group: str, batch_id: str | None = None) -> Verdict:
-    """Both audits and the verdict, for the named or the group's latest batch."""
+    """Both audits and the verdict, for the named or the group's latest batch.
+
+    Raises DataRejected for a batch to which nothing can happen any more: no rule would be asked.
+    """
     batch_id = latest(work, group, batch_id)
+    with work.warehouse.reading() as connection:
+        batch = batches.required(connection, batch_id)
+    if batch.is_settled:
+        raise DataRejected(
+            f"batch {batch_id} is {batch.state} already, so it is not judged again, and no rule was asked.\n"
+            f"To try changed rules on what was loaded: dataops gate simulate --rules FOLDER"
+        )
     with locked(work, batch_id, "gate"):
         return gate.run(work, batch_id)
 
