@@ -7,16 +7,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import duckdb
 import psycopg
 import pytest
+from psycopg import sql
 from sqlalchemy.exc import DBAPIError
 
 from dataops.declared import rendering, select
 from dataops.declared.errors import DeclarationError, PlatformError, VerdictError
 from dataops.ledger.workspace import Workspace
-from dataops.pipeline import history, jobs, query
+from dataops.pipeline import backups, history, jobs, query
 from dataops.warehouse.limits import TimeLimitError
 from dataops.warehouse.postgres import PostgresWarehouse
 from tests.conftest import PostgresServer
@@ -113,6 +115,19 @@ def test_every_verb_works_without_a_superuser(least: Workspace) -> None:
     jobs.build(least, "curated", full=True)
     with query.run(least, "select count(*) as n from fct_line", "curated-0001") as answer:
         assert len(list(answer.rows)) == 1
+
+
+@pytest.mark.parametrize("password", ["correct horse", "Winter@99/?", "it's 50%"])
+def test_any_password_opens_every_connection(postgres: PostgresServer, tmp_path: Path, password: str) -> None:
+    """The drivers, the loader and both engines take addresses that differ in what they encode."""
+    url = postgres.create_database("spaced")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS spaced")
+        connection.execute(sql.SQL("CREATE ROLE spaced LOGIN SUPERUSER PASSWORD {}").format(sql.Literal(password)))
+    place = url.rpartition("@")[2]
+    work = workspace(tmp_path / "home", f"postgresql://spaced:{quote(password, safe='')}@{place}")
+    assert load(work, small_shop(), "reference").publication.status == "published"
+    assert backups.make(work).file.exists()
 
 
 @pytest.mark.parametrize("past", [False, True])

@@ -1,5 +1,6 @@
 """The process around a command: exit codes, flags, signals, log file, and no secret anywhere."""
 
+import io
 import os
 import signal
 import subprocess
@@ -120,6 +121,45 @@ def test_no_form_of_a_password_is_shown(text: str) -> None:
     """In an address, as typed, and as the driver decodes it."""
     shown = masked(text, {"DATAOPS_WAREHOUSE_URL": "postgresql://u:Canary%40-7@db:5432/x"})
     assert "Canary" not in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["postgresql://db/x?password=Canary-7&sslmode=require failed", "mssql://db/x;PWD=Canary-7;", "it was Canary-7"],
+)
+def test_a_password_among_the_parameters_is_none_the_less_one(text: str) -> None:
+    assert "Canary" not in masked(text, {"DATAOPS_WAREHOUSE_URL": "postgresql://u@db:5432/x?password=Canary-7"})
+
+
+def test_a_password_of_several_words_is_masked_as_the_driver_repeats_it() -> None:
+    environ = {"DATAOPS_WAREHOUSE_URL": "postgresql://u:correct%20horse@db:5432/x"}
+    assert "horse" not in masked('unexpected spaces found in "correct horse", correct%20horse', environ)
+
+
+class Screen(io.BytesIO):
+    """Somebody looks at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_files_and_pipes_get_utf_8_whatever_the_locale(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    assert process.main(["--version"]) == 0
+    sys.stdout.write("\u25cf Ž\n")
+    sys.stdout.flush()
+    assert raw.getvalue().decode("utf-8").endswith("\u25cf Ž\n")
+
+
+def test_a_screen_replaces_what_it_cannot_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = Screen()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="cp1252"))
+    assert process.main(["--version"]) == 0
+    sys.stdout.write("\u25cf Ž\n")
+    sys.stdout.flush()
+    assert raw.getvalue().decode("cp1252").endswith("? Ž\n")
 
 
 def test_a_usage_error_says_where_help_is(capsys: pytest.CaptureFixture[str]) -> None:

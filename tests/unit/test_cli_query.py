@@ -66,9 +66,9 @@ def test_what_could_reach_further_is_refused(sql: str, said: str, catalog: Catal
     ("sql", "rendered"),
     [
         ("select 1", 'SELECT 1 AS "1"'),
-        ("select count(*) from fct_sales", 'SELECT COUNT(*) AS "COUNT(*)" FROM curated.fct_sales AS fct_sales'),
+        ("select count(*) from fct_sales", 'SELECT COUNT(*) AS "COUNT(*)" FROM curated."fct_sales" AS "fct_sales"'),
         ("select (select 1), 2 as b union select 3, 4", 'SELECT (SELECT 1) AS "(SELECT 1)", 2 AS b UNION SELECT 3, 4'),
-        ("select c.customer_id from Customer c", "SELECT c.customer_id FROM validated.customer AS c"),
+        ("select c.customer_id from Customer c", 'SELECT c.customer_id FROM validated."customer" AS c'),
         (
             "with customer as (select 1 as a) select a from customer",
             "WITH customer AS (SELECT 1 AS a) SELECT a FROM customer",

@@ -55,6 +55,14 @@ def test_a_bad_port_is_refused_without_repeating_the_password(tmp_path: Path) ->
     assert "s3cret" not in str(caught.value)
 
 
+def test_an_address_with_two_ats_is_refused_without_repeating_it(tmp_path: Path) -> None:
+    """What stands behind the first one would be taken for the host, and shown."""
+    with pytest.raises(DeclarationError, match=r"DATAOPS_WAREHOUSE_URL holds more than one @.* write %40") as caught:
+        settings.load({"DATAOPS_WAREHOUSE_URL": "postgresql://me:Winter@Secret99@host:5432/db"}, project=tmp_path)
+    assert "Secret99" not in str(caught.value)
+    assert settings.load({"DATAOPS_WAREHOUSE_URL": "postgresql://me:a%40b@host/db?options=x@y"}, project=tmp_path)
+
+
 def test_the_warehouse_s_name_hides_its_password(tmp_path: Path) -> None:
     found = settings.load({"DATAOPS_WAREHOUSE_URL": "postgresql://me:s3cret@host:5432/db"}, project=tmp_path)
     assert found.warehouse_name == "postgresql://me:***@host:5432/db"

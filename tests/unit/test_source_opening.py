@@ -119,3 +119,10 @@ def test_an_empty_window_is_refused() -> None:
 def test_a_printed_window_reads_back(moments: list[datetime]) -> None:
     window = Window(*moments)
     assert Window.parse(str(window)) == window
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mssql"])
+def test_an_address_with_two_ats_is_refused_without_repeating_it(scheme: str) -> None:
+    with pytest.raises(DeclarationError, match="more than one @ before its host; write %40") as caught:
+        open_source(f"{scheme}://me:Winter@Secret99@host:5432/db")
+    assert "Secret99" not in str(caught.value)

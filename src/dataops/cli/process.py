@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import secrets
@@ -38,6 +39,7 @@ class TerminatedError(SystemExit):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; never raises for what a command does."""
+    _speak_utf8()
     flags, rest = hoisted(sys.argv[1:] if arguments is None else arguments)
     verbosity = -1 if {"-q", "--quiet"} & set(flags) else sum(_FLAGS[flag] for flag in flags)
     if "--no-color" in flags or os.environ.get("TERM") == "dumb":
@@ -45,6 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log = RunLog()
     with log.attached(verbosity), _terminable():
         return _flushed(_guarded(lambda: _run([*flags, *rest]), log, verbosity))
+
+
+def _speak_utf8() -> None:
+    """Files and pipes get UTF-8 whatever the locale says; a screen gets what it can show, and ? for the rest."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            own = stream.encoding if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=own, errors="replace")
 
 
 def hoisted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -125,7 +125,7 @@ def _numbers(connection: Connection, typed: Sequence[str | None]) -> list[int | 
     from dataops.ledger.schema import is_there
 
     if not is_there(connection):
-        raise DeclarationError("nothing has been published yet.\nRun: dataops load reference")
+        raise DeclarationError("nothing has been published yet.\nRun: dataops load GROUP")
     named = [ledger.find(connection, choosing.of(connection, "publication", t)) if t else None for t in typed]
     return [made.seq if made else None for made in named]
 

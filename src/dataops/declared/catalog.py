@@ -265,6 +265,13 @@ class Catalog:
             raise DeclarationError(f"no group or model {name!r} to build; there are {known}")
         return self.datasets[table]
 
+    @property
+    def first_loaded(self) -> str:
+        """The group to begin with, for advice: one that refers to no other, if there is one."""
+        loaded = {name: group for name, group in self.groups.items() if group.is_loaded}
+        alone = (name for name, group in loaded.items() if _is_alone(group))
+        return next(alone, next(iter(loaded), "GROUP"))
+
     def group(self, name: str) -> Group:
         """Raises DeclarationError naming the groups there are."""
         if name not in self.groups:
@@ -284,6 +291,11 @@ class Catalog:
         if table not in self.datasets:
             raise DeclarationError(f"no dataset {name!r}; see: dataops check")
         return self.datasets[table]
+
+
+def _is_alone(group: Group) -> bool:
+    """Whether it refers to no other group."""
+    return all(link.to in group.tables for dataset in group.datasets for link in dataset.links)
 
 
 def load(paths: Paths) -> Catalog:

@@ -112,7 +112,14 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
             raise DeclarationError(f"environment: unknown setting {name}; known are {', '.join(KNOWN)}")
 
 
+def require_one_at(name: str, url: str) -> None:
+    """Raises DeclarationError, which repeats nothing of it, where a password would be cut at its @."""
+    if re.split(r"[/?]", url.partition("://")[2], maxsplit=1)[0].count("@") > 1:
+        raise DeclarationError(f"{name} holds more than one @ before its host; write %40 for one in a name or password")
+
+
 def _checked_url(url: str) -> str:
+    require_one_at("DATAOPS_WAREHOUSE_URL", url)
     try:
         backend = make_url(url).get_backend_name()
     except (ArgumentError, ValueError):

@@ -136,10 +136,10 @@ def _resolved(node: exp.Table, catalog: Catalog) -> Dataset:
             f"no dataset {_shown(node)}{meant}\nAll of them: dataops status --json, dataops check -v"
         )
     node.set("db", exp.to_identifier(dataset.published_layer))
-    node.set("this", exp.to_identifier(table))
+    node.set("this", exp.to_identifier(table, quoted=True))
     if not node.alias:
         # `FROM fct_orders` may be named again as `fct_orders.x`; the alias keeps that valid for any replacement.
-        node.set("alias", exp.TableAlias(this=exp.to_identifier(table)))
+        node.set("alias", exp.TableAlias(this=exp.to_identifier(table, quoted=True)))
     return dataset
 
 
@@ -159,7 +159,7 @@ def _publication(work: Workspace, as_of: str | None) -> Publication:
             last = publications.last(connection)
             if last is not None:
                 return last
-    raise DeclarationError("nothing has been published yet.\nRun: dataops load reference")
+    raise DeclarationError(f"nothing has been published yet.\nRun: dataops load {work.catalog.first_loaded}")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from dataops.declared.errors import DeclarationError
+from dataops.declared.settings import require_one_at
 from dataops.sources.download import downloaded
 from dataops.sources.install_csv import InstallCsv
 from dataops.sources.port import Source
@@ -185,6 +186,7 @@ _LIBPQ = ("sslmode", "sslrootcert", "sslcert", "sslkey", "service", "passfile", 
 def _address(url: str, place: str) -> URL:
     """The address without its parameters. Raises DeclarationError, which does not repeat a password."""
     scheme = url.partition(":")[0]
+    require_one_at("the source's address", f"{scheme}:{place}")
     try:
         address = make_url(f"{scheme}:{place}")
     except (ArgumentError, ValueError):

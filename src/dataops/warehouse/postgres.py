@@ -210,7 +210,7 @@ class PostgresWarehouse:
         url = self._url.set(drivername="postgresql")
         if self.roles_in_use:
             url = url.update_query_dict({"options": f"-crole={roles.LOADER}"})
-        return url.render_as_string(hide_password=False)
+        return postgres_dump.libpq_uri(url)
 
     @contextmanager
     def lock(self, name: str, purpose: str, *, shared: bool = False) -> Iterator[None]:

@@ -70,7 +70,7 @@ def scratch(url: URL, file: Path, schemas: Sequence[str], lock_seconds: float) -
     name = f"{url.database}_trial"
     place = url.set(database=name)
     try:
-        with psycopg.connect(_libpq(url), autocommit=True) as connection:
+        with psycopg.connect(libpq_uri(url), autocommit=True) as connection:
             # One that a killed process left behind: the caller holds the lock on backups.
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -80,17 +80,18 @@ def scratch(url: URL, file: Path, schemas: Sequence[str], lock_seconds: float) -
         load(place, file, schemas, (), lock_seconds)
         yield place
     finally:
-        with psycopg.connect(_libpq(url), autocommit=True) as connection:
+        with psycopg.connect(libpq_uri(url), autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def _libpq(url: URL) -> str:
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+def libpq_uri(url: URL) -> str:
+    """With the password, as libpq reads it: blanks are encoded, which SQLAlchemy leaves as they are."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False).replace(" ", "%20")
 
 
 def _database(url: URL) -> str:
     """The connection string without its password, which `ps` would show."""
-    return url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+    return libpq_uri(url.set(password=None))
 
 
 def _started(program: str, url: URL | None, *arguments: str, **streams: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401
