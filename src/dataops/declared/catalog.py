@@ -16,7 +16,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Literal
 
-from dataops.declared import crossing, metric_rules
+from dataops.declared import crossing, metric_rules, version_rules
 from dataops.declared import metrics as metric_files
 from dataops.declared import project as projects
 from dataops.declared.declarations import (
@@ -356,6 +356,7 @@ def _dataset(path: Path, paths: Paths, project: Project, metrics: Metrics) -> Da
     _same_name(suite.suite, f"{layer}.{table}", "suite", paths.shown(suite_path))
     _check_contract(contract, layer, paths.shown(path))
     suite = metric_rules.with_rules(suite, contract, table, paths.shown(path), metrics)
+    suite = version_rules.with_rule(suite, contract, table)
     links = tuple(_links(contract, table, paths.shown(path)))
     rules = (
         *_platform_rules(layer, table, contract, paths.shown(path)),

@@ -154,6 +154,8 @@ class Platform(Strict):
     follows: str | None = None
     changes: Changes | None = None
     deletes: Literal["never", "compare", "from_source"] = "never"  # how rows that the source has no more are found
+    version: str | None = None  # the column that says which of two versions of a row is the newer one
+    backwards: Literal["hold", "warn", "allow"] = "hold"  # what becomes of a row that is older than the one that stands
     references: dict[str, Reference] = Field(default_factory=dict)
     control: tuple[str, ...] = ()
     pii: tuple[str, ...] = ()
@@ -170,6 +172,10 @@ class Platform(Strict):
             raise ValueError("changes is for what is loaded by windows; other rows are read whole each time")
         if self.deletes != "never" and not self.cursor:
             raise ValueError("deletes is for datasets with a cursor: others are read whole, or go with their parent")
+        if self.version and not self.source:
+            raise ValueError("version is for what is loaded; a model is built from what stands")
+        if "backwards" in self.model_fields_set and not self.version:
+            raise ValueError("backwards says what becomes of an older version; say which column is the version")
         return self
 
 
@@ -330,10 +336,18 @@ class ContractFile(Strict):
         used |= {name for columns in self.platform.references for name in columns.replace(" ", "").split(",")}
         used |= {self.platform.cursor} if self.platform.cursor else set()
         used |= {self.platform.changes.by} if self.platform.changes else set()
+        used |= {self.platform.version} if self.platform.version else set()
         if cube := self.platform.cube:
             used |= {cube.period, *cube.all, *cube.by, *({cube.grain} - set(GRAINS))}
         if unknown := sorted(used - set(names)):
             raise ValueError(f"x-dataops names columns that the contract does not list: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _version_has_an_order(self) -> ContractFile:
+        for column in self.columns:
+            if column.name == self.platform.version and column.data_type in {"varchar", "boolean"}:
+                raise ValueError(f"version {column.name} is {column.data_type}; which is newer, numbers and times tell")
         return self
 
     @model_validator(mode="after")
