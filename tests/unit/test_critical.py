@@ -163,3 +163,12 @@ def test_the_only_rule_that_is_wrong_is_the_only_mistake(project: Path) -> None:
     with pytest.raises(DeclarationError, match=r"rule SAL-099\n  .expectations no\. 1.: a critical") as caught:
         read(project)
     assert "empty" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a b; drop table x", "Parcel", "1st", "ä", "x" * 49])
+@pytest.mark.parametrize("place", ["contracts/raw", "checkpoints"])
+def test_a_name_that_no_warehouse_could_hold_as_it_is_is_refused(project: Path, place: str, name: str) -> None:
+    old = project / place / ("order_line.yml" if "raw" in place else "sales.yml")
+    old.rename(old.with_name(f"{name}.yml"))
+    with pytest.raises(DeclarationError, match="is no name for a table or group"):
+        read(project)

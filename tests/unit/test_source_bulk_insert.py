@@ -190,6 +190,13 @@ def test_a_type_that_is_not_known_is_refused_by_its_name(tmp_path: Path) -> None
         rows(delivery(tmp_path, b"1,Kiel,x\n", kind="[sql_variant]"))
 
 
+def test_columns_that_differ_in_case_only_are_named(tmp_path: Path) -> None:
+    script = delivery(tmp_path, b"1,Kiel,x\n", kind="[nvarchar](9)") / "instawdb.sql"
+    script.write_text(script.read_text("utf-8").replace("[Opened]", "[TOWN]"), "utf-8")
+    with pytest.raises(DataRejected, match="has columns Town and TOWN, which are both town here"):
+        rows(tmp_path)
+
+
 def test_a_statement_that_cannot_be_read_is_named_by_its_line(tmp_path: Path) -> None:
     folder = delivery(tmp_path, b"1,Kiel,2014-05-01\n")
     script = folder / "instawdb.sql"

@@ -328,6 +328,7 @@ def load(paths: Paths) -> Catalog:
 
 
 def _checkpoint(path: Path, paths: Paths, layers: Layers) -> CheckpointFile:
+    _require_name(path.stem, paths.shown(path))
     checkpoint = read(path, CheckpointFile, paths.shown(path))
     if checkpoint.group != path.stem:
         raise DeclarationError(
@@ -346,6 +347,7 @@ def _checkpoint(path: Path, paths: Paths, layers: Layers) -> CheckpointFile:
 
 def _dataset(path: Path, paths: Paths, project: Project, metrics: Metrics) -> Dataset:
     layer, table = path.parent.name, path.stem
+    _require_name(table, paths.shown(path))
     suite_path = paths.expectations / layer / path.name
     if not suite_path.exists():
         raise DeclarationError(f"{paths.shown(path)} has no suite; write {paths.shown(suite_path)}")
@@ -366,6 +368,19 @@ def _dataset(path: Path, paths: Paths, project: Project, metrics: Metrics) -> Da
     )
     figures = tuple(column.name for column in contract.columns if contract.platform.cube and column.name in metrics)
     return Dataset(layer, table, contract, suite, rules, links, paths.shown(path), paths.shown(suite_path), figures)
+
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_LONGEST = 48  # characters: what the platform puts before a table's name fits into a warehouse's 63 bytes as well
+
+
+def _require_name(name: str, file: str) -> None:
+    """Raises DeclarationError for a name that has to be quoted, or that a warehouse would cut."""
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+        raise DeclarationError(
+            f"{file}: {name!r} is no name for a table or group: lower case letters, digits and _, a letter first, at"
+            f" most {_LONGEST} characters"
+        )
 
 
 def _same_name(found: str, expected: str, key: str, file: str) -> None:

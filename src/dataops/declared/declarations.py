@@ -305,7 +305,7 @@ class CheckItem(Strict):
 class Column(Strict):
     """A column as agreed; numeric columns say precision and scale."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
     data_type: ColumnType
     numeric_precision: Annotated[int | None, Field(ge=1, le=38)] = None
     numeric_scale: Annotated[int | None, Field(ge=0, le=38)] = None

@@ -118,6 +118,7 @@ class InstallScript:
             raise DataRejected(f"instawdb.sql loads {source_table} but has no CREATE TABLE for it; is it cut short?")
         found = [match for line in self._bodies[source_table].split("\n") if (match := _COLUMN.match(line))]
         columns = tuple(self._column(source_table, match) for match in found)
+        _require_different(source_table, [match["name"] for match in found])
         file = path.rpartition(")")[2].replace("\\", "/").rpartition("/")[2]
         return FileFormat(source_table, file, columns, written(options, f"instawdb.sql: {source_table}"))
 
@@ -144,3 +145,15 @@ class InstallScript:
                 f" decimal, numeric, {', '.join(sorted(_TYPES))}, and types made of them by CREATE TYPE"
             )
         return FileColumn(snake_case(name), sql_type, _TYPES[sql_type])
+
+
+def _require_different(source_table: str, names: list[str]) -> None:
+    """Names that differ in case or blanks only are one name here."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if other := seen.get(snake_case(name)):
+            raise DataRejected(
+                f"instawdb.sql: {source_table} has columns {other} and {name}, which are both {snake_case(name)} here;"
+                " rename one of them in the script"
+            )
+        seen[snake_case(name)] = name
