@@ -67,6 +67,16 @@ def test_offline_the_generator_stands_in_and_says_why(tmp_path: Path, monkeypatc
     assert open_source(None, project=tmp_path / "main", cache=tmp_path / "cache").name == "generator:scale=1,seed=7"
 
 
+def test_nothing_stands_in_for_the_source_of_other_tables(tmp_path: Path) -> None:
+    contracts = tmp_path / "main" / "contracts" / "raw"
+    contracts.mkdir(parents=True)
+    (contracts / "a.yml").write_text("x-dataops:\n  source: Sales.Customer\n")
+    (contracts / "parcel.yml").write_text("x-dataops: {key: [parcel_id], source: 'Ops.Parcel'}\n")
+    with pytest.raises(DeclarationError, match=r"Ops\.Parcel is none of the sample's tables.*DATAOPS_SOURCE_URL"):
+        find_source(tmp_path / "main", tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_download_is_taken_whole_and_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("urllib.request.urlopen", answers)
     found = find_source(tmp_path / "main", tmp_path / "cache")

@@ -5,18 +5,17 @@ The list of contract files *is* the list of datasets. No I/O beyond reading thos
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Literal
 
-from dataops.declared import crossing, metric_rules, version_rules
+from dataops.declared import crossing, metric_rules, soundness, version_rules
 from dataops.declared import metrics as metric_files
 from dataops.declared import project as projects
 from dataops.declared.declarations import (
@@ -32,7 +31,7 @@ from dataops.declared.errors import DeclarationError
 from dataops.declared.kinds import INT, TEXT
 from dataops.declared.kinds import Kind as TypeKind
 from dataops.declared.kinds import kind_of as type_kind
-from dataops.declared.layers import RAW, Kind, Layers, kind_of, published_as
+from dataops.declared.layers import Kind, Layers, kind_of, published_as
 from dataops.declared.metrics import Metric, Metrics
 from dataops.declared.models import Model, load_models
 from dataops.declared.paths import Paths
@@ -328,7 +327,7 @@ def load(paths: Paths) -> Catalog:
 
 
 def _checkpoint(path: Path, paths: Paths, layers: Layers) -> CheckpointFile:
-    _require_name(path.stem, paths.shown(path))
+    soundness.require_name(path.stem, paths.shown(path))
     checkpoint = read(path, CheckpointFile, paths.shown(path))
     if checkpoint.group != path.stem:
         raise DeclarationError(
@@ -347,16 +346,16 @@ def _checkpoint(path: Path, paths: Paths, layers: Layers) -> CheckpointFile:
 
 def _dataset(path: Path, paths: Paths, project: Project, metrics: Metrics) -> Dataset:
     layer, table = path.parent.name, path.stem
-    _require_name(table, paths.shown(path))
+    soundness.require_name(table, paths.shown(path))
     suite_path = paths.expectations / layer / path.name
     if not suite_path.exists():
         raise DeclarationError(f"{paths.shown(path)} has no suite; write {paths.shown(suite_path)}")
     contract = read(path, ContractFile, paths.shown(path))
     suite = read(suite_path, SuiteFile, paths.shown(suite_path))
     if not project.owns(contract.dataset, layer, table):
-        _same_name(contract.dataset, f"{layer}/{table}", "dataset", paths.shown(path))
-    _same_name(suite.suite, f"{layer}.{table}", "suite", paths.shown(suite_path))
-    _check_contract(contract, layer, paths.shown(path))
+        soundness.require_same(contract.dataset, f"{layer}/{table}", "dataset", paths.shown(path))
+    soundness.require_same(suite.suite, f"{layer}.{table}", "suite", paths.shown(suite_path))
+    soundness.require_guards(contract, layer, paths.shown(path))
     suite = metric_rules.with_rules(suite, contract, table, paths.shown(path), metrics)
     suite = version_rules.with_rule(suite, contract, table)
     links = tuple(_links(contract, table, paths.shown(path)))
@@ -368,36 +367,6 @@ def _dataset(path: Path, paths: Paths, project: Project, metrics: Metrics) -> Da
     )
     figures = tuple(column.name for column in contract.columns if contract.platform.cube and column.name in metrics)
     return Dataset(layer, table, contract, suite, rules, links, paths.shown(path), paths.shown(suite_path), figures)
-
-
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
-_LONGEST = 48  # characters: what the platform puts before a table's name fits into a warehouse's 63 bytes as well
-
-
-def _require_name(name: str, file: str) -> None:
-    """Raises DeclarationError for a name that has to be quoted, or that a warehouse would cut."""
-    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
-        raise DeclarationError(
-            f"{file}: {name!r} is no name for a table or group: lower case letters, digits and _, a letter first, at"
-            f" most {_LONGEST} characters"
-        )
-
-
-def _same_name(found: str, expected: str, key: str, file: str) -> None:
-    if found != expected:
-        raise DeclarationError(f'{file}: "{key}" is {found!r}; its place says {expected!r}')
-
-
-def _check_contract(contract: ContractFile, layer: str, file: str) -> None:
-    platform = contract.platform
-    if (kind_of(layer) is Kind.LOADED) != (platform.source is not None):
-        raise DeclarationError(f'{file}: "source" is for {RAW} contracts, and every {RAW} contract names one')
-    counted = any(item.needs_rows for item in contract.checks)
-    if not counted and not platform.may_be_empty:
-        raise DeclarationError(
-            f"{file}: no critical row_count check that 0 rows fail, so an empty batch would pass; add one, or say"
-            " may_be_empty: true"
-        )
 
 
 def _platform_rules(layer: str, table: str, contract: ContractFile, file: str) -> Iterator[Rule]:
@@ -434,15 +403,11 @@ def _contract_rules(contract: ContractFile, table: str, file: str) -> Iterator[R
 
 
 def _suite_rules(suite: SuiteFile, table: str, file: str, contract: ContractFile) -> Iterator[Rule]:
-    known = [column.name for column in contract.columns]
     for item in suite.expectations:
         names = (item.kwargs.get(key) for key in ("column", "column_A", "column_B"))
         columns = tuple(str(name) for name in names if name) or tuple(item.kwargs.get("column_list", ()))
-        if unknown := [name for name in columns if name not in known]:
-            close = difflib.get_close_matches(unknown[0], known, n=1)
-            meant = f'; did you mean "{close[0]}"?' if close else ""
-            raise DeclarationError(f"{file}, rule {item.meta.rule}: no column {unknown[0]!r} in {table}{meant}")
-        _require_judgeable(item, columns, contract, file)
+        soundness.require_columns(columns, contract, f"{file}, rule {item.meta.rule}", table)
+        soundness.require_judgeable(item, columns, contract, file)
         yield Rule(
             item.meta.rule,
             table,
@@ -455,20 +420,6 @@ def _suite_rules(suite: SuiteFile, table: str, file: str, contract: ContractFile
             columns,
             item,
             item.meta.baseline,
-        )
-
-
-def _require_judgeable(item: ExpectationItem, columns: Sequence[str], contract: ContractFile, file: str) -> None:
-    """A comparison with what is missing is neither true nor false: GX passes the row, so the author says whether to."""
-    if item.severity != "critical" or not item.type.startswith(("expect_column_pair_", "expect_multicolumn_")):
-        return
-    said = item.kwargs.get("ignore_row_if") in {"either_value_is_missing", "any_value_is_missing"}
-    if not said and (open_ := [name for name in columns if name not in contract.required]):
-        ignore = "either_value_is_missing" if "_pair_" in item.type else "any_value_is_missing"
-        raise DeclarationError(
-            f"{file}, rule {item.meta.rule}: a row without {' or '.join(open_)} could not be judged, and would pass;"
-            f" where that is right say ignore_row_if: {ignore}, else give the column a critical missing check in the"
-            " contract"
         )
 
 

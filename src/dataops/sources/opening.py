@@ -54,7 +54,15 @@ def open_source(url: str | None = None, *, project: Path | None = None, cache: P
 
 
 def find_source(project: Path, cache: Path | None = None) -> FoundSource:
-    """Where the data is when nobody said it: beside the project, else downloaded into `cache`, else generated."""
+    """Where the data is when nobody said it: beside the project, else downloaded into `cache`, else generated.
+
+    Raises DeclarationError for a project of other tables than the sample data has.
+    """
+    if other := _not_of_the_sample(project):
+        raise DeclarationError(
+            f"where are the data? {other} is none of the sample's tables, so nothing stands in for your source:"
+            f" name it by --source or DATAOPS_SOURCE_URL; {_FORMS}"
+        )
     if (project / _BESIDE / "instawdb.sql").is_file():
         return FoundSource(f"csv:{project / _BESIDE}", f"Microsoft's install CSVs, found in {_BESIDE}")
     missing = f"Data: not found in {_BESIDE}"
@@ -64,6 +72,17 @@ def find_source(project: Path, cache: Path | None = None) -> FoundSource:
     if folder is not None:
         return FoundSource(f"csv:{folder}", f"{missing}\nDownloaded from Microsoft's repository into {folder.name}")
     return FoundSource(_FALLBACK, f"{missing}\nDownload from Microsoft's repository failed: {failure}\n{_GENERATED}")
+
+
+def _not_of_the_sample(project: Path) -> str:
+    """The first table of a contract that only another source has; empty where there is none."""
+    from dataops.sources.generator.tables import TABLES
+
+    for file in sorted((project / "contracts").glob("raw/*.yml")):
+        match = re.search(r"\bsource:\s*['\"]?([\w.]+)", file.read_text(encoding="utf-8", errors="replace"))
+        if match and match[1] not in TABLES:
+            return match[1]
+    return ""
 
 
 _GENERATED = """Using the generator instead (scale 1, seed 7): AdventureWorks-shaped, so
