@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 
 from dataops.declared import catalog
+from dataops.declared.arrow_types import arrow_schema
 from dataops.declared.catalog import Dataset
 from dataops.declared.errors import DataRejected
 from dataops.declared.paths import Paths
@@ -23,7 +24,6 @@ from dataops.sources import PROBLEMS, open_source
 from dataops.sources.arrow import pc
 from dataops.sources.install_csv import InstallCsv
 from dataops.sources.port import ANY_NUMBER, Also, Follow, Request, Source, Window, delivered, squeezed
-from dataops.warehouse.arrow_types import arrow_schema
 from tests.conftest import PROJECT, PostgresServer
 from tests.support.oltp import FILES, SPELLINGS, UNREADABLE, filled
 from tests.support.sqlserver_double import SqlServerDouble

@@ -15,11 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
 from sqlglot import exp
 
+from dataops.declared.arrow_types import arrow_schema
 from dataops.declared.catalog import Catalog
 from dataops.declared.models import WRITTEN_IN, Dataset, Dialect, Model, SqlModel, render
 from dataops.declared.python_models import PythonModel
 from dataops.pipeline import functions
-from dataops.warehouse.arrow_types import arrow_schema
 from dataops.warehouse.tables import sql_type
 
 Row = dict[str, Any]

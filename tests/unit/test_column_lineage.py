@@ -8,13 +8,13 @@ import pytest
 
 from dataops.declared import catalog as catalogs
 from dataops.declared import column_lineage, reports, select
+from dataops.declared.arrow_types import arrow_schema
 from dataops.declared.catalog import Catalog
 from dataops.declared.column_lineage import How
 from dataops.declared.paths import Paths
 from dataops.declared.python_models import PythonModel
 from dataops.facts.lineage_graph import Graph, Kind
 from dataops.pipeline import functions
-from dataops.warehouse.arrow_types import arrow_schema
 
 pytestmark = pytest.mark.unit
 

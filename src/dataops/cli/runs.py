@@ -30,7 +30,9 @@ def load(
     source: Annotated[
         str | None,
         typer.Option(
-            "--source", metavar="URL", help="csv:<folder, zip or tar>, postgresql://…, mssql://…, generator:…"
+            "--source",
+            metavar="URL",
+            help="csv:<folder>, files:<folder>, postgresql://…, mssql://…, generator:…",
         ),
     ] = None,
     as_json: Json = False,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dataops.declared import crossing, metric_rules, soundness, version_rules
 from dataops.declared import metrics as metric_files
@@ -41,7 +41,10 @@ from dataops.declared.yaml_files import read
 Engine = Literal["soda", "gx", "platform"]
 BATCH, PUBLISHED = "batch", "published"  # of a rule's own dataset: `{batch}` is judged, `{published}` stands
 READABLE = "SRC-000"  # the platform's own rules, one of each per dataset: every value could be read as its type,
-NO_RULES = {"slo", "computed", "changes", "deletes", "version", "backwards"}
+NO_RULES: dict[str, Any] = {
+    "platform": {"slo", "computed", "changes", "deletes", "version", "backwards", "file"},
+    "columns": {"__all__": {"source_name"}},
+}
 """Keys of a contract that decide no verdict."""
 DELETIONS = "SRC-001"  # and a whole delivery does not lose more published rows than the checkpoint allows
 
@@ -177,7 +180,7 @@ class Group:
             self.checkpoint.model_dump(mode="json", exclude={"layer", "kind", "routing"}),
             *(
                 [
-                    d.contract.model_dump(mode="json", exclude={"platform": NO_RULES}),
+                    d.contract.model_dump(mode="json", exclude=NO_RULES),
                     d.suite.model_dump(mode="json"),
                 ]
                 for d in self.datasets

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from dataops.declared.files import File
 from dataops.declared.layers import RAW, Kind
 from dataops.declared.routing import Routing
 from dataops.declared.yaml_files import Strict
@@ -149,6 +150,7 @@ class Platform(Strict):
     key: Annotated[tuple[str, ...], Field(min_length=1)]
     owner: str
     source: str | None = None
+    file: File | None = None  # of a source of files
     computed: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # columns that the source computes from others
     cursor: str | None = None
     follows: str | None = None
@@ -309,6 +311,7 @@ class Column(Strict):
     data_type: ColumnType
     numeric_precision: Annotated[int | None, Field(ge=1, le=38)] = None
     numeric_scale: Annotated[int | None, Field(ge=0, le=38)] = None
+    source_name: str | None = None  # what it is called in a file, where that is more than another spelling
     checks: tuple[CheckItem, ...] = ()
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ from dataops.declared.project import Language, Project, Timeouts
 
 KNOWN = {
     "DATAOPS_WAREHOUSE_URL": "duckdb:///<home>/warehouse.duckdb, or postgresql://user:password@host:port/database",
-    "DATAOPS_SOURCE_URL": "csv:<folder>, postgresql://user:password@host:port/database, mssql://…, generator:?scale=1",
+    "DATAOPS_SOURCE_URL": "csv:<folder>, files:<folder>, postgresql://user:password@host/database, mssql://…",
     "DATAOPS_HOME": "folder that runs write to; default var/",
     "DATAOPS_PROJECT": "folder that holds project.yml; default: the nearest one upwards",
     "DATAOPS_LOCK_SECONDS": "how long a run waits for another of its group or for the file; default: project.yml, 60",

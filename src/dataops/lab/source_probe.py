@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from dataops.declared.arrow_types import arrow_schema
 from dataops.declared.catalog import Catalog, Dataset, Group
 from dataops.declared.errors import DataopsError
 from dataops.facts.text import counted
@@ -12,7 +13,6 @@ from dataops.lab.doctor import Finding
 from dataops.pipeline.intake import landing
 from dataops.pipeline.intake.drift import Drift, compare
 from dataops.sources.port import Request, Server, Source
-from dataops.warehouse.arrow_types import arrow_schema
 
 READING = 3.0  # seconds for which rows are read
 

@@ -8,10 +8,10 @@ from importlib import import_module
 
 import pyarrow as pa
 
+from dataops.declared.arrow_types import arrow_schema
 from dataops.declared.catalog import Dataset
 from dataops.declared.errors import DeclarationError
 from dataops.declared.python_models import PythonModel
-from dataops.warehouse.arrow_types import arrow_schema
 from dataops.warehouse.limits import TimeLimitError
 
 

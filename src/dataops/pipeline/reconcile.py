@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy.engine import Connection
 
+from dataops.declared.arrow_types import arrow_type
 from dataops.declared.catalog import Dataset, Group
 from dataops.declared.errors import DataRejected
 from dataops.ledger import batches
@@ -26,7 +27,6 @@ from dataops.pipeline.intake.blocks import Cost, Ranges
 from dataops.sources.arrow import pc
 from dataops.sources.checksums import grouped
 from dataops.sources.port import SUMS, Also, Between, Position, Request, Source, Window, merged
-from dataops.warehouse.arrow_types import arrow_type
 
 NEAR = timedelta(days=3)  # days that lie so close are loaded together with those between them
 DAY = timedelta(days=1)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from sqlalchemy.engine import Connection
 
+from dataops.declared.arrow_types import arrow_schema
 from dataops.declared.catalog import Catalog, Dataset, Group
 from dataops.declared.errors import DeclarationError, PlatformError, VerdictError
 from dataops.declared.failpoint import failpoint
@@ -27,7 +28,6 @@ from dataops.ledger.schema import writing
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline import leftovers
 from dataops.warehouse import tables
-from dataops.warehouse.arrow_types import arrow_schema
 from dataops.warehouse.limits import TimeLimit, limited
 from dataops.warehouse.tables import controls, quoted
 

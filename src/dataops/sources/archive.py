@@ -92,7 +92,7 @@ class Zip:
     def __init__(self, path: Path, marker: str) -> None:
         self._zip = zipfile.ZipFile(path)
         self._name = path.name
-        self._names = {_slashed(name): name for name in self._zip.namelist()}
+        self._names = {slashed(name): name for name in self._zip.namelist()}
         self._root = _root(list(self._names), path.name, marker)
 
     def open(self, file: str) -> BinaryIO:
@@ -127,10 +127,10 @@ class Tar:
 
     def _unpack(self, path: Path, marker: str) -> None:
         with tarfile.open(path) as tar:
-            root = _root([_slashed(member.name) for member in tar], path.name, marker)
+            root = _root([slashed(member.name) for member in tar], path.name, marker)
         with tarfile.open(path) as tar:
             for member in tar:
-                file = _slashed(member.name).removeprefix(root)
+                file = slashed(member.name).removeprefix(root)
                 stream = tar.extractfile(member) if member.isfile() and "/" not in file else None
                 if stream is not None:
                     with stream, (Path(self._folder.name) / file).open("wb") as target:
@@ -166,7 +166,7 @@ def _root(names: list[str], archive: str, marker: str) -> str:
     return as_deep[0]
 
 
-def _slashed(name: str) -> str:
+def slashed(name: str) -> str:
     """A member's name, of whatever system wrote it."""
     return name.replace("\\", "/").removeprefix("./")
 

@@ -90,7 +90,7 @@ def _without_mark(head: bytes, form: FileFormat) -> bytes:
     if found[0] == expected or (found[1] == "UTF-8" and form.written.encoding == "utf-8"):
         return head[len(found[0]) :]
     raise DataRejected(
-        f"{form.file} line 1: byte order mark is {found[1]}, but instawdb.sql says the file is "
+        f"{form.file} line 1: byte order mark is {found[1]}, but {form.said_by} says the file is "
         f"{'UTF-16' if form.written.wide else form.written.encoding}; files of two editions must not be mixed"
     )
 
@@ -102,7 +102,8 @@ def _refuse_utf8(body: bytes, form: FileFormat) -> None:
     except UnicodeDecodeError:
         return
     raise DataRejected(
-        f"{form.file} is written in UTF-8, but instawdb.sql says Windows-1252; files of two editions must not be mixed"
+        f"{form.file} is written in UTF-8, but {form.said_by} says Windows-1252; files of two"
+        " editions must not be mixed"
     )
 
 

@@ -12,12 +12,11 @@ import pyarrow as pa
 from dataops.declared.errors import DataRejected, PlatformError
 from dataops.sources.archive import open_archive, readable
 from dataops.sources.arrow import pc
-from dataops.sources.delimited import Rows, read_rows
-from dataops.sources.install_script import FileColumn, FileFormat, InstallScript
-from dataops.sources.port import PROBLEMS, Follow, Request, Window, delivered
-from dataops.sources.quoted import read_quoted
-from dataops.sources.selection import needed_columns, parent_keys, wanted_rows
-from dataops.sources.values import joined_problems, read_values
+from dataops.sources.delimited import Rows
+from dataops.sources.install_script import FileFormat, InstallScript
+from dataops.sources.port import Follow, Request, Window, delivered
+from dataops.sources.selection import needed_columns, parent_keys
+from dataops.sources.text_table import text_batches
 
 _SCRIPT = "instawdb.sql"
 _NEW_SPELLING = len("2025-11-14 00:00:00.000")  # the 2014 edition writes none or nine fraction digits, never three
@@ -93,17 +92,8 @@ class InstallCsv:
 
     def _batches(self, request: Request, form: FileFormat) -> Iterator[pa.RecordBatch]:
         keys = self._parents(request)
-        columns = {column.name: (at, column) for at, column in enumerate(form.columns)}
-        chosen = [columns[name] for name in needed_columns(request)]
-        wanted = {name: request.schema.field(name).type for name in request.schema.names}
         with readable(form.file), self._archive.open(form.file) as stream:
-            cut = read_rows if form.written.quote is None else read_quoted
-            for number, rows in enumerate(cut(stream, form)):
-                if number == 0:
-                    _refuse_other_edition(rows, form)
-                batch = wanted_rows(_typed(rows, chosen, wanted, form.file), request, keys)
-                if batch.num_rows:
-                    yield batch.select([*request.schema.names, PROBLEMS])
+            yield from text_batches(stream, form, request, keys, _refuse_other_edition)
 
     def _parents(self, request: Request) -> pa.Table | None:
         follow, window = request.follow, request.window
@@ -114,18 +104,6 @@ class InstallCsv:
         if cached not in self._keys:
             self._keys[cached] = parent_keys(self.read, parent.schema, follow, window)
         return self._keys[cached]
-
-
-def _typed(
-    rows: Rows, chosen: list[tuple[int, FileColumn]], wanted: dict[str, pa.DataType], file: str
-) -> pa.RecordBatch:
-    reads = [
-        read_values(rows.column(at), column, wanted.get(column.name, column.type), damaged=rows.damaged)
-        for at, column in chosen
-    ]
-    problems = joined_problems(file, rows.lines, reads)
-    names = [column.name for _, column in chosen]
-    return pa.record_batch([*(read.values for read in reads), problems], [*names, PROBLEMS])
 
 
 def _require_columns(names: list[str], form: FileFormat) -> None:

@@ -76,6 +76,7 @@ class FileFormat:
     file: str
     columns: tuple[FileColumn, ...]
     written: Written
+    said_by: str = "instawdb.sql"
 
     @property
     def schema(self) -> pa.Schema:

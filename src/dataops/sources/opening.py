@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from dataops.declared.errors import DeclarationError
+from dataops.declared.paths import find_project
 from dataops.declared.settings import require_one_at
 from dataops.sources.download import downloaded
 from dataops.sources.install_csv import InstallCsv
@@ -25,8 +26,8 @@ from dataops.sources.port import Source
 _BESIDE = Path("../shared/adventureworks/oltp-2014")
 _FALLBACK = "generator:?scale=1&seed=7"
 _FORMS = (
-    "write csv:<folder, zip or tar>, postgresql://user@host:port/database, mssql://user@host:port/database,"
-    " or generator:?scale=1&seed=7"
+    "write csv:<folder, zip or tar>, files:<folder, zip or pattern>, postgresql://user@host:port/database,"
+    " mssql://user@host:port/database, or generator:?scale=1&seed=7"
 )
 
 T = TypeVar("T")
@@ -44,12 +45,14 @@ def open_source(url: str | None = None, *, project: Path | None = None, cache: P
     """The source of this URL; without one, the one that `find_source` finds. Raises DeclarationError."""
     url = url or find_source(project or Path.cwd(), cache).url
     scheme, colon, rest = url.partition(":")
-    if not colon or scheme not in _SCHEMES:
+    if not colon or scheme not in {*_SCHEMES, "files"}:
         raise DeclarationError(
-            f"source '{printable(url)}': scheme '{scheme}' is unknown{meant(scheme, _SCHEMES)}; {_FORMS}"
+            f"source '{printable(url)}': scheme '{scheme}' is unknown{meant(scheme, [*_SCHEMES, 'files'])}; {_FORMS}"
         )
     place, _, query = rest.partition("?")
     parameters = _Parameters(url, query)
+    if scheme == "files":
+        return _files(url, place, parameters, project or find_project())
     return _SCHEMES[scheme](url, place, parameters)
 
 
@@ -136,6 +139,15 @@ def _install_csv(url: str, place: str, parameters: _Parameters) -> Source:
     if not place:
         raise DeclarationError(f"source '{printable(url)}' names no folder; {_FORMS}")
     return InstallCsv(Path(place).expanduser())
+
+
+def _files(url: str, place: str, parameters: _Parameters, project: Path) -> Source:
+    from dataops.sources.files.source import Files
+
+    parameters.done()
+    if not place:
+        raise DeclarationError(f"source '{printable(url)}' names no folder; {_FORMS}")
+    return Files(place, project)
 
 
 def _generator(url: str, place: str, parameters: _Parameters) -> Source:

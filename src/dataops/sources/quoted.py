@@ -7,6 +7,7 @@ Arrow's own reader cuts; what it cannot know is where a row stands in the file, 
 
 from __future__ import annotations
 
+import csv as py_csv
 import io
 from collections.abc import Iterator
 from functools import reduce
@@ -53,6 +54,21 @@ def read_quoted(stream: BinaryIO, form: FileFormat) -> Iterator[Rows]:
             f"{form.file}: the file ends in the middle of a row: its last row has no line end, or a quote is not"
             " closed; the file was cut short, deliver it again"
         )
+
+
+def header(stream: BinaryIO, form: FileFormat) -> list[str]:
+    """The fields of the first line. Raises DataRejected for a file without one."""
+    line = ""
+    for piece in decoded(stream, form):
+        line += piece
+        if "\n" in line or len(line) > _BLOCK:
+            break
+    line, end, _ = line.partition("\n")
+    if not end:
+        raise DataRejected(f"{form.file}: no line that names the columns; deliver it again, or say header: false")
+    if form.written.quote is None:
+        return line.removesuffix("\r").split(form.written.field_terminator)
+    return next(py_csv.reader([line], delimiter=form.written.field_terminator, quotechar=form.written.quote))
 
 
 def _opened(text: _Utf8, form: FileFormat, odd: _Irregular) -> csv.CSVStreamingReader:

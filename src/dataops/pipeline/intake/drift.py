@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from dataops.declared.arrow_types import ARROW, arrow_type
 from dataops.declared.catalog import Dataset
 from dataops.declared.errors import DataRejected
 from dataops.ledger.enums import VerdictName
 from dataops.ledger.incidents import Detail
 from dataops.ledger.incidents import Difference as DifferenceKept
-from dataops.warehouse.arrow_types import ARROW, arrow_type
 
 ALIKE = 0.6  # difflib's own threshold for a close match
 WORDS = {kind: word for word, kind in ARROW.items()}

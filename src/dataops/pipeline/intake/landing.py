@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dataops.declared.arrow_types import arrow_type
 from dataops.declared.catalog import Dataset, Group
 from dataops.declared.declarations import Column
 from dataops.declared.errors import PlatformError
@@ -22,7 +23,6 @@ from dataops.ledger.workspace import Workspace
 from dataops.pipeline.intake.drift import Drift, DriftRejectedError, compare
 from dataops.sources.arrow import Array, nulls, pc, positions
 from dataops.sources.port import ANY_NUMBER, Also, Between, Changed, Follow, Request, Source, Window, squeezed
-from dataops.warehouse.arrow_types import arrow_type
 
 CLOCKS_APART = timedelta(minutes=1)  # applications stamp rows by their own clocks
 KEY_BYTES = 2_600  # a row of an index fits into a third of PostgreSQL's pages of 8 KiB

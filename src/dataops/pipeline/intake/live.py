@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 from sqlalchemy.engine import Connection
 
+from dataops.declared.arrow_types import arrow_schema
 from dataops.declared.catalog import Dataset, Group
 from dataops.declared.errors import DataRejected
 from dataops.ledger import batches, readings
@@ -20,7 +21,6 @@ from dataops.ledger.readings import Reading
 from dataops.ledger.workspace import Workspace
 from dataops.pipeline.intake.landing import Selection
 from dataops.sources.port import Also, Changed, Position, Recorder, Request, Source, Touched, Window, merged
-from dataops.warehouse.arrow_types import arrow_schema
 from dataops.warehouse.tables import place, quoted
 
 
