@@ -225,6 +225,38 @@ def test_parquet_says_its_types_itself(tmp_path: Path) -> None:
         source.schema(TABLE)
 
 
+def test_json_lines_keep_every_digit(tmp_path: Path) -> None:
+    """Names as in text; what an object does not have is missing; what cannot be read waits with its line."""
+    content = (
+        '{"ParcelID": 1, "Ort": "Kiel, N", "fee": 12.50, "sent": "2024-05-01 10:00:00.1234567", "on_day": "2024-05-01",'
+        ' "open": true, "more": {"a": 1}}\n{"ParcelID": 2, "fee": null, "open": false}\n'
+        '{"ParcelID": 3, "fee": 0.129}\n{"ParcelID": 4, "fee": 1234567890.12}\n{"ParcelID": 5000000000}\n'
+    )
+    project(tmp_path, "{format: jsonl}")
+    source = opened(tmp_path, delivered(tmp_path, content, "Parcel.jsonl.gz"))
+    assert source.schema(TABLE).names == [*COLUMNS, "more"]
+    wanted = pa.schema([source.schema(TABLE).field(name) for name in COLUMNS])
+    read = [tuple(row.values()) for row in source.read(Request(TABLE, wanted)).read_all().to_pylist()]
+    assert read[:2] == [FIRST, (2, None, None, None, None, False, None)]
+    assert [row[2] for row in read[2:]] == [None, Decimal("1234567890.12"), None]
+    assert read[2][-1].startswith("Parcel.jsonl.gz line 3, fee: '0.129' is not a number of 12 digits")
+    assert read[4][-1].startswith("Parcel.jsonl.gz line 5, parcel_id: '5000000000' is not a whole number of 32 bits")
+
+
+@pytest.mark.parametrize(
+    "content", ['{"parcel_id": 1}\n{"parcel_id": ', '{"parcel_id": 1}\n[1]\n', '{"Ort": 7}\n', "x\n"]
+)
+def test_what_is_not_one_object_per_line_is_refused(tmp_path: Path, content: str) -> None:
+    source = opened(project(tmp_path, "{format: jsonl}"), delivered(tmp_path, content, "Parcel.jsonl"))
+    with pytest.raises(DataRejected, match=r"Parcel\.jsonl is not one JSON object per line: .*deliver it again"):
+        source.read(Request(TABLE, pa.schema([("parcel_id", pa.int32()), ("town", pa.string())]))).read_all()
+
+
+def test_no_object_is_no_row(tmp_path: Path) -> None:
+    source = opened(project(tmp_path, "{format: jsonl}"), delivered(tmp_path, "", "Parcel.jsonl"))
+    assert rows(source) == []
+
+
 @pytest.mark.parametrize(
     ("file", "said"),
     [

@@ -41,7 +41,7 @@ from dataops.declared.yaml_files import read
 Engine = Literal["soda", "gx", "platform"]
 BATCH, PUBLISHED = "batch", "published"  # of a rule's own dataset: `{batch}` is judged, `{published}` stands
 READABLE = "SRC-000"  # the platform's own rules, one of each per dataset: every value could be read as its type,
-NO_RULES: dict[str, Any] = {
+NO_RULES: Any = {
     "platform": {"slo", "computed", "changes", "deletes", "version", "backwards", "file"},
     "columns": {"__all__": {"source_name"}},
 }

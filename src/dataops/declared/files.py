@@ -17,7 +17,7 @@ class File(Strict):
     """
 
     name: str | None = None
-    format: Literal["csv", "parquet"] = "csv"
+    format: Literal["csv", "parquet", "jsonl"] = "csv"
     delimiter: Annotated[str, Field(min_length=1, max_length=8)] = ","
     quote: Annotated[str | None, Field(min_length=1, max_length=1)] = '"'
     encoding: Literal["utf-8", "windows-1252"] = "utf-8"

@@ -22,7 +22,7 @@ from dataops.declared.paths import Paths
 from dataops.declared.yaml_files import read as read_yaml
 from dataops.sources.archive import readable
 from dataops.sources.bulk_insert import Written
-from dataops.sources.files import parquet
+from dataops.sources.files import json_lines, parquet
 from dataops.sources.files.place import Found, open_place
 from dataops.sources.install_script import FileColumn, FileFormat, snake_case
 from dataops.sources.port import Follow, Request, Window, delivered, squeezed
@@ -48,6 +48,13 @@ class Declared:
     @property
     def pattern(self) -> str:
         return self.file.name or f"{self.source_table.rpartition('.')[2]}.{self.file.format}"
+
+    def with_all(self, names: Sequence[str]) -> dict[str, pa.DataType]:
+        """Columns of a file that leaves out what is missing: those it names, then the others of the contract."""
+        agreed = {column.name: arrow_type(column) for column in self.contract.columns}
+        held = {self.ours(name) for name in names}
+        others = {c.source_name or c.name: agreed[c.name] for c in self.contract.columns if c.name not in held}
+        return {name: agreed.get(self.ours(name), pa.string()) for name in names} | others
 
     def ours(self, name: str) -> str:
         """What the platform calls a column of the file."""
@@ -77,7 +84,7 @@ class Files:
         found = [(file.name, self._columns(declared, file)) for file in self._files(declared)]
         (first, names), *others = found
         for file, other in others:
-            if list(other) != list(names):
+            if list(other) != list(names) and declared.file.format != "jsonl":
                 raise DataRejected(
                     f"{self._name}: {first} and {file} of {source_table} have other columns: {', '.join(names)}; and"
                     f" {', '.join(other)}. Deliver files of one kind"
@@ -149,6 +156,12 @@ class Files:
         with readable(file.name), self._place.open(file.name) as stream:
             if declared.file.format == "parquet":
                 return parquet.columns(stream, file.name)
+            if declared.file.format == "jsonl":
+                there = {
+                    name: agreed.get(declared.ours(name), pa.string()) for name in json_lines.columns(stream, file.name)
+                }
+                held = {declared.ours(name) for name in there}
+                return there | {declared.theirs(name): kind for name, kind in agreed.items() if name not in held}
             if not declared.file.header:
                 return agreed
             names = header(stream, _form(declared, file.name, {}))
@@ -161,12 +174,14 @@ class Files:
         for file in self._files(declared):
             columns = self._columns(declared, file)
             with readable(file.name), self._place.open(file.name) as stream:
+                names = {declared.ours(name): name for name in columns}
+                kinds = {declared.ours(name): kind for name, kind in columns.items()}
                 if declared.file.format == "parquet":
-                    names = {declared.ours(name): name for name in columns}
                     yield from parquet.batches(stream, file.name, names, request, keys)
+                elif declared.file.format == "jsonl":
+                    yield from json_lines.batches(stream, file.name, names, kinds, request, keys)
                 else:
-                    form = _form(declared, file.name, {declared.ours(name): kind for name, kind in columns.items()})
-                    yield from text_batches(stream, form, request, keys)
+                    yield from text_batches(stream, _form(declared, file.name, kinds), request, keys)
 
     def _parents(self, request: Request) -> pa.Table | None:
         follow, window = request.follow, request.window
