@@ -157,11 +157,7 @@ class Files:
             if declared.file.format == "parquet":
                 return parquet.columns(stream, file.name)
             if declared.file.format == "jsonl":
-                there = {
-                    name: agreed.get(declared.ours(name), pa.string()) for name in json_lines.columns(stream, file.name)
-                }
-                held = {declared.ours(name) for name in there}
-                return there | {declared.theirs(name): kind for name, kind in agreed.items() if name not in held}
+                return declared.with_all(json_lines.columns(stream, file.name))
             if not declared.file.header:
                 return agreed
             names = header(stream, _form(declared, file.name, {}))
