@@ -152,9 +152,18 @@ def test_a_table_may_come_in_many_files(tmp_path: Path) -> None:
         opened(tmp_path, place).schema(TABLE)
 
 
-def test_two_forms_of_one_file_are_refused_both_named(tmp_path: Path) -> None:
-    delivered(tmp_path, name="Parcel.csv.gz")
+@pytest.mark.parametrize("other", ["Parcel.csv.gz", "2024-05-02/Parcel.csv"])
+def test_two_files_where_one_is_meant_are_refused_both_named(tmp_path: Path, other: str) -> None:
+    """Yesterday's delivery would be read with today's."""
+    delivered(tmp_path, name=other)
     source = opened(project(tmp_path), delivered(tmp_path))
+    with pytest.raises(DataRejected, match=rf"holds 2 files Parcel\.csv: .*{other}.*; which one is meant"):
+        source.schema(TABLE)
+
+
+def test_a_file_and_its_packed_form_are_one_too_many_for_a_pattern_as_well(tmp_path: Path) -> None:
+    delivered(tmp_path, name="Parcel.csv.gz")
+    source = opened(project(tmp_path, "{name: 'P*.csv'}"), delivered(tmp_path))
     with pytest.raises(DataRejected, match=r"holds Parcel\.csv and Parcel\.csv\.gz; which one is meant"):
         source.schema(TABLE)
 

@@ -145,6 +145,11 @@ class Files:
                 f"{self._name} holds no file {declared.pattern} for {declared.source_table}; deliver it, or say in"
                 f" {declared.contract_file} what it is called: file: {{name: …}}"
             )
+        if len(found) > 1 and not set(declared.pattern) & set("*?["):
+            raise DataRejected(
+                f"{self._name} holds {len(found)} files {declared.pattern}: {', '.join(file.name for file in found)};"
+                " which one is meant cannot be known: name the folder of one delivery, or a pattern for all of them"
+            )
         packed = {file.name.removesuffix(".gz") for file in found if file.name.endswith(".gz")}
         if both := sorted(packed & {file.name for file in found}):
             raise DataRejected(f"{self._name} holds {both[0]} and {both[0]}.gz; which one is meant cannot be known")
