@@ -93,6 +93,7 @@ def gate(ctx: typer.Context, group: Group, batch: Batch = None, as_json: Json = 
     screen: Screen = ctx.obj
     work = open_workspace()
     batch = _of_group(work, group, batch)
+    jobs.refuse_settled(work, group, batch)
     with screen.working(f"judging {group}"):
         verdict = jobs.run_gate(work, group, batch)
     return _report(screen, work, outcome.of(work, "gate", verdict.batch_id, verdict, None), as_json=as_json)

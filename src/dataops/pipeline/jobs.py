@@ -243,10 +243,14 @@ def judge(work: Workspace, batch_id: str) -> Verdict:
 
 @_in_a_session
 def run_gate(work: Workspace, group: str, batch_id: str | None = None) -> Verdict:
-    """Both audits and the verdict, for the named or the group's latest batch.
+    """Both audits and the verdict, for the named or the group's latest batch; repeated later it changes nothing."""
+    batch_id = latest(work, group, batch_id)
+    with locked(work, batch_id, "gate"):
+        return gate.run(work, batch_id)
 
-    Raises DataRejected for a batch to which nothing can happen any more: no rule would be asked.
-    """
+
+def refuse_settled(work: Workspace, group: str, batch_id: str | None) -> None:
+    """Raises DataRejected for a batch to which nothing can happen any more: whoever asks for a verdict gets none."""
     batch_id = latest(work, group, batch_id)
     with work.warehouse.reading() as connection:
         batch = batches.required(connection, batch_id)
@@ -255,8 +259,6 @@ def run_gate(work: Workspace, group: str, batch_id: str | None = None) -> Verdic
             f"batch {batch_id} is {batch.state} already, so it is not judged again, and no rule was asked.\n"
             f"To try changed rules on what was loaded: dataops gate simulate --rules FOLDER"
         )
-    with locked(work, batch_id, "gate"):
-        return gate.run(work, batch_id)
 
 
 @_in_a_session
