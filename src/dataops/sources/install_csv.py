@@ -4,18 +4,19 @@ How each file is written is taken from the `instawdb.sql` beside it, read anew w
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyarrow as pa
 
-from dataops.declared.errors import DataRejected, PlatformError
+from dataops.declared.errors import DataRejected
 from dataops.sources.archive import open_archive, readable
+from dataops.sources.arriving import Parents, kept_still
 from dataops.sources.arrow import pc
 from dataops.sources.delimited import Rows
 from dataops.sources.install_script import FileFormat, InstallScript
-from dataops.sources.port import Follow, Request, Window, delivered
-from dataops.sources.selection import needed_columns, parent_keys
+from dataops.sources.port import Request, delivered
+from dataops.sources.selection import needed_columns
 from dataops.sources.text_table import text_batches
 
 _SCRIPT = "instawdb.sql"
@@ -29,7 +30,7 @@ class InstallCsv:
         self._archive = open_archive(path, _SCRIPT)
         self._name = f"csv:{path.resolve().name}"
         self._script: tuple[object, InstallScript] | None = None
-        self._keys: dict[tuple[Follow, Window, object], pa.Table] = {}
+        self._parents = Parents(self.read, self.schema, lambda t: self._archive.version(self.format_of(t).file))
 
     @property
     def name(self) -> str:
@@ -40,18 +41,10 @@ class InstallCsv:
         """Columns as `instawdb.sql` declares them at this moment."""
         return self.format_of(source_table).schema
 
-    @contextmanager
-    def snapshot(self, source_tables: Sequence[str]) -> Iterator[None]:
-        """Files cannot be kept still, so they are compared: a delivery that was replaced meanwhile is refused."""
+    def snapshot(self, source_tables: Sequence[str]) -> AbstractContextManager[None]:
+        """A delivery that is replaced meanwhile is refused."""
         files = sorted({_SCRIPT, *(self.format_of(name).file for name in source_tables)})
-        before = {file: self._archive.version(file) for file in files}
-        yield
-        changed = [file for file in files if self._archive.version(file) != before[file]]
-        if changed:
-            raise PlatformError(
-                f"{self._name} changed while it was read: {', '.join(changed)}. The batch mixes two deliveries, so it"
-                " cannot be judged; nothing was published. Run this again once the files are in place."
-            )
+        return kept_still(self._name, lambda: {file: self._archive.version(file) for file in files})
 
     def read(self, request: Request) -> pa.RecordBatchReader:
         """Rows in file order; see `Source.read`."""
@@ -91,19 +84,9 @@ class InstallCsv:
         return self._script[1]
 
     def _batches(self, request: Request, form: FileFormat) -> Iterator[pa.RecordBatch]:
-        keys = self._parents(request)
+        keys = self._parents.keys(request)
         with readable(form.file), self._archive.open(form.file) as stream:
             yield from text_batches(stream, form, request, keys, _refuse_other_edition)
-
-    def _parents(self, request: Request) -> pa.Table | None:
-        follow, window = request.follow, request.window
-        if follow is None or window is None or request.cursor:
-            return None
-        parent = self.format_of(follow.parent)
-        cached = (follow, window, self._archive.version(parent.file))
-        if cached not in self._keys:
-            self._keys[cached] = parent_keys(self.read, parent.schema, follow, window)
-        return self._keys[cached]
 
 
 def _require_columns(names: list[str], form: FileFormat) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import parse_qsl
@@ -45,15 +46,14 @@ def open_source(url: str | None = None, *, project: Path | None = None, cache: P
     """The source of this URL; without one, the one that `find_source` finds. Raises DeclarationError."""
     url = url or find_source(project or Path.cwd(), cache).url
     scheme, colon, rest = url.partition(":")
-    if not colon or scheme not in {*_SCHEMES, "files"}:
+    schemes = _SCHEMES | {"files": partial(_files, project)}
+    if not colon or scheme not in schemes:
         raise DeclarationError(
-            f"source '{printable(url)}': scheme '{scheme}' is unknown{meant(scheme, [*_SCHEMES, 'files'])}; {_FORMS}"
+            f"source '{printable(url)}': scheme '{scheme}' is unknown{meant(scheme, schemes)}; {_FORMS}"
         )
     place, _, query = rest.partition("?")
     parameters = _Parameters(url, query)
-    if scheme == "files":
-        return _files(url, place, parameters, project or find_project())
-    return _SCHEMES[scheme](url, place, parameters)
+    return schemes[scheme](url, place, parameters)
 
 
 def find_source(project: Path, cache: Path | None = None) -> FoundSource:
@@ -141,13 +141,13 @@ def _install_csv(url: str, place: str, parameters: _Parameters) -> Source:
     return InstallCsv(Path(place).expanduser())
 
 
-def _files(url: str, place: str, parameters: _Parameters, project: Path) -> Source:
+def _files(project: Path | None, url: str, place: str, parameters: _Parameters) -> Source:
     from dataops.sources.files.source import Files
 
     parameters.done()
     if not place:
         raise DeclarationError(f"source '{printable(url)}' names no folder; {_FORMS}")
-    return Files(place, project)
+    return Files(place, project or find_project())
 
 
 def _generator(url: str, place: str, parameters: _Parameters) -> Source:

@@ -7,12 +7,13 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from dataops.sources.arriving import arriving
 from dataops.sources.delimited import Rows, read_rows
-from dataops.sources.install_script import FileColumn, FileFormat
-from dataops.sources.port import PROBLEMS, Request
+from dataops.sources.install_script import FileFormat
+from dataops.sources.port import Request
 from dataops.sources.quoted import read_quoted
-from dataops.sources.selection import needed_columns, wanted_rows
-from dataops.sources.values import joined_problems, read_values
+from dataops.sources.selection import needed_columns
+from dataops.sources.values import read_values
 
 
 def text_batches(
@@ -30,18 +31,8 @@ def text_batches(
     for number, rows in enumerate(cut(stream, form)):
         if number == 0 and look:
             look(rows, form)
-        batch = wanted_rows(_typed(rows, chosen, wanted, form.file), request, keys)
-        if batch.num_rows:
-            yield batch.select([*request.schema.names, PROBLEMS])
-
-
-def _typed(
-    rows: Rows, chosen: list[tuple[int, FileColumn]], wanted: dict[str, pa.DataType], file: str
-) -> pa.RecordBatch:
-    reads = [
-        read_values(rows.column(at), column, wanted.get(column.name, column.type), damaged=rows.damaged)
-        for at, column in chosen
-    ]
-    problems = joined_problems(file, rows.lines, reads)
-    names = [column.name for _, column in chosen]
-    return pa.record_batch([*(read.values for read in reads), problems], [*names, PROBLEMS])
+        reads = [
+            read_values(rows.column(at), column, wanted.get(column.name, column.type), damaged=rows.damaged)
+            for at, column in chosen
+        ]
+        yield from arriving(form.file, rows.lines, [column.name for _, column in chosen], reads, request, keys)

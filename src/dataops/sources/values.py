@@ -27,6 +27,10 @@ class Read:
     why: pa.StringArray | None = None
 
 
+SPELT = {"timestamp[us]": "datetime2", "int16": "smallint", "int32": "int", "int64": "bigint"}
+"""The type of SQL Server as which text is read that is to be of an Arrow type, by the latter's name."""
+
+
 def read_values(text: pa.StringArray, column: FileColumn, wanted: pa.DataType, *, damaged: bool) -> Read:
     """Values of one column in the wanted type. An empty field is NULL: the files cannot tell it from empty text."""
     text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)

@@ -11,12 +11,12 @@ import pyarrow as pa
 from pyarrow import json
 
 from dataops.declared.errors import DataRejected
+from dataops.sources.arriving import arriving
 from dataops.sources.arrow import pc, positions
-from dataops.sources.files.parquet import SPELT
 from dataops.sources.install_script import FileColumn
-from dataops.sources.port import ANY_NUMBER, PROBLEMS, Request
-from dataops.sources.selection import needed_columns, wanted_rows
-from dataops.sources.values import Read, joined_problems, read_values
+from dataops.sources.port import ANY_NUMBER, Request
+from dataops.sources.selection import needed_columns
+from dataops.sources.values import SPELT, Read, read_values
 
 _BLOCK = 1 << 22  # bytes that Arrow parses at once
 
@@ -42,12 +42,8 @@ def batches(
     try:
         for batch in _opened(stream, schema, "ignore"):
             reads = [_read(batch.column(names[name]), name, wanted.get(name, kinds[name])) for name in needed]
-            problems = joined_problems(file, positions(row, row + batch.num_rows), reads)
+            yield from arriving(file, positions(row, row + batch.num_rows), needed, reads, request, keys)
             row += batch.num_rows
-            made = pa.record_batch([*(read.values for read in reads), problems], [*needed, PROBLEMS])
-            chosen = wanted_rows(made, request, keys)
-            if chosen.num_rows:
-                yield chosen.select([*request.schema.names, PROBLEMS])
     except pa.ArrowInvalid as error:
         if not str(error).startswith("Empty JSON"):
             raise _refused(file, error) from error

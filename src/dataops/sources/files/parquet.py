@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataops.declared.errors import DataRejected
+from dataops.sources.arriving import arriving
 from dataops.sources.arrow import Array, positions
 from dataops.sources.install_script import FileColumn
-from dataops.sources.port import ANY_NUMBER, PROBLEMS, Request
-from dataops.sources.selection import needed_columns, wanted_rows
-from dataops.sources.values import Read, joined_problems, read_values
+from dataops.sources.port import ANY_NUMBER, Request
+from dataops.sources.selection import needed_columns
+from dataops.sources.values import SPELT, Read, read_values
 
 _ROWS = 65_536  # of a batch
 _MOMENT: pa.DataType = pa.timestamp("us")
@@ -42,12 +43,8 @@ def batches(
     kinds = {field.name: _kept(field.type) for field in opened.schema_arrow}
     for batch in opened.iter_batches(_ROWS, columns=[names[name] for name in needed]):
         reads = [_read(batch.column(names[n]), n, wanted.get(n, kinds[names[n]])) for n in needed]
-        problems = joined_problems(file, positions(row, row + batch.num_rows), reads)
+        yield from arriving(file, positions(row, row + batch.num_rows), needed, reads, request, keys)
         row += batch.num_rows
-        made = pa.record_batch([*(read.values for read in reads), problems], [*needed, PROBLEMS])
-        chosen = wanted_rows(made, request, keys)
-        if chosen.num_rows:
-            yield chosen.select([*request.schema.names, PROBLEMS])
 
 
 def _opened(stream: BinaryIO, file: str) -> pq.ParquetFile:
@@ -76,9 +73,6 @@ def _read(came: Array, name: str, wanted: pa.DataType) -> Read:
             pass
     text: Any = came.cast(pa.string())
     return read_values(text, FileColumn(name, SPELT.get(str(wanted), ""), wanted), wanted, damaged=False)
-
-
-SPELT = {"timestamp[us]": "datetime2", "int16": "smallint", "int32": "int", "int64": "bigint"}
 
 
 def _in_utc(came: Array) -> Array:

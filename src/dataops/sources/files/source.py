@@ -7,7 +7,7 @@ its `source_name`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,19 +16,21 @@ import pyarrow as pa
 
 from dataops.declared.arrow_types import arrow_type
 from dataops.declared.declarations import ContractFile
-from dataops.declared.errors import DataRejected, PlatformError
+from dataops.declared.errors import DataRejected
 from dataops.declared.files import File
 from dataops.declared.paths import Paths
 from dataops.declared.yaml_files import read as read_yaml
 from dataops.sources.archive import readable
+from dataops.sources.arriving import Parents, kept_still
 from dataops.sources.bulk_insert import Written
 from dataops.sources.files import json_lines, parquet
 from dataops.sources.files.place import Found, open_place
 from dataops.sources.install_script import FileColumn, FileFormat, snake_case
-from dataops.sources.port import Follow, Request, Window, delivered, squeezed
+from dataops.sources.port import Request, delivered, squeezed
 from dataops.sources.quoted import header
-from dataops.sources.selection import needed_columns, parent_keys
+from dataops.sources.selection import needed_columns
 from dataops.sources.text_table import text_batches
+from dataops.sources.values import SPELT
 
 ENCODINGS = {"utf-8": "utf-8", "windows-1252": "cp1252"}
 
@@ -71,7 +73,7 @@ class Files:
         self._place = open_place(place)
         self._name = f"files:{Path(place).name}"
         self._project = project
-        self._keys: dict[tuple[Follow, Window, object], pa.Table] = {}
+        self._parents = Parents(self.read, self.schema, lambda table: tuple(self._files(self._table(table))))
 
     @property
     def name(self) -> str:
@@ -91,17 +93,11 @@ class Files:
                 )
         return pa.schema([(declared.ours(name), kind) for name, kind in names.items()])
 
-    @contextmanager
-    def snapshot(self, source_tables: Sequence[str]) -> Iterator[None]:
-        """Files cannot be kept still, so they are compared: a delivery that was replaced meanwhile is refused."""
-        before = {name: self._files(self._table(name)) for name in source_tables}
-        yield
-        changed = [name for name, files in before.items() if self._files(self._table(name)) != files]
-        if changed:
-            raise PlatformError(
-                f"{self._name} changed while it was read: the files of {', '.join(changed)}. The batch mixes two"
-                " deliveries, so it cannot be judged; nothing was published. Run this again once the files are there."
-            )
+    def snapshot(self, source_tables: Sequence[str]) -> AbstractContextManager[None]:
+        """A delivery that is replaced meanwhile is refused."""
+        return kept_still(
+            self._name, lambda: {f"the files of {name}": self._files(self._table(name)) for name in source_tables}
+        )
 
     def read(self, request: Request) -> pa.RecordBatchReader:
         """Rows file by file, in their order; see `Source.read`."""
@@ -171,7 +167,7 @@ class Files:
         return {name: agreed.get(declared.ours(name), pa.string()) for name in names}
 
     def _batches(self, declared: Declared, request: Request) -> Iterator[pa.RecordBatch]:
-        keys = self._parents(request)
+        keys = self._parents.keys(request)
         for file in self._files(declared):
             columns = self._columns(declared, file)
             with readable(file.name), self._place.open(file.name) as stream:
@@ -184,15 +180,6 @@ class Files:
                 else:
                     yield from text_batches(stream, _form(declared, file.name, kinds), request, keys)
 
-    def _parents(self, request: Request) -> pa.Table | None:
-        follow, window = request.follow, request.window
-        if follow is None or window is None or request.cursor:
-            return None
-        cached = (follow, window, tuple(self._files(self._table(follow.parent))))
-        if cached not in self._keys:
-            self._keys[cached] = parent_keys(self.read, self.schema(follow.parent), follow, window)
-        return self._keys[cached]
-
 
 def _written(file: File, first_row: int) -> Written:
     return Written(ENCODINGS[file.encoding], False, file.delimiter, "\n", first_row, None, file.quote)
@@ -200,6 +187,6 @@ def _written(file: File, first_row: int) -> Written:
 
 def _form(declared: Declared, file: str, columns: Mapping[str, pa.DataType]) -> FileFormat:
     """How one file is cut and typed."""
-    made = tuple(FileColumn(name, parquet.SPELT.get(str(kind), ""), kind) for name, kind in columns.items())
+    made = tuple(FileColumn(name, SPELT.get(str(kind), ""), kind) for name, kind in columns.items())
     first_row = 2 if declared.file.header else 1
     return FileFormat(declared.source_table, file, made, _written(declared.file, first_row), declared.contract_file)
